@@ -1,0 +1,64 @@
+//! The one error type.
+
+use std::fmt;
+
+use fouroversix_kernels::config::ConfigError;
+
+/// What can go wrong. `Display` is a sentence that names the offending value and the remedy.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The options do not go together.
+    Config(ConfigError),
+    /// A dimension is not a multiple of what the block shape needs.
+    Dimension {
+        /// `"rows"` or `"columns"`.
+        dimension: &'static str,
+        /// Its length.
+        length: usize,
+        /// What it must be a multiple of.
+        multiple: usize,
+    },
+    /// A buffer's length does not match its shape.
+    Length {
+        /// Which buffer.
+        buffer: &'static str,
+        /// Its length in elements.
+        actual: usize,
+        /// The length the shape asks for.
+        expected: usize,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Dimension { dimension, length, multiple } => write!(
+                f,
+                "the tensor has {length} {dimension}, which is not a multiple of {multiple}: pad it \
+                 or leave it unquantized"
+            ),
+            Self::Length { buffer, actual, expected } => write!(
+                f,
+                "{buffer} holds {actual} elements but its shape asks for {expected}: pass a buffer \
+                 of exactly that length"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}

@@ -1,0 +1,2 @@
+//! The `fouroversix` program.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Bitwise conformance: golden cases, the backends they are stamped on, and an executor for the
+//! shipped PTX.

@@ -1,0 +1,2 @@
+//! Maintainers' commands: `cargo xtask ptx`, `cargo xtask sass`.
+fn main() {}
