@@ -1,71 +1,59 @@
 //! The oracle: scalar, bit-exact emulation of NVFP4 and Four Over Six quantization.
+//!
+//! Read it as the specification in code. It follows TransformerEngine (`core_nvfp4.cuh`,
+//! `quantize_4over6_nvfp4.cuh`, `reference_nvfp4.py`), it owns every number format it uses, it
+//! depends on nothing, and none of the code that it judges depends on it.
+//!
+//! One `let` is one FP32 operation, rounded to nearest, ties to even, subnormals kept, never fused
+//! with another: Rust guarantees that for `+ − × ÷` on `f32`.
+//!
+//! | step | where |
+//! |---|---|
+//! | widening of inputs, exact | [`Bf16::to_f32`], [`Fp16::to_f32`] |
+//! | global scale, block scales, the factor before rounding | [`scale`] |
+//! | codes and errors of a candidate | [`candidate`] |
+//! | the choice between map4 and map6 | [`block`] |
+//! | tensors: rowwise, columnwise, packing | [`quantize()`], [`quantize_columnwise`] |
+//! | back to numbers | [`dequantize()`], [`Quantized::dequantize`] |
+//! | scales as tensor cores read them | [`layout`] |
+//!
+//! ```
+//! use fouroversix_reference::{E4m3Max, ErrorPath, Metric, Rule, Scaling, quantize};
+//!
+//! let rule = Rule::FourOverSix {
+//!     metric: Metric::Mse,
+//!     error_path: ErrorPath::Strict,
+//!     e4m3_max: E4m3Max::M256,
+//! };
+//! let x: Vec<f32> = (0..32).map(|i| i as f32 - 15.5).collect();
+//! let quantized = quantize(&x, 2, 16, rule, Scaling::Tensor, None)?;
+//! assert_eq!(quantized.global_amax, [15.5]);
+//! assert_eq!(quantized.codes.len(), 16);
+//! assert_eq!(quantized.scales.len(), 2);
+//! # Ok::<(), fouroversix_reference::Error>(())
+//! ```
 #![forbid(unsafe_code)]
 
-/// How the two candidates of a block are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// Sum of absolute differences.
-    Mae,
-    /// Sum of squared differences.
-    Mse,
-}
+mod bf16;
+pub mod block;
+pub mod candidate;
+mod dequantize;
+mod e2m1;
+mod e4m3;
+mod error;
+mod fp16;
+pub mod layout;
+mod minifloat;
+mod quantize;
+mod rule;
+pub mod scale;
 
-/// Where the two candidates of a block are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorPath {
-    /// Input domain.
-    Strict,
-    /// Scaled domain.
-    Fast,
-}
-
-/// The E4M3 bound A.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum E4m3Max {
-    /// 448.
-    M448,
-    /// 256.
-    M256,
-}
-
-/// How a block's scale is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    /// NVFP4 as it is.
-    Plain,
-    /// Adaptive.
-    FourOverSix {
-        /// Absolute or squared error.
-        metric: Metric,
-        /// Input or scaled domain.
-        error_path: ErrorPath,
-        /// The E4M3 bound.
-        e4m3_max: E4m3Max,
-    },
-}
-
-/// Which elements share a block scale, and which share a global amax.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scaling {
-    /// 1x16 blocks, one amax.
-    Tensor,
-    /// 1x16 blocks, an amax for each row.
-    Row,
-    /// 16x16 blocks, one amax.
-    Tile,
-}
-
-/// One quantization of a `[rows, cols]` tensor, scales linear.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Quantized {
-    /// E2M1 codes, `[rows, cols/2]`, the even element in the low nibble.
-    pub codes: Vec<u8>,
-    /// E4M3 block scales, `[rows, cols/16]`.
-    pub scales: Vec<u8>,
-    /// `[1]`, or `[rows]` when row-scaled.
-    pub global_amax: Vec<f32>,
-    /// Rows.
-    pub rows: usize,
-    /// Columns.
-    pub cols: usize,
-}
+pub use bf16::Bf16;
+pub use block::{Candidate, CandidatePair, Decision};
+pub use dequantize::dequantize;
+pub use e2m1::E2m1;
+pub use e4m3::E4m3;
+pub use error::Error;
+pub use fp16::Fp16;
+pub use quantize::{Quantized, explain, quantize, quantize_columnwise, transpose};
+pub use rule::{E4m3Max, ErrorPath, Metric, Rule, Scaling};

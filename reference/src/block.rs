@@ -1,0 +1,89 @@
+//! The choice of a block's scale.
+
+use crate::candidate::{Row16, row_error, tile_error};
+use crate::e4m3::E4m3;
+use crate::rule::Rule;
+use crate::scale::{GlobalScale, ScalePair, amax, plain_scale};
+
+/// A block of 16x16 elements, row by row.
+pub type Tile16 = [Row16; 16];
+
+/// A scale that a block could take, and the error it would make.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// The block scale.
+    pub scale: E4m3,
+    /// The error, in the metric and domain of the rule.
+    pub error: f32,
+}
+
+/// Both candidates of a block under Four Over Six.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CandidatePair {
+    /// The block's largest magnitude maps to 4.
+    pub map4: Candidate,
+    /// It maps to 6.
+    pub map6: Candidate,
+}
+
+impl CandidatePair {
+    /// Whether map4 is taken: only where its error is strictly lower. A tie, ∞ against ∞ and NaN
+    /// take map6.
+    #[must_use]
+    pub fn takes_map4(&self) -> bool {
+        self.map4.error < self.map6.error
+    }
+}
+
+/// What was decided for a block, and from what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decision {
+    /// The block's largest magnitude, NaN ignored.
+    pub block_amax: f32,
+    /// The global scale it was decided under.
+    pub global: GlobalScale,
+    /// Both candidates; none under the plain rule.
+    pub candidates: Option<CandidatePair>,
+    /// The scale taken.
+    pub scale: E4m3,
+}
+
+/// Decides a block of 1x16.
+#[must_use]
+pub fn decide_row(row: &Row16, rule: Rule, global: &GlobalScale) -> Decision {
+    let block_amax = amax(row);
+    match rule {
+        Rule::Plain => decide_plain(block_amax, global),
+        Rule::FourOverSix { metric, error_path, .. } => {
+            compare(block_amax, global, |scale| row_error(row, scale, global, metric, error_path))
+        }
+    }
+}
+
+/// Decides a block of 16x16: every row adds up its own error, and the 16 sums are added as
+/// [`tile_error`] says.
+#[must_use]
+pub fn decide_tile(tile: &Tile16, rule: Rule, global: &GlobalScale) -> Decision {
+    let block_amax = amax(tile.as_flattened());
+    match rule {
+        Rule::Plain => decide_plain(block_amax, global),
+        Rule::FourOverSix { metric, error_path, .. } => compare(block_amax, global, |scale| {
+            tile_error(tile.map(|row| row_error(&row, scale, global, metric, error_path)))
+        }),
+    }
+}
+
+fn decide_plain(block_amax: f32, global: &GlobalScale) -> Decision {
+    let scale = plain_scale(block_amax, global);
+    Decision { block_amax, global: *global, candidates: None, scale }
+}
+
+fn compare(block_amax: f32, global: &GlobalScale, error: impl Fn(E4m3) -> f32) -> Decision {
+    let scales = ScalePair::new(block_amax, global);
+    let pair = CandidatePair {
+        map4: Candidate { scale: scales.map4, error: error(scales.map4) },
+        map6: Candidate { scale: scales.map6, error: error(scales.map6) },
+    };
+    let scale = if pair.takes_map4() { pair.map4.scale } else { pair.map6.scale };
+    Decision { block_amax, global: *global, candidates: Some(pair), scale }
+}
