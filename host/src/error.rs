@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fouroversix_kernels::config::ConfigError;
+use fouroversix_kernels::config::{ConfigError, Outputs};
 
 /// What can go wrong. `Display` is a sentence that names the offending value and the remedy.
 #[derive(Debug)]
@@ -28,6 +28,32 @@ pub enum Error {
         /// The length the shape asks for.
         expected: usize,
     },
+    /// A supplied amax is NaN or negative: no tensor has such a largest magnitude.
+    Amax {
+        /// Its place in the list.
+        index: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// A supplied amax is of another kind than the scaling needs.
+    AmaxKind {
+        /// What the scaling needs.
+        expected: &'static str,
+    },
+    /// The buffers passed are not those of the configured outputs.
+    Outputs {
+        /// What was configured.
+        configured: Outputs,
+    },
+}
+
+/// [`Error::Length`] unless `actual` is `expected`.
+pub(crate) fn expect_length(
+    buffer: &'static str,
+    actual: usize,
+    expected: usize,
+) -> Result<(), Error> {
+    if actual == expected { Ok(()) } else { Err(Error::Length { buffer, actual, expected }) }
 }
 
 impl fmt::Display for Error {
@@ -43,6 +69,20 @@ impl fmt::Display for Error {
                 f,
                 "{buffer} holds {actual} elements but its shape asks for {expected}: pass a buffer \
                  of exactly that length"
+            ),
+            Self::Amax { index, value } => write!(
+                f,
+                "the supplied amax number {index} is {value}: pass the largest magnitude of the \
+                 tensor or row, zero or more"
+            ),
+            Self::AmaxKind { expected } => write!(
+                f,
+                "the supplied amax is not of the kind that the scaling needs: pass {expected}"
+            ),
+            Self::Outputs { configured } => write!(
+                f,
+                "the configuration asks for output {configured:?}, but other buffers were passed: \
+                 pass a buffer for each configured output and no other"
             ),
         }
     }

@@ -1,12 +1,17 @@
 //! NVFP4 quantization with Four Over Six adaptive block scaling.
 
+pub mod cpu;
+mod dequantize;
 mod element;
 mod error;
+mod quantize;
 mod tensor;
 
+pub use dequantize::{Deviation, dequantize, dequantize_into, deviation};
 pub use element::Element;
 pub use error::Error;
 pub use fouroversix_kernels::config::{
     Config, ConfigError, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
 };
-pub use tensor::{Nvfp4Tensor, Quantized};
+pub use quantize::{Amax, amax, quantize, quantize_into, quantize_with_amax, row_amax};
+pub use tensor::{Choices, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Quantized, QuantizedMut};

@@ -1,0 +1,101 @@
+//! E2M1 and E4M3 as the quantizer needs them, one value at a time.
+
+/// Values of the sixteen E2M1 codes.
+pub(super) const E2M1_SIGNED: [f32; 16] =
+    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+
+/// Values of all 256 E4M3 codes.
+pub(super) static E4M3: [f32; 256] = e4m3_table();
+
+const fn e4m3_table() -> [f32; 256] {
+    let mut table = [0.0; 256];
+    let mut code = 0;
+    while code < 256 {
+        table[code] = e4m3_value(code as u8);
+        code += 1;
+    }
+    table
+}
+
+const fn e4m3_value(code: u8) -> f32 {
+    let sign = (code as u32 >> 7) << 31;
+    let magnitude = code as u32 & 0x7F;
+    let bits = if magnitude == 0x7F {
+        0x7FC0_0000
+    } else if magnitude < 8 {
+        // Subnormal: an integer times 2^-9, exact in FP32.
+        (magnitude as f32 * (1.0 / 512.0)).to_bits()
+    } else {
+        // Rebias the exponent from 7 to 127.
+        (magnitude << 20) + (120 << 23)
+    };
+    f32::from_bits(sign | bits)
+}
+
+/// Rounds `value` in `[0, 448]` to E4M3, to nearest, ties to even; subnormals have step 2^-9.
+pub(super) fn e4m3(value: f32) -> u8 {
+    debug_assert!((0.0..=448.0).contains(&value), "{value} is outside the clamped range");
+    if value < 1.0 / 64.0 {
+        // The product is exact. 8 is both "eight steps" and the code of 2^-6, so a carry is right.
+        (value * 512.0).round_ties_even() as u8
+    } else {
+        let bits = value.to_bits();
+        let rounded = bits + 0x7_FFFF + (bits >> 20 & 1);
+        ((rounded >> 20) - (120 << 3)) as u8
+    }
+}
+
+/// Rounds `value` to E2M1, to nearest, ties to even, saturating; the sign is kept for zeros and
+/// NaN gives 7, as `cvt.rn.satfinite.e2m1x2.f32` does.
+pub(super) fn e2m1(value: f32) -> u8 {
+    if value.is_nan() {
+        return 7;
+    }
+    let y = value.abs();
+    // The midpoints; a tie goes to the neighbour whose code is even.
+    let index = u8::from(y > 0.25)
+        + u8::from(y >= 0.75)
+        + u8::from(y > 1.25)
+        + u8::from(y >= 1.75)
+        + u8::from(y > 2.5)
+        + u8::from(y >= 3.5)
+        + u8::from(y > 5.0);
+    index | u8::from(value.is_sign_negative()) << 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e4m3_codes_survive_a_round_trip_and_ties_go_to_even() {
+        for code in 0..0x7F_u8 {
+            let value = E4M3[usize::from(code)];
+            assert_eq!(e4m3(value), code, "{value}");
+            if code < 0x7E {
+                let next = E4M3[usize::from(code) + 1];
+                let middle = value.midpoint(next);
+                assert_eq!(e4m3(middle), code + (code & 1), "tie between {value} and {next}");
+                assert_eq!(e4m3(middle.next_down()), code);
+                assert_eq!(e4m3(middle.next_up()), code + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn e2m1_codes_survive_a_round_trip_and_ties_go_to_even() {
+        for code in 0..16_u8 {
+            assert_eq!(e2m1(E2M1_SIGNED[usize::from(code)]), code);
+        }
+        for code in 0..7_u8 {
+            let value = |code: u8| E2M1_SIGNED[usize::from(code)];
+            let middle = value(code).midpoint(value(code + 1));
+            assert_eq!(e2m1(middle), code + (code & 1), "{middle}");
+            assert_eq!(e2m1(-middle.next_down()), code | 8);
+            assert_eq!(e2m1(middle.next_up()), code + 1);
+        }
+        assert_eq!(e2m1(f32::INFINITY), 7);
+        assert_eq!(e2m1(f32::NEG_INFINITY), 15);
+        assert_eq!(e2m1(-f32::NAN), 7);
+    }
+}

@@ -1,0 +1,217 @@
+//! The CPU path: which instruction set runs, and the functions that let a caller choose it.
+//!
+//! [`crate::quantize`] and its siblings use [`Path::detect`]. All paths give the same bits.
+
+mod amax;
+mod decode;
+mod formats;
+mod lines;
+mod scalar;
+mod scale;
+
+use fouroversix_kernels::config::{Config, Outputs, Scaling};
+
+use crate::dequantize::Deviation;
+use crate::element::Element;
+use crate::error::{Error, expect_length};
+use crate::quantize::Amax;
+use crate::tensor::{Choices, Nvfp4Mut, Nvfp4View, QuantizedMut};
+use lines::{Lines, Source};
+
+/// An implementation of the CPU kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Path {
+    /// One element at a time, the contract's steps as they stand.
+    Scalar,
+}
+
+impl Path {
+    /// The best path of this machine.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::Scalar
+    }
+
+    /// Every path that runs on this machine, best first.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        vec![Self::Scalar]
+    }
+
+    /// Its name in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+        }
+    }
+}
+
+/// [`crate::quantize_into`] on a chosen path.
+///
+/// # Errors
+/// As [`crate::quantize_into`].
+pub fn quantize_into<T: Element>(
+    path: Path,
+    input: &[T],
+    shape: [usize; 2],
+    config: &Config,
+    amax: Option<Amax<'_>>,
+    out: QuantizedMut<'_>,
+) -> Result<Choices, Error> {
+    check_shape(input.len(), shape, config)?;
+    let [rows, cols] = shape;
+    let QuantizedMut { mut rowwise, mut columnwise } = out;
+    check_outputs(config, rowwise.as_ref(), columnwise.as_ref())?;
+    check_buffers(rowwise.as_ref(), [rows, cols], config)?;
+    check_buffers(columnwise.as_ref(), [cols, rows], config)?;
+
+    let given = fill_amax(path, input, config, amax, &mut rowwise, &mut columnwise)?;
+    let lines = Lines { config, amax_given: given };
+    let mut choices = Choices::default();
+    if let Some(out) = rowwise {
+        choices = choices + lines.quantize(Source::rows(input, shape), out);
+    }
+    if let Some(out) = columnwise {
+        choices = choices + lines.quantize(Source::columns(input, shape), out);
+    }
+    Ok(choices)
+}
+
+/// [`crate::amax`] on a chosen path.
+#[must_use]
+pub fn amax<T: Element>(path: Path, input: &[T]) -> f32 {
+    amax::tensor(path, input)
+}
+
+/// [`crate::row_amax`] on a chosen path.
+///
+/// # Errors
+/// As [`crate::row_amax`].
+pub fn row_amax<T: Element>(
+    path: Path,
+    input: &[T],
+    shape: [usize; 2],
+    out: &mut [f32],
+) -> Result<(), Error> {
+    let [rows, cols] = shape;
+    expect_length("the input", input.len(), rows.saturating_mul(cols))?;
+    expect_length("the row amax buffer", out.len(), rows)?;
+    amax::rows(path, input, cols, out);
+    Ok(())
+}
+
+/// [`crate::dequantize_into`] on a chosen path.
+///
+/// # Errors
+/// As [`crate::dequantize_into`].
+pub fn dequantize_into<T: Element>(
+    path: Path,
+    tensor: Nvfp4View<'_>,
+    out: &mut [T],
+) -> Result<(), Error> {
+    tensor.check()?;
+    expect_length("the output", out.len(), tensor.shape[0] * tensor.shape[1])?;
+    decode::dequantize(path, &tensor, out);
+    Ok(())
+}
+
+pub(crate) fn deviation<T: Element>(
+    tensor: Nvfp4View<'_>,
+    input: &[T],
+) -> Result<Deviation, Error> {
+    tensor.check()?;
+    expect_length("the input", input.len(), tensor.shape[0] * tensor.shape[1])?;
+    Ok(decode::deviation(&tensor, input))
+}
+
+/// Checks the shape of an input of `length` elements.
+pub(crate) fn check_shape(length: usize, shape: [usize; 2], config: &Config) -> Result<(), Error> {
+    let [rows, cols] = shape;
+    if !cols.is_multiple_of(16) {
+        return Err(Error::Dimension { dimension: "columns", length: cols, multiple: 16 });
+    }
+    let rows_in_blocks = config.scaling() == Scaling::Tile || config.outputs().columnwise();
+    if rows_in_blocks && !rows.is_multiple_of(16) {
+        return Err(Error::Dimension { dimension: "rows", length: rows, multiple: 16 });
+    }
+    expect_length("the input", length, rows.saturating_mul(cols))
+}
+
+fn check_outputs(
+    config: &Config,
+    rowwise: Option<&Nvfp4Mut<'_>>,
+    columnwise: Option<&Nvfp4Mut<'_>>,
+) -> Result<(), Error> {
+    let configured = config.outputs();
+    let passed = match (rowwise.is_some(), columnwise.is_some()) {
+        (true, false) => Some(Outputs::Rowwise),
+        (false, true) => Some(Outputs::Columnwise),
+        (true, true) => Some(Outputs::Both),
+        (false, false) => None,
+    };
+    if passed == Some(configured) { Ok(()) } else { Err(Error::Outputs { configured }) }
+}
+
+fn check_buffers(
+    out: Option<&Nvfp4Mut<'_>>,
+    [rows, cols]: [usize; 2],
+    config: &Config,
+) -> Result<(), Error> {
+    let Some(out) = out else { return Ok(()) };
+    expect_length("the code buffer", out.codes.len(), rows * cols / 2)?;
+    let scale_bytes = config.scale_layout().bytes(rows, cols);
+    expect_length("the scale buffer", out.scales.len(), scale_bytes)?;
+    let amax_count = if config.scaling() == Scaling::Row { rows } else { 1 };
+    expect_length("the global amax buffer", out.global_amax.len(), amax_count)
+}
+
+/// Puts the supplied amax, or with one amax for the tensor the computed one, into the outputs.
+/// Returns whether they hold it: with row scaling each row's is left to be computed with the row.
+fn fill_amax<T: Element>(
+    path: Path,
+    input: &[T],
+    config: &Config,
+    supplied: Option<Amax<'_>>,
+    rowwise: &mut Option<Nvfp4Mut<'_>>,
+    columnwise: &mut Option<Nvfp4Mut<'_>>,
+) -> Result<bool, Error> {
+    let by_row = config.scaling() == Scaling::Row;
+    let (one_for_rows, one_for_columns);
+    let (rows, columns): (&[f32], Option<&[f32]>) = match supplied {
+        None if by_row => return Ok(false),
+        None => {
+            one_for_rows = [amax(path, input)];
+            (&one_for_rows, Some(&one_for_rows))
+        }
+        Some(Amax::Tensor(value)) if !by_row => {
+            one_for_columns = [value];
+            (&one_for_columns, Some(&one_for_columns))
+        }
+        Some(Amax::Rows(rows)) if by_row => (rows, None),
+        Some(Amax::RowsAndColumns { rows, columns }) if by_row => (rows, Some(columns)),
+        Some(_) if by_row => return Err(Error::AmaxKind { expected: "one for each row" }),
+        Some(_) => return Err(Error::AmaxKind { expected: "one for the tensor" }),
+    };
+    if let Some(out) = rowwise {
+        copy_amax("the supplied row amax", rows, out.global_amax)?;
+    }
+    if let Some(out) = columnwise {
+        let columns =
+            columns.ok_or(Error::AmaxKind { expected: "one for each row and each column" })?;
+        copy_amax("the supplied column amax", columns, out.global_amax)?;
+    }
+    Ok(true)
+}
+
+fn copy_amax(buffer: &'static str, from: &[f32], to: &mut [f32]) -> Result<(), Error> {
+    expect_length(buffer, from.len(), to.len())?;
+    match from.iter().position(|value| value.is_nan() || *value < 0.0) {
+        Some(index) => Err(Error::Amax { index, value: from[index] }),
+        None => {
+            to.copy_from_slice(from);
+            Ok(())
+        }
+    }
+}

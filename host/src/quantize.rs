@@ -1,0 +1,138 @@
+//! Quantization on the CPU: the public entry points.
+
+use fouroversix_kernels::config::{Config, Scaling};
+
+use crate::cpu::{self, Path};
+use crate::element::Element;
+use crate::error::Error;
+use crate::tensor::{Choices, Nvfp4Tensor, Quantized, QuantizedMut};
+
+/// A global amax that the caller supplies in place of the one computed from the input.
+///
+/// It is used as it is: with a value below the input's own maximum elements saturate at ±6 times
+/// the largest block scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amax<'a> {
+    /// For [`Scaling::Tensor`] and [`Scaling::Tile`].
+    Tensor(f32),
+    /// For [`Scaling::Row`] with rowwise output: one for each row of the input.
+    Rows(&'a [f32]),
+    /// For [`Scaling::Row`] with a columnwise output (plain rule only): one for each row of the
+    /// input and one for each column. The rows' are not looked at unless rowwise output is asked
+    /// for too.
+    RowsAndColumns {
+        /// One for each row.
+        rows: &'a [f32],
+        /// One for each column.
+        columns: &'a [f32],
+    },
+}
+
+/// Quantizes a tensor.
+///
+/// `input` is row-major `[rows, cols]` of `shape`, in elements. Every step is an FP32 operation
+/// rounded to nearest even, in the order of TransformerEngine's `quantize_4over6_nvfp4.cuh`; the
+/// CPU path in use never changes a bit. NaN does not count in maxima and becomes code 7; with an
+/// infinite element the global scale is 1; zeros keep their sign; a block of zeros has scale 0.
+/// An empty tensor gives empty outputs.
+///
+/// # Errors
+/// [`Error::Dimension`] when `cols` is not a multiple of 16, or `rows` is not and the scaling is
+/// [`Scaling::Tile`] or a columnwise output is asked for. [`Error::Length`] when `input` does not
+/// have `rows·cols` elements.
+///
+/// # Examples
+/// ```
+/// use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Rule};
+///
+/// let weights: Vec<f32> = (0..32).map(|i| (i as f32).sin()).collect();
+/// let rule = Rule::FourOverSix {
+///     metric: Metric::Mse,
+///     error_path: ErrorPath::Strict,
+///     e4m3_max: E4m3Max::M256,
+/// };
+/// let quantized = fouroversix::quantize(&weights, [2, 16], &Config::rowwise(rule))?;
+/// let tensor = quantized.rowwise.expect("rowwise output was asked for");
+/// assert_eq!(tensor.codes().len(), 16);
+/// let back: Vec<f32> = fouroversix::dequantize(&tensor)?;
+/// assert!(back.iter().zip(&weights).all(|(b, w)| (b - w).abs() < 0.2));
+/// # Ok::<(), fouroversix::Error>(())
+/// ```
+pub fn quantize<T: Element>(
+    input: &[T],
+    shape: [usize; 2],
+    config: &Config,
+) -> Result<Quantized, Error> {
+    allocate_and_quantize(input, shape, config, None)
+}
+
+/// [`quantize`] with the global amax supplied.
+///
+/// # Errors
+/// As [`quantize`]; and [`Error::AmaxKind`], [`Error::Amax`] or [`Error::Length`] when `amax` does
+/// not suit the scaling, holds NaN or a negative number, or has the wrong length.
+pub fn quantize_with_amax<T: Element>(
+    input: &[T],
+    shape: [usize; 2],
+    config: &Config,
+    amax: Amax<'_>,
+) -> Result<Quantized, Error> {
+    allocate_and_quantize(input, shape, config, Some(amax))
+}
+
+/// [`quantize`] into the caller's buffers, and how often map4 was chosen.
+///
+/// Allocates nothing of the input's size. With `amax` given, panels of rows of a larger tensor may
+/// be quantized one after the other and give the bytes of the whole (a panel starts at a multiple
+/// of 16 rows with [`Scaling::Tile`], of 128 with a swizzled scale layout).
+///
+/// # Errors
+/// As [`quantize_with_amax`]; and [`Error::Outputs`] when `out` does not have the configured
+/// outputs, [`Error::Length`] when one of its buffers has the wrong length.
+pub fn quantize_into<T: Element>(
+    input: &[T],
+    shape: [usize; 2],
+    config: &Config,
+    amax: Option<Amax<'_>>,
+    out: QuantizedMut<'_>,
+) -> Result<Choices, Error> {
+    cpu::quantize_into(Path::detect(), input, shape, config, amax, out)
+}
+
+/// The largest magnitude in `input`, NaN ignored; 0 when there is none.
+#[must_use]
+pub fn amax<T: Element>(input: &[T]) -> f32 {
+    cpu::amax(Path::detect(), input)
+}
+
+/// The largest magnitude in each row of `input`, `[rows, cols]` row-major, NaN ignored.
+///
+/// # Errors
+/// [`Error::Length`] when `input` or `out` does not have the length that `shape` asks for.
+pub fn row_amax<T: Element>(input: &[T], shape: [usize; 2], out: &mut [f32]) -> Result<(), Error> {
+    cpu::row_amax(Path::detect(), input, shape, out)
+}
+
+fn allocate_and_quantize<T: Element>(
+    input: &[T],
+    shape: [usize; 2],
+    config: &Config,
+    amax: Option<Amax<'_>>,
+) -> Result<Quantized, Error> {
+    cpu::check_shape(input.len(), shape, config)?;
+    let [rows, cols] = shape;
+    let zeroed = |[rows, cols]: [usize; 2]| {
+        let amax_count = if config.scaling() == Scaling::Row { rows } else { 1 };
+        let bound = config.rule().e4m3_max();
+        Nvfp4Tensor::zeroed([rows, cols], amax_count, config.scale_layout(), bound)
+    };
+    let outputs = config.outputs();
+    let mut rowwise = outputs.rowwise().then(|| zeroed([rows, cols]));
+    let mut columnwise = outputs.columnwise().then(|| zeroed([cols, rows]));
+    let out = QuantizedMut {
+        rowwise: rowwise.as_mut().map(Nvfp4Tensor::as_mut),
+        columnwise: columnwise.as_mut().map(Nvfp4Tensor::as_mut),
+    };
+    quantize_into(input, shape, config, amax, out)?;
+    Ok(Quantized { rowwise, columnwise })
+}
