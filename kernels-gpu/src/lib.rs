@@ -5,4 +5,5 @@
 //! launch contract and the committed PTX.
 #![no_std]
 
+pub mod abi;
 pub mod config;

@@ -1,0 +1,177 @@
+//! What a launch passes to a kernel: plain structs, the same bytes on host and device.
+//!
+//! Device addresses are `u64` here so that the structs have one layout everywhere. Null means
+//! "not wanted" for outputs and "none" for options.
+
+/// The tensor-wide (or row-wide) values that every block needs, computed once on the device.
+///
+/// The amax kernels and `global_scales` write it; the quantize kernels read it. 16 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(16))]
+pub struct GlobalScale {
+    /// Largest magnitude, NaN ignored.
+    pub amax: f32,
+    /// `min(fl(6·A / amax), FMAX)`, or 1.
+    pub s_enc: f32,
+    /// `fl(1 / s_enc)`.
+    pub s_dec: f32,
+    /// 7 where the certified hot path may run (`2⁻⁵⁰ ≤ s_dec ≤ 2⁵⁰`), else 0: no block passes the
+    /// test `scaled amax < limit`, and all take the exact path.
+    pub limit: f32,
+}
+
+/// One tensor of a quantize launch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct QuantizeTensor {
+    /// `[rows, cols]` elements, row-major, 16-byte aligned.
+    pub input: u64,
+    /// `[rows, cols/2]` bytes, 8-byte aligned. Rowwise output.
+    pub codes: u64,
+    /// Rowwise block scales.
+    pub scales: u64,
+    /// `[cols, rows/2]` bytes, 16-byte aligned. Columnwise output.
+    pub codes_t: u64,
+    /// Columnwise block scales.
+    pub scales_t: u64,
+    /// [`GlobalScale`]: one, or one for each row with [`ROW_SCALED`].
+    pub global: u64,
+    /// [`GlobalScale`] of the columnwise output: the same one, or one for each column with
+    /// [`ROW_SCALED`].
+    pub global_t: u64,
+    /// Rows.
+    pub rows: u32,
+    /// Columns.
+    pub cols: u32,
+    /// Magic multiplier for a division by `cols / 16`, see [`Divisor`].
+    pub by_blocks: Divisor,
+}
+
+/// The parameter of every quantize kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct QuantizeParams {
+    /// The tensor, where the launch has one.
+    pub tensor: QuantizeTensor,
+    /// `[gridDim.y]` [`QuantizeTensor`]s in device memory for a grouped kernel, else null.
+    pub group: u64,
+    /// A `u32` in device memory, or null: the launch does nothing when it is not zero.
+    pub skip: u64,
+    /// [`STRICT`], [`E4M3_MAX_256`], [`ROW_SCALED`], [`SWIZZLED`].
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// The error of a candidate is measured in the input domain.
+pub const STRICT: u32 = 1;
+/// A = 256 instead of 448.
+pub const E4M3_MAX_256: u32 = 2;
+/// A global scale for each row.
+pub const ROW_SCALED: u32 = 4;
+/// Scales in the 128x4 layout of the tensor cores.
+pub const SWIZZLED: u32 = 8;
+
+/// The parameter of `amax_*`, `amax_rows_*` and `global_scales`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct AmaxParams {
+    /// Elements, 16-byte aligned; for `global_scales`, `[count]` FP32 amaxes.
+    pub input: u64,
+    /// [`GlobalScale`]: one, or one for each row.
+    pub global: u64,
+    /// `[2]` u32 (running maximum, finished blocks), zero before the first launch; every launch
+    /// leaves it zero. Used by `amax_*`; launches that may overlap need one each.
+    pub workspace: u64,
+    /// A `u32` in device memory, or null: the launch does nothing when it is not zero.
+    pub skip: u64,
+    /// `amax_*`: 1. `amax_rows_*`: rows. `global_scales`: number of amaxes.
+    pub rows: u64,
+    /// Elements (of a row), a multiple of 16.
+    pub cols: u64,
+    /// [`E4M3_MAX_256`].
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// The parameter of `dequantize_*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct DequantizeParams {
+    /// `[rows, cols/2]` bytes, 8-byte aligned.
+    pub codes: u64,
+    /// Block scales, linear or [`SWIZZLED`].
+    pub scales: u64,
+    /// FP32 amax: one, or one for each row with [`ROW_SCALED`].
+    pub amax: u64,
+    /// `[rows, cols]` elements, 16-byte aligned.
+    pub output: u64,
+    /// A `u32` in device memory, or null: the launch does nothing when it is not zero.
+    pub skip: u64,
+    /// Rows.
+    pub rows: u32,
+    /// Columns.
+    pub cols: u32,
+    /// Division by `cols / 16`.
+    pub by_blocks: Divisor,
+    /// [`E4M3_MAX_256`], [`ROW_SCALED`], [`SWIZZLED`], and the distance between amaxes in FP32
+    /// words in the upper 16 bits (1, or 4 to read the first field of [`GlobalScale`]s).
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Exact division of a `u32` below 2³¹ by a constant: `n / d = mulhi(n, multiplier) >> shift`.
+///
+/// With `shift = ceil(log2 d) − 1` and `multiplier = ceil(2^(32 + shift) / d) < 2³²` the error of
+/// the multiplier, below `d`, shifts the quotient by less than `1/d` while `n < 2³¹`
+/// (Granlund and Montgomery). `d = 1` is spelled multiplier 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Divisor {
+    multiplier: u32,
+    shift: u32,
+}
+
+impl Divisor {
+    /// For `n / d`, `1 ≤ d < 2³¹`.
+    #[must_use]
+    pub const fn new(d: u32) -> Self {
+        if d <= 1 {
+            return Self { multiplier: 0, shift: 0 };
+        }
+        let shift = 31 - (d - 1).leading_zeros();
+        let multiplier = (1u64 << (32 + shift)).div_ceil(d as u64);
+        Self { multiplier: multiplier as u32, shift }
+    }
+
+    /// `n / d`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn divide(self, n: u32) -> u32 {
+        if self.multiplier == 0 {
+            return n;
+        }
+        (((n as u64 * self.multiplier as u64) >> 32) as u32) >> self.shift
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divides_like_the_operator() {
+        let edges = [0u32, 1, 2, 3, 15, 16, 17, 1000, 65535, 65536, (1 << 31) - 2, (1 << 31) - 1];
+        for d in (1..5000).chain(edges.into_iter().filter(|d| *d > 0)) {
+            let by = Divisor::new(d);
+            for n in edges.into_iter().chain((1..64).flat_map(|k| {
+                let n = (u64::from(d) * k).min((1 << 31) - 1) as u32;
+                [n - 1, n, (n + 1).min((1 << 31) - 1)]
+            })) {
+                assert_eq!(by.divide(n), n / d, "{n} / {d}");
+            }
+        }
+    }
+}
