@@ -5,6 +5,8 @@ use crate::minifloat;
 const SIGN: u8 = 0x8;
 const SMALLEST_EXPONENT: i32 = 0;
 const FRACTION_BITS: u32 = 1;
+/// The values of codes 0 to 7.
+const MAGNITUDES: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 
 /// A 4-bit float: sign, 2 exponent bits (bias 1), 1 fraction bit; no infinity and no NaN.
 ///
@@ -50,9 +52,8 @@ impl E2m1 {
 
     /// The value, exact.
     #[must_use]
-    pub fn to_f32(self) -> f32 {
-        let magnitude =
-            minifloat::value(u32::from(self.0 & !SIGN), SMALLEST_EXPONENT, FRACTION_BITS);
+    pub const fn to_f32(self) -> f32 {
+        let magnitude = MAGNITUDES[(self.0 & !SIGN) as usize];
         if self.0 & SIGN == 0 { magnitude } else { -magnitude }
     }
 }

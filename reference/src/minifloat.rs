@@ -29,7 +29,14 @@ pub(crate) fn nearest_code(magnitude: f32, smallest_exponent: i32, fraction_bits
     // no larger than 2^(fraction_bits + 1).
     let steps = magnitude / quantum;
     let binades = (exponent - smallest_exponent) as u32;
-    (binades << fraction_bits) + steps.round_ties_even() as u32
+    (binades << fraction_bits) + nearest_integer(steps)
+}
+
+/// Rounds a small number ≥ 0 to the nearest integer, ties to even.
+fn nearest_integer(number: f32) -> u32 {
+    let below = number as u32;
+    let rest = number - below as f32;
+    if rest > 0.5 || (rest == 0.5 && below % 2 == 1) { below + 1 } else { below }
 }
 
 /// The value of a finite code of a format: the inverse of [`nearest_code`].

@@ -1,2 +1,11 @@
 //! Bitwise conformance: golden cases, the backends they are stamped on, and an executor for the
 //! shipped PTX.
+
+pub mod backend;
+pub mod carried;
+pub mod case;
+pub mod dequantize_case;
+pub mod golden;
+pub mod oracle;
+pub mod report;
+pub mod suite;

@@ -1,0 +1,5 @@
+//! Every backend that can run here, on the same cases.
+
+mod common;
+
+backend_tests!(reference, fouroversix_conformance::oracle::Reference);
