@@ -1,5 +1,7 @@
 //! NVFP4 quantization with Four Over Six adaptive block scaling.
 
+#[cfg(feature = "checkpoint")]
+pub mod checkpoint;
 pub mod cpu;
 mod dequantize;
 mod element;

@@ -1,0 +1,113 @@
+//! A safetensors file, memory-mapped.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, Mmap, UncheckedAdvice};
+
+use super::error::CheckpointError;
+use super::header::{Header, TensorEntry};
+
+/// The granularity of [`TensorFile::release`]; a multiple of every page size in use.
+const PAGE: usize = 64 * 1024;
+
+/// A safetensors file whose header was checked and whose bytes are mapped, not read.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    header: Header,
+    index: HashMap<String, usize>,
+    map: Mmap,
+}
+
+impl TensorFile {
+    /// Maps the file at `path` and checks its header.
+    ///
+    /// The file must not be shortened while it is open: the system ends a program that reads
+    /// mapped bytes which are gone.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Read`] when the file can't be opened, [`CheckpointError::Malformed`] when
+    /// its header does not agree with its bytes.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let failed = |source| CheckpointError::read(path, source);
+        let file = File::open(path).map_err(failed)?;
+        let kind = file.metadata().map_err(failed)?;
+        if !kind.is_file() {
+            return Err(CheckpointError::malformed(path, "not a file: pass a .safetensors file"));
+        }
+        // SAFETY: the mapping is read-only and private to this value. That nobody shortens the file
+        // meanwhile is the documented condition; other changes only change the numbers read.
+        let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
+        let header =
+            Header::parse(&map).map_err(|problem| CheckpointError::malformed(path, problem))?;
+        let index = header.entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
+        let file = Self { path: path.to_owned(), header, index, map };
+        file.release_range(0, file.map.len());
+        Ok(file)
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The tensor called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&TensorEntry> {
+        self.index.get(name).map(|&i| &self.header.entries[i])
+    }
+
+    /// The bytes of one of its tensors, little-endian, row-major.
+    ///
+    /// # Panics
+    /// If `entry` is not from this file's header.
+    #[must_use]
+    pub fn bytes(&self, entry: &TensorEntry) -> &[u8] {
+        let (start, end) = self.offsets(entry);
+        &self.map[start..end]
+    }
+
+    /// Offsets of a tensor's bytes in the mapping.
+    fn offsets(&self, entry: &TensorEntry) -> (usize, usize) {
+        // The header was checked against the mapping's length, which is a usize.
+        let at = |offset: u64| (self.header.data_start + offset) as usize;
+        (at(entry.range.start), at(entry.range.end))
+    }
+
+    /// Asks the system to fetch bytes `start..end` of `entry` soon.
+    pub(crate) fn prefetch(&self, entry: &TensorEntry, start: usize, end: usize) {
+        let base = self.offsets(entry).0;
+        let from = (base + start) / PAGE * PAGE;
+        let length = (base + end).min(self.map.len()).saturating_sub(from);
+        // Advice that is not taken costs speed, not bytes.
+        let _ = self.map.advise_range(Advice::WillNeed, from, length);
+    }
+
+    /// Drops bytes `start..end` of `entry` from this process's memory; they stay in the system's
+    /// cache and are mapped again when touched.
+    pub(crate) fn release(&self, entry: &TensorEntry, start: usize, end: usize) {
+        let base = self.offsets(entry).0;
+        self.release_range(base + start, base + end);
+    }
+
+    fn release_range(&self, start: usize, end: usize) {
+        let from = start / PAGE * PAGE;
+        let to = end.min(self.map.len());
+        if from < to {
+            // SAFETY: the mapping is of a file and never written, so dropped pages come back with
+            // the file's bytes.
+            let _ = unsafe {
+                self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from)
+            };
+        }
+    }
+}

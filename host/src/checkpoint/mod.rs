@@ -1,0 +1,53 @@
+//! Checkpoints: safetensors files and Hugging Face model directories, quantized and read back.
+//!
+//! Reading maps files and checks their headers ([`TensorFile`], [`Checkpoint`]); a quantized tensor
+//! is found by the names of its parts, whichever [`Format`] wrote it ([`StoredTensor`]). Writing
+//! goes tensor by tensor in panels of rows, so that memory stays bounded whatever the size of the
+//! model, and makes an output appear complete or not at all ([`quantize_checkpoint`],
+//! [`dequantize_checkpoint`]). `docs/checkpoints.md` in the repository describes the formats.
+//!
+//! # Examples
+//! ```no_run
+//! use fouroversix::checkpoint::Checkpoint;
+//!
+//! let checkpoint = Checkpoint::open("model-nvfp4".as_ref())?;
+//! for name in checkpoint.stored_names() {
+//!     let weights: Vec<half::bf16> = checkpoint.stored(&name)?.dequantize();
+//!     println!("{}: {} weights", name.tensor, weights.len());
+//! }
+//! # Ok::<(), fouroversix::checkpoint::CheckpointError>(())
+//! ```
+
+mod codes;
+mod compare;
+mod configs;
+mod copy;
+mod error;
+mod file;
+mod format;
+mod fuse;
+mod header;
+mod job;
+mod panel;
+mod plan;
+mod quantizer;
+mod record;
+mod run;
+mod scan;
+mod select;
+mod source;
+mod workdir;
+mod write;
+
+pub use compare::{Comparison, Difference, compare};
+pub use error::CheckpointError;
+pub use file::TensorFile;
+pub use format::{Format, GlobalScale, PartNames, StoredTensor, Values, encode_scale};
+pub use fuse::Fuse;
+pub use header::{Dtype, Header, TensorEntry};
+pub use job::{QuantizeOptions, Summary, decide, dequantize_checkpoint, quantize_checkpoint};
+pub use quantizer::{CpuQuantizer, Quantizer};
+pub use record::{Figures, Histograms, TensorRecord, choices_from_codes};
+pub use run::{NonFinite, Observer};
+pub use select::{Decision, Glob, Selection};
+pub use source::{Checkpoint, StoredName};

@@ -1,0 +1,68 @@
+//! `--device auto|cpu|cuda[:N]`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use fouroversix::checkpoint::{CpuQuantizer, Quantizer};
+
+use super::error::CliError;
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceChoice {
+    /// The first GPU that works, else the CPU.
+    Auto,
+    Cpu,
+    /// The GPU of this number.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "use auto, cpu, cuda or cuda:N with a device number".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+/// The quantizer for a choice.
+pub(crate) fn quantizer(choice: DeviceChoice) -> Result<Box<dyn Quantizer>, CliError> {
+    match choice {
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Box::new(CpuQuantizer)),
+        DeviceChoice::Cuda(number) => Err(CliError::said(format!(
+            "--device cuda:{number} is not there: this build has no CUDA support, use --device cpu"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_parsed_whole() {
+        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        assert!("cuda:".parse::<DeviceChoice>().is_err());
+        assert!("gpu".parse::<DeviceChoice>().is_err());
+    }
+}

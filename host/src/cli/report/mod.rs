@@ -1,0 +1,140 @@
+//! `report`: a quantized directory's error figures as a page and a table.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use fouroversix::checkpoint::{Figures, Summary, TensorRecord};
+
+use super::error::CliError;
+use super::{Outcome, print};
+
+mod page;
+mod svg;
+
+/// The file that `quantize` leaves its figures in.
+const FIGURES: &str = "fouroversix.json";
+
+/// Options of `report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A directory that quantize wrote
+    input: PathBuf,
+
+    /// The page to write [default: fouroversix-report.html in the directory]
+    #[arg(long)]
+    html: Option<PathBuf>,
+
+    /// The table to write [default: fouroversix-report.csv in the directory]
+    #[arg(long)]
+    csv: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let summary = read_summary(&args.input)?;
+    let rows = rows(&summary);
+    if rows.is_empty() {
+        return Err(CliError::said(format!(
+            "{} has no error figures: quantize again without --no-figures",
+            args.input.display()
+        )));
+    }
+    let html = args.html.clone().unwrap_or_else(|| args.input.join("fouroversix-report.html"));
+    let csv = args.csv.clone().unwrap_or_else(|| args.input.join("fouroversix-report.csv"));
+    write(&html, &page::page(&summary, &rows))?;
+    write(&csv, &table(&rows))?;
+    let better = rows.iter().filter(|row| row.chosen.relative_mse() < row.plain.relative_mse());
+    print::line(&format!(
+        "{} of {} tensors have a lower error than with plain NVFP4\n{}\n{}",
+        better.count(),
+        rows.len(),
+        html.display(),
+        csv.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A tensor with both sets of figures.
+struct Row<'a> {
+    record: &'a TensorRecord,
+    chosen: Figures,
+    plain: Figures,
+}
+
+impl Row<'_> {
+    /// Relative change of the error against plain NVFP4: −0.16 is 16% less.
+    fn change(&self) -> f64 {
+        self.chosen.relative_mse() / self.plain.relative_mse() - 1.0
+    }
+}
+
+fn rows(summary: &Summary) -> Vec<Row<'_>> {
+    let row = |record| -> Option<Row<'_>> {
+        let record: &TensorRecord = record;
+        Some(Row { record, chosen: record.chosen?, plain: record.plain? })
+    };
+    summary.tensors.iter().filter_map(row).collect()
+}
+
+fn read_summary(directory: &Path) -> Result<Summary, CliError> {
+    let path = directory.join(FIGURES);
+    let text = fs::read(&path).map_err(|error| {
+        CliError::said(format!(
+            "cannot read {}: {error}: pass a directory that quantize wrote",
+            path.display()
+        ))
+    })?;
+    serde_json::from_slice(&text).map_err(|error| {
+        CliError::said(format!(
+            "{} is not what quantize writes ({error}): quantize again",
+            path.display()
+        ))
+    })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    fs::write(path, text).map_err(|error| {
+        CliError::said(format!(
+            "cannot write {}: {error}: choose another place with --html and --csv",
+            path.display()
+        ))
+    })
+}
+
+fn table(rows: &[Row<'_>]) -> String {
+    let mut text = String::from(
+        "tensor,rows,cols,dtype,group,amax,relative_mse,sqnr_db,max_error,map4_share,\
+         plain_relative_mse,plain_sqnr_db,plain_max_error,change\n",
+    );
+    for row in rows {
+        let record = row.record;
+        let fields = [
+            quoted(&record.name),
+            record.shape[0].to_string(),
+            record.shape[1].to_string(),
+            record.dtype.clone(),
+            quoted(record.group.as_deref().unwrap_or("")),
+            record.amax.to_string(),
+            row.chosen.relative_mse().to_string(),
+            row.chosen.sqnr_db().to_string(),
+            row.chosen.max_error.to_string(),
+            row.chosen.map4_share().to_string(),
+            row.plain.relative_mse().to_string(),
+            row.plain.sqnr_db().to_string(),
+            row.plain.max_error.to_string(),
+            row.change().to_string(),
+        ];
+        text += &fields.join(",");
+        text.push('\n');
+    }
+    text
+}
+
+/// A CSV field that may hold anything.
+fn quoted(text: &str) -> String {
+    if text.contains(['"', ',', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
