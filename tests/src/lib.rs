@@ -7,5 +7,6 @@ pub mod case;
 pub mod dequantize_case;
 pub mod golden;
 pub mod oracle;
+pub mod ptx;
 pub mod report;
 pub mod suite;

@@ -1,0 +1,250 @@
+//! A block of a grid: its warps, its shared memory and its barriers.
+
+use super::fault::{FaultKind, MemoryKind, Trap};
+use super::memory::{Memory, Region};
+use super::op::{LANES, Op, Program, Special, VoteMode};
+use super::warp::{Group, Progress, Wait, Warp, lanes_of};
+use super::window;
+
+/// The error put on approximate results, within the instruction's documented bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApproxError {
+    /// None: the correctly rounded result.
+    #[default]
+    Exact,
+    /// The bound, toward zero.
+    Low,
+    /// The bound, away from zero.
+    High,
+    /// Any error within the bound, another for every lane, from this seed.
+    Random(u64),
+}
+
+/// What the warps of a block share.
+pub(super) struct BlockContext<'a> {
+    pub(super) program: &'a Program,
+    pub(super) memory: &'a mut Memory,
+    pub(super) shared: Region,
+    pub(super) params: &'a [u8],
+    /// Lanes that executed each source instruction.
+    pub(super) counts: &'a mut [u64],
+    /// Lane-instructions that the launch may still take.
+    pub(super) budget: &'a mut u64,
+    pub(super) approx: ApproxError,
+    pub(super) noise: &'a mut u64,
+    /// Threads of a block.
+    pub(super) threads: u32,
+    /// Number in the grid of the block's first thread.
+    pub(super) first_thread: u32,
+    pub(super) epoch: u32,
+    pub(super) block_epoch: u32,
+    pub(super) launch_epoch: u32,
+}
+
+impl BlockContext<'_> {
+    /// The shared or global region that holds `len` bytes at a generic address.
+    pub(super) fn region(&mut self, address: u64, len: usize) -> Option<(&mut Region, usize)> {
+        if !(window::SHARED..window::SHARED + window::SIZE).contains(&address) {
+            return self.memory.find(address, len);
+        }
+        let at = (address - window::SHARED).checked_sub(window::SHARED_START)? as usize;
+        (at + len <= self.shared.len()).then_some((&mut self.shared, at))
+    }
+}
+
+/// The shape of a launch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) grid: [u32; 3],
+    pub(super) block: [u32; 3],
+    pub(super) dynamic_shared: u32,
+}
+
+impl Shape {
+    pub(super) fn threads(&self) -> u32 {
+        self.block.iter().product()
+    }
+
+    pub(super) fn warps(&self) -> u32 {
+        self.threads().div_ceil(LANES as u32)
+    }
+}
+
+impl Warp {
+    pub(super) fn new(program: &Program, number: u32) -> Self {
+        let local = program.local_bytes as usize * LANES;
+        Self {
+            number,
+            registers: vec![[0; LANES]; program.registers as usize],
+            written: vec![0; program.registers as usize],
+            groups: Vec::new(),
+            alive: 0,
+            stamp: 0,
+            local: vec![0; local],
+            local_written: vec![false; local],
+            copies: vec![Vec::new(); LANES],
+            committed: [0; LANES],
+        }
+    }
+
+    /// Makes the warp ready for the block at `coordinates`.
+    pub(super) fn start(&mut self, program: &Program, shape: &Shape, coordinates: [u32; 3]) {
+        let first = self.number * LANES as u32;
+        let count = (shape.threads() - first).min(LANES as u32);
+        self.alive = super::ast::width_mask(count) as u32;
+        self.written.fill(0);
+        self.local_written.fill(false);
+        self.copies.iter_mut().for_each(Vec::clear);
+        self.committed = [0; LANES];
+        self.groups.clear();
+        self.groups.push(Group { pc: 0, mask: self.alive, wait: Wait::Ready });
+        for &(slot, value) in &program.constants {
+            self.registers[slot as usize] = [value; LANES];
+            self.written[slot as usize] = u32::MAX;
+        }
+        for &(slot, special) in &program.specials {
+            for lane in 0..LANES {
+                let value = self.special(special, program, shape, coordinates, lane as u32);
+                self.registers[slot as usize][lane] = u64::from(value);
+            }
+            self.written[slot as usize] = u32::MAX;
+        }
+    }
+
+    fn special(
+        &self,
+        special: Special,
+        program: &Program,
+        shape: &Shape,
+        coordinates: [u32; 3],
+        lane: u32,
+    ) -> u32 {
+        let thread = thread_coordinates(shape, self.number * LANES as u32 + lane);
+        let bit = 1u32 << lane;
+        match special {
+            Special::Tid(axis) => thread[axis],
+            Special::Ntid(axis) => shape.block[axis],
+            Special::Ctaid(axis) => coordinates[axis],
+            Special::Nctaid(axis) => shape.grid[axis],
+            Special::LaneId => lane,
+            Special::WarpId => self.number,
+            Special::NWarpId => shape.warps(),
+            Special::LaneMaskEq => bit,
+            Special::LaneMaskLt => bit - 1,
+            Special::LaneMaskLe => (bit - 1) | bit,
+            Special::LaneMaskGe => !(bit - 1),
+            Special::LaneMaskGt => !(bit - 1) & !bit,
+            Special::DynamicSharedSize => shape.dynamic_shared,
+            Special::TotalSharedSize => program.shared_bytes + shape.dynamic_shared,
+        }
+    }
+}
+
+/// The coordinates of a block's `thread`-th thread.
+pub(super) fn thread_coordinates(shape: &Shape, thread: u32) -> [u32; 3] {
+    let [x, y, _] = shape.block;
+    [thread % x, thread / x % y, thread / (x * y)]
+}
+
+/// A trap with the step and the warp that it happened in.
+pub(super) struct Stopped {
+    pub(super) step: u32,
+    pub(super) warp: u32,
+    pub(super) trap: Trap,
+}
+
+/// Steps that a warp takes before the next one has its turn: long, but no thread that waits for
+/// another by reading memory waits for ever.
+const TURN: u32 = 20_000;
+
+/// Runs a block's started warps to their end, in the given order.
+pub(super) fn run(ctx: &mut BlockContext<'_>, warps: &mut [Warp]) -> Result<(), Stopped> {
+    loop {
+        let (mut done, mut ready) = (0, 0);
+        for warp in warps.iter_mut() {
+            let number = warp.number;
+            let progress = warp.run(ctx, TURN);
+            match progress.map_err(|(step, trap)| Stopped { step, warp: number, trap })? {
+                Progress::Done => done += 1,
+                Progress::Ready => ready += 1,
+                Progress::Blocked => {}
+            }
+        }
+        if done == warps.len() {
+            return Ok(());
+        }
+        if ready == 0 {
+            release(ctx, warps)?;
+        }
+    }
+}
+
+/// Lets all threads pass the barrier at which all of them wait.
+fn release(ctx: &mut BlockContext<'_>, warps: &mut [Warp]) -> Result<(), Stopped> {
+    let waiting = warps.iter().flat_map(|w| w.groups.iter().map(move |g| (w.number, g)));
+    let Some((_, &first)) = waiting.clone().next() else { return Ok(()) };
+    for (warp, group) in waiting {
+        if group.wait != first.wait || !matches!(group.wait, Wait::Block { .. }) {
+            let trap = Trap::lane(FaultKind::Deadlock, group.mask.trailing_zeros());
+            return Err(Stopped { step: group.pc, warp, trap });
+        }
+    }
+    reduce(ctx, warps)?;
+    for warp in warps.iter_mut() {
+        let parted = warp.groups.len() > 1;
+        for group in &mut warp.groups {
+            let op = &ctx.program.steps[group.pc as usize].op;
+            if parted && !matches!(op, Op::Barrier { aligned: false, .. }) {
+                let trap = Trap::lane(FaultKind::DivergentBarrier, group.mask.trailing_zeros());
+                return Err(Stopped { step: group.pc, warp: warp.number, trap });
+            }
+            group.wait = Wait::Ready;
+            group.pc += 1;
+        }
+    }
+    ctx.epoch = ctx.memory.next_epoch;
+    ctx.memory.next_epoch += 1;
+    Ok(())
+}
+
+/// `bar.red`: gives every waiting thread the vote of all.
+fn reduce(ctx: &BlockContext<'_>, warps: &mut [Warp]) -> Result<(), Stopped> {
+    let (mut yes, mut all, mut reducing) = (0u32, 0u32, false);
+    for warp in warps.iter() {
+        for group in &warp.groups {
+            if let Op::BarrierReduce { a, negate, .. } = ctx.program.steps[group.pc as usize].op {
+                let votes = warp.ballot(a, negate, group.mask);
+                let stop = |trap| Stopped { step: group.pc, warp: warp.number, trap };
+                yes += votes.map_err(stop)?.count_ones();
+                reducing = true;
+            }
+            all += group.mask.count_ones();
+        }
+    }
+    if !reducing {
+        return Ok(());
+    }
+    for warp in warps {
+        for group in warp.groups.clone() {
+            let Op::BarrierReduce { op, dest, .. } = ctx.program.steps[group.pc as usize].op else {
+                let trap = Trap::lane(FaultKind::DivergentBarrier, group.mask.trailing_zeros());
+                return Err(Stopped { step: group.pc, warp: warp.number, trap });
+            };
+            let value = match op {
+                VoteMode::All => u64::from(yes == all),
+                VoteMode::Any | VoteMode::Uniform => u64::from(yes > 0),
+                VoteMode::Ballot => u64::from(yes),
+            };
+            for lane in lanes_of(group.mask) {
+                warp.registers[dest as usize][lane] = value;
+            }
+            warp.written[dest as usize] |= group.mask;
+        }
+    }
+    Ok(())
+}
+
+/// A block's shared memory before anything is written to it.
+pub(super) fn shared_memory(program: &Program, shape: &Shape) -> Region {
+    Region::new(MemoryKind::Shared, (program.shared_bytes + shape.dynamic_shared) as usize)
+}

@@ -1,0 +1,179 @@
+//! Logic, shifts and bit fields.
+
+use super::super::ast::{Instruction, Kind, Type};
+use super::super::op::{Compute, one, three, two};
+use super::integer::sign_extend;
+use super::modifiers::Modifiers;
+use super::{Decoded, Decoder};
+
+/// `prmt.b32` in its default mode: four bytes picked out of `b:a`, or their signs spread.
+fn permute(a: u64, b: u64, selector: u64) -> u64 {
+    let bytes = (b << 32 | a).to_le_bytes();
+    let mut out = 0;
+    for i in 0..4 {
+        let pick = selector >> (4 * i);
+        let byte = bytes[(pick & 7) as usize];
+        let byte = if pick & 8 == 0 { byte } else { ((byte as i8) >> 7) as u8 };
+        out |= u64::from(byte) << (8 * i);
+    }
+    out
+}
+
+/// `lop3.b32`: bit `4a+2b+c` of the table, for every bit.
+fn lop3(table: u64, a: u64, b: u64, c: u64) -> u64 {
+    let mut out = 0;
+    for row in 0..8u64 {
+        if table >> row & 1 == 1 {
+            let pick = |x: u64, bit: u64| if row >> bit & 1 == 1 { x } else { !x };
+            out |= pick(a, 2) & pick(b, 1) & pick(c, 0);
+        }
+    }
+    out & 0xffff_ffff
+}
+
+/// `bfe`: the field of `len` bits at `pos`, extended with its sign where the type is signed.
+fn extract(ty: Type, a: u64, pos: u64, len: u64) -> u64 {
+    let (pos, len, msb) = (pos & 0xff, len & 0xff, u64::from(ty.bits) - 1);
+    let sign = ty.signed() && len != 0 && a >> (pos + len - 1).min(msb) & 1 == 1;
+    let mut out = 0;
+    for i in 0..=msb {
+        let bit = if i < len && pos + i <= msb { a >> (pos + i) & 1 == 1 } else { sign };
+        out |= u64::from(bit) << i;
+    }
+    out
+}
+
+/// `bfi`: `b` with the low `len` bits of `a` at `pos`; `field` is `pos | len << 8`.
+fn insert(bits: u32, a: u64, b: u64, field: u64) -> u64 {
+    let (pos, len, msb) = (field & 0xff, field >> 8, u64::from(bits) - 1);
+    let mut out = b;
+    for i in 0..len.min(msb + 1) {
+        if pos + i <= msb {
+            out = out & !(1 << (pos + i)) | (a >> i & 1) << (pos + i);
+        }
+    }
+    out
+}
+
+impl Decoder<'_> {
+    pub(super) fn bits(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
+        let ty = m.ty()?;
+        let (bits, mask) = (ty.bits, ty.mask());
+        let untyped = matches!(ty.kind, Kind::Bits | Kind::Pred);
+        let only32 = ty.kind == Kind::Bits && bits == 32;
+        let f = match ins.opcode.as_str() {
+            "and" if untyped => two(|a, b| a & b),
+            "or" if untyped => two(|a, b| a | b),
+            "xor" if untyped => two(|a, b| a ^ b),
+            "not" if untyped => one(move |a| !a & mask),
+            "cnot" if ty.kind == Kind::Bits => one(|a| u64::from(a == 0)),
+            "shl" | "shr" if !ty.float() && bits >= 16 => return self.shift(ins, ty),
+            "shf" if only32 => return self.funnel(ins, m),
+            "lop3" if only32 => return self.lop3(ins),
+            "prmt" if only32 => three(permute),
+            "bfe" if matches!(ty.kind, Kind::Unsigned | Kind::Signed) => {
+                return self.extract(ins, ty);
+            }
+            "bfi" if ty.kind == Kind::Bits => return self.insert(ins, bits),
+            "brev" if ty.kind == Kind::Bits => one(move |a| a.reverse_bits() >> (64 - bits)),
+            "popc" if ty.kind == Kind::Bits => {
+                return self.count(ins, bits, one(|a| u64::from(a.count_ones())));
+            }
+            "clz" if ty.kind == Kind::Bits => {
+                let f = one(move |a| u64::from(a.leading_zeros() - (64 - bits)));
+                return self.count(ins, bits, f);
+            }
+            "bfind" if !ty.float() => return self.find(ins, m, ty),
+            other => return m.error(format!("{other} does not take this type")),
+        };
+        self.uniform(ins, bits, f)
+    }
+
+    /// Shift counts are 32 bits wide and saturate at the width.
+    fn shift(&mut self, ins: &Instruction, ty: Type) -> Decoded<()> {
+        self.operand_count(ins, 3)?;
+        let (bits, mask) = (ty.bits, ty.mask());
+        let a = self.read(ins, 1, bits)?;
+        let b = self.read(ins, 2, 32)?;
+        let d = self.write(ins, 0, bits)?;
+        let f = match (ins.opcode == "shl", ty.signed()) {
+            (true, _) => two(move |a, b| if b < u64::from(bits) { a << b & mask } else { 0 }),
+            (false, false) => two(move |a, b| if b < u64::from(bits) { a >> b } else { 0 }),
+            (false, true) => two(move |a, b| (sign_extend(a, bits) >> b.min(63)) as u64 & mask),
+        };
+        self.emit_compute(d, &[a, b], f);
+        Ok(())
+    }
+
+    fn funnel(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
+        let left = m.require(&[("l", true), ("r", false)])?;
+        let clamp = m.require(&[("clamp", true), ("wrap", false)])?;
+        let f = three(move |a, b, c| {
+            let count = if clamp { c.min(32) } else { c & 31 };
+            let both = b << 32 | a;
+            let shifted = if left { both << count >> 32 } else { both >> count };
+            shifted & 0xffff_ffff
+        });
+        self.uniform(ins, 32, f)
+    }
+
+    fn lop3(&mut self, ins: &Instruction) -> Decoded<()> {
+        self.operand_count(ins, 5)?;
+        let super::Operand::Integer(table) = *self.at(ins, 4)? else {
+            return self.fail(ins, "the table of lop3 is not a constant");
+        };
+        let a = self.read(ins, 1, 32)?;
+        let b = self.read(ins, 2, 32)?;
+        let c = self.read(ins, 3, 32)?;
+        let d = self.write(ins, 0, 32)?;
+        self.emit_compute(d, &[a, b, c], three(move |a, b, c| lop3(table, a, b, c)));
+        Ok(())
+    }
+
+    fn extract(&mut self, ins: &Instruction, ty: Type) -> Decoded<()> {
+        self.operand_count(ins, 4)?;
+        let a = self.read(ins, 1, ty.bits)?;
+        let pos = self.read(ins, 2, 32)?;
+        let len = self.read(ins, 3, 32)?;
+        let d = self.write(ins, 0, ty.bits)?;
+        self.emit_compute(d, &[a, pos, len], three(move |a, p, l| extract(ty, a, p, l)));
+        Ok(())
+    }
+
+    fn insert(&mut self, ins: &Instruction, bits: u32) -> Decoded<()> {
+        self.operand_count(ins, 5)?;
+        let a = self.read(ins, 1, bits)?;
+        let b = self.read(ins, 2, bits)?;
+        let pos = self.read(ins, 3, 32)?;
+        let len = self.read(ins, 4, 32)?;
+        let d = self.write(ins, 0, bits)?;
+        let field = self.new_slot();
+        let join = two(|pos, len| pos & 0xff | (len & 0xff) << 8);
+        self.emit_compute(field, &[pos, len], join);
+        self.emit_compute(d, &[a, b, field], three(move |a, b, f| insert(bits, a, b, f)));
+        Ok(())
+    }
+
+    /// `d` is 32 bits wide whatever the operand's width.
+    fn count(&mut self, ins: &Instruction, bits: u32, f: Compute) -> Decoded<()> {
+        self.operand_count(ins, 2)?;
+        let a = self.read(ins, 1, bits)?;
+        let d = self.write(ins, 0, 32)?;
+        self.emit_compute(d, &[a], f);
+        Ok(())
+    }
+
+    fn find(&mut self, ins: &Instruction, m: &mut Modifiers<'_>, ty: Type) -> Decoded<()> {
+        let shift_amount = m.flag("shiftamt");
+        let (bits, mask, signed) = (ty.bits, ty.mask(), ty.signed());
+        let f = one(move |a| {
+            let a = if signed && sign_extend(a, bits) < 0 { !a & mask } else { a };
+            match a.checked_ilog2() {
+                None => 0xffff_ffff,
+                Some(top) if shift_amount => u64::from(bits - 1 - top),
+                Some(top) => u64::from(top),
+            }
+        });
+        self.count(ins, bits, f)
+    }
+}

@@ -1,0 +1,219 @@
+//! Comparisons and selections.
+
+use super::super::ast::{Instruction, Operand, Type};
+use super::super::op::{Compute, Slot, one, three, two};
+use super::super::soft::{BF16, F16, F32, F64, Format};
+use super::integer::sign_extend;
+use super::modifiers::Modifiers;
+use super::{Decoded, Decoder};
+
+use std::cmp::Ordering;
+
+/// A comparison: what it gives for each order, and for unordered operands.
+#[derive(Clone, Copy)]
+struct Comparison {
+    less: bool,
+    equal: bool,
+    greater: bool,
+    unordered: bool,
+    /// May be applied to integers: signed or unsigned by type, unsigned always, or not.
+    integer: Integer,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Integer {
+    ByType,
+    Unsigned,
+    No,
+}
+
+const fn comparison(orders: [bool; 4], integer: Integer) -> Comparison {
+    let [less, equal, greater, unordered] = orders;
+    Comparison { less, equal, greater, unordered, integer }
+}
+
+const T: bool = true;
+const F: bool = false;
+
+const COMPARISONS: [(&str, Comparison); 18] = [
+    ("eq", comparison([F, T, F, F], Integer::ByType)),
+    ("ne", comparison([T, F, T, F], Integer::ByType)),
+    ("lt", comparison([T, F, F, F], Integer::ByType)),
+    ("le", comparison([T, T, F, F], Integer::ByType)),
+    ("gt", comparison([F, F, T, F], Integer::ByType)),
+    ("ge", comparison([F, T, T, F], Integer::ByType)),
+    ("lo", comparison([T, F, F, F], Integer::Unsigned)),
+    ("ls", comparison([T, T, F, F], Integer::Unsigned)),
+    ("hi", comparison([F, F, T, F], Integer::Unsigned)),
+    ("hs", comparison([F, T, T, F], Integer::Unsigned)),
+    ("equ", comparison([F, T, F, T], Integer::No)),
+    ("neu", comparison([T, F, T, T], Integer::No)),
+    ("ltu", comparison([T, F, F, T], Integer::No)),
+    ("leu", comparison([T, T, F, T], Integer::No)),
+    ("gtu", comparison([F, F, T, T], Integer::No)),
+    ("geu", comparison([F, T, T, T], Integer::No)),
+    ("num", comparison([T, T, T, F], Integer::No)),
+    ("nan", comparison([F, F, F, T], Integer::No)),
+];
+
+/// The order of two floats, `None` when either is NaN. The zeros are equal.
+fn float_order(format: Format, a: u64, b: u64) -> Option<Ordering> {
+    let sign = 1 << (format.exponent_bits + format.fraction_bits);
+    let infinity = ((1 << format.exponent_bits) - 1) << format.fraction_bits;
+    let key = |x: u64| {
+        let magnitude = x & !sign;
+        let signed = if x & sign == 0 { magnitude as i64 } else { -(magnitude as i64) };
+        (magnitude <= infinity).then_some(signed)
+    };
+    Some(key(a)?.cmp(&key(b)?))
+}
+
+impl Comparison {
+    fn of(self, order: Option<Ordering>) -> u64 {
+        u64::from(match order {
+            Some(Ordering::Less) => self.less,
+            Some(Ordering::Equal) => self.equal,
+            Some(Ordering::Greater) => self.greater,
+            None => self.unordered,
+        })
+    }
+
+    fn on(self, ty: Type) -> Option<Compute> {
+        let bits = ty.bits;
+        if ty == Type::new(super::super::ast::Kind::Float, 32) {
+            return Some(two(move |a, b| {
+                self.of(f32::from_bits(a as u32).partial_cmp(&f32::from_bits(b as u32)))
+            }));
+        }
+        if ty.float() {
+            let format = match (ty.kind, bits) {
+                (super::super::ast::Kind::Brain, _) => BF16,
+                (_, 16) => F16,
+                (_, 32) => F32,
+                _ => F64,
+            };
+            return Some(two(move |a, b| self.of(float_order(format, a, b))));
+        }
+        match self.integer {
+            Integer::No => None,
+            Integer::ByType if ty.signed() => Some(two(move |a, b| {
+                self.of(Some(sign_extend(a, bits).cmp(&sign_extend(b, bits))))
+            })),
+            _ => Some(two(move |a, b| self.of(Some(a.cmp(&b))))),
+        }
+    }
+}
+
+impl Decoder<'_> {
+    pub(super) fn compare(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
+        match ins.opcode.as_str() {
+            "setp" => self.set_predicate(ins, m),
+            "set" => self.set(ins, m),
+            "selp" => {
+                let ty = m.ty()?;
+                self.operand_count(ins, 4)?;
+                let a = self.read(ins, 1, ty.bits)?;
+                let b = self.read(ins, 2, ty.bits)?;
+                let p = self.read(ins, 3, 1)?;
+                let d = self.write(ins, 0, ty.bits)?;
+                self.emit_compute(d, &[a, b, p], three(|a, b, p| if p != 0 { a } else { b }));
+                Ok(())
+            }
+            _ => {
+                let condition = m.require(&[("s32", false), ("f32", true)])?;
+                let ty = m.ty()?;
+                self.operand_count(ins, 4)?;
+                let a = self.read(ins, 1, ty.bits)?;
+                let b = self.read(ins, 2, ty.bits)?;
+                let c = self.read(ins, 3, 32)?;
+                let d = self.write(ins, 0, ty.bits)?;
+                let f = if condition {
+                    three(|a, b, c| if f32::from_bits(c as u32) >= 0.0 { a } else { b })
+                } else {
+                    three(|a, b, c| if sign_extend(c, 32) >= 0 { a } else { b })
+                };
+                self.emit_compute(d, &[a, b, c], f);
+                Ok(())
+            }
+        }
+    }
+
+    /// The comparison's result in a new predicate.
+    fn compared(&mut self, ins: &Instruction, m: &mut Modifiers<'_>, ty: Type) -> Decoded<Slot> {
+        let how = m.require(&COMPARISONS)?;
+        let Some(f) = how.on(ty) else {
+            return m.error(format!("{:?} compares integers as floats", ins.text));
+        };
+        let a = self.read(ins, 1, ty.bits)?;
+        let b = self.read(ins, 2, ty.bits)?;
+        let result = self.new_slot();
+        self.emit_compute(result, &[a, b], f);
+        Ok(result)
+    }
+
+    fn set_predicate(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
+        let ty = m.ty()?;
+        let combine = m.choice(&[("and", 0), ("or", 1), ("xor", 2)]);
+        self.operand_count(ins, if combine.is_some() { 4 } else { 3 })?;
+        let (p, q) = match self.at(ins, 0)?.clone() {
+            Operand::Pair(p, q) => (*p, Some(*q)),
+            p => (p, None),
+        };
+        let p = self.target(ins, &p, 1, false)?;
+        let q = match q {
+            Some(q) => Some(self.target(ins, &q, 1, false)?),
+            None => None,
+        };
+        let result = self.compared(ins, m, ty)?;
+        let with = match combine {
+            Some(_) => Some(self.predicate(ins, 3)?),
+            None => None,
+        };
+        // `q` is written first, from the opposite comparison: `p` may be the operand combined with.
+        if let Some(q) = q {
+            let scratch = self.new_slot();
+            self.combined(scratch, result, true, combine, with);
+            self.combined(p, result, false, combine, with);
+            self.emit_compute(q, &[scratch], one(|a| a));
+        } else {
+            self.combined(p, result, false, combine, with);
+        }
+        Ok(())
+    }
+
+    fn combined(
+        &mut self,
+        d: Slot,
+        result: Slot,
+        opposite: bool,
+        combine: Option<u8>,
+        with: Option<(Slot, bool)>,
+    ) {
+        let flip = u64::from(opposite);
+        let (Some(op), Some((with, negated))) = (combine, with) else {
+            return self.emit_compute(d, &[result], one(move |a| a ^ flip));
+        };
+        let not = u64::from(negated);
+        let f = match op {
+            0 => two(move |a, c| (a ^ flip) & (c ^ not)),
+            1 => two(move |a, c| (a ^ flip) | (c ^ not)),
+            _ => two(move |a, c| (a ^ flip) ^ (c ^ not)),
+        };
+        self.emit_compute(d, &[result, with], f);
+    }
+
+    /// `set.cmp.dtype.stype`: all ones (or 1.0) for true.
+    fn set(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
+        let source = m.ty()?;
+        let dest = m.ty()?;
+        self.operand_count(ins, 3)?;
+        if dest.bits != 32 {
+            return m.error("set gives 32 bits");
+        }
+        let yes = if dest.float() { 0x3f80_0000 } else { 0xffff_ffff };
+        let result = self.compared(ins, m, source)?;
+        let d = self.write(ins, 0, 32)?;
+        self.emit_compute(d, &[result], one(move |a| if a != 0 { yes } else { 0 }));
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! From statements to a [`Program`]: names become register numbers, modifiers become closures, device
+//! functions are inlined at their calls (PTX recursion is refused), and the blocks are laid out.
+
+mod bits;
+mod compare;
+mod convert;
+mod float;
+mod flow;
+mod integer;
+mod memory;
+mod modifiers;
+mod symbols;
+mod warp;
+
+use std::collections::HashMap;
+
+use super::ast::{Function, Instruction, Operand, ParseError, Pos, Statement, Text, Type};
+use super::layout;
+use super::op::{Compute, Guard, Op, Program, Slot, Source, Special, Step};
+use super::statics::Statics;
+use modifiers::Modifiers;
+use symbols::Symbol;
+
+type Decoded<T> = Result<T, ParseError>;
+
+/// Decodes one kernel of a module.
+pub(super) fn kernel(text: &Text, statics: &Statics, entry: &Function) -> Decoded<Program> {
+    let mut decoder = Decoder::new(text, statics, entry);
+    decoder.entry(entry)?;
+    decoder.finish()
+}
+
+/// A step before its branch targets are known.
+pub(super) struct Decoder<'a> {
+    text: &'a Text,
+    statics: &'a Statics,
+    scopes: Vec<HashMap<String, Symbol>>,
+    /// Where each label stands, once it is reached.
+    labels: Vec<Option<u32>>,
+    steps: Vec<Step>,
+    sources: Vec<Source>,
+    source_index: HashMap<(Pos, String), u32>,
+    constants: HashMap<u64, Slot>,
+    specials: Vec<(Slot, Special)>,
+    registers: Slot,
+    local_bytes: u64,
+    shared_bytes: u64,
+    dynamic_shared: Vec<Slot>,
+    /// Shared variables of the module that this kernel names, as they are met.
+    shared_variables: HashMap<String, Symbol>,
+    /// Functions being inlined, with the label behind each call.
+    calls: Vec<(String, u32)>,
+    guard: Option<Guard>,
+    source: u32,
+    fresh: bool,
+    name: String,
+    param_bytes: u64,
+}
+
+impl<'a> Decoder<'a> {
+    /// Appends a step of the current instruction.
+    fn emit(&mut self, op: Op) {
+        let counted = std::mem::take(&mut self.fresh);
+        self.steps.push(Step { op, guard: self.guard, source: self.source, counted });
+    }
+
+    fn emit_compute(&mut self, d: Slot, operands: &[Slot], f: Compute) {
+        self.emit(match (operands, &f) {
+            (&[a], Compute::One(_)) => Op::Compute1 { d, a, f },
+            (&[a, b], Compute::Two(_)) => Op::Compute2 { d, a, b, f },
+            (&[a, b, c], Compute::Three(_)) => Op::Compute3 { d, a, b, c, f },
+            _ => unreachable!("operands and closure are chosen together"),
+        });
+    }
+
+    /// Decodes `d, a, b, …` where every operand has `bits` bits, and applies `f`.
+    fn uniform(&mut self, ins: &Instruction, bits: u32, f: Compute) -> Decoded<()> {
+        let count = match f {
+            Compute::One(_) => 1,
+            Compute::Two(_) => 2,
+            Compute::Three(_) => 3,
+        };
+        self.operand_count(ins, count + 1)?;
+        let mut operands = Vec::with_capacity(count);
+        for i in 1..=count {
+            operands.push(self.read(ins, i, bits)?);
+        }
+        let d = self.write(ins, 0, bits)?;
+        self.emit_compute(d, &operands, f);
+        Ok(())
+    }
+
+    fn operand_count(&self, ins: &Instruction, count: usize) -> Decoded<()> {
+        if ins.operands.len() == count {
+            return Ok(());
+        }
+        let message =
+            format!("{:?} has {} operands instead of {count}", ins.text, ins.operands.len());
+        Err(ParseError { pos: ins.pos, message })
+    }
+
+    fn fail<T>(&self, ins: &Instruction, message: impl Into<String>) -> Decoded<T> {
+        Err(ParseError { pos: ins.pos, message: message.into() })
+    }
+
+    fn statements(&mut self, statements: &[Statement]) -> Decoded<()> {
+        self.scopes.push(HashMap::new());
+        self.declare(statements)?;
+        for statement in statements {
+            match statement {
+                Statement::Instruction(ins) => self.instruction(ins)?,
+                Statement::Label(name) => {
+                    if let Some(Symbol::Label(label)) = self.lookup(name) {
+                        self.labels[label as usize] = Some(self.steps.len() as u32);
+                    }
+                }
+                Statement::Scope(inner) => self.statements(inner)?,
+                Statement::Registers { .. }
+                | Statement::Variable(_)
+                | Statement::Targets { .. } => {}
+            }
+        }
+        self.scopes.pop();
+        Ok(())
+    }
+
+    fn instruction(&mut self, ins: &Instruction) -> Decoded<()> {
+        let key = (ins.pos, self.current_function().to_string());
+        let next = self.sources.len() as u32;
+        self.source = *self.source_index.entry(key.clone()).or_insert(next);
+        if self.source == next {
+            self.sources.push(Source { pos: ins.pos, text: ins.text.clone(), function: key.1 });
+        }
+        self.fresh = true;
+        self.guard = None;
+        if let Some((name, negated)) = &ins.guard {
+            let predicate =
+                self.operand(ins, &Operand::Name(name.clone()), Type::from_name("pred"))?;
+            self.guard = Some(Guard { predicate, negated: *negated });
+        }
+        let mut m = Modifiers::new(ins);
+        self.dispatch(ins, &mut m)?;
+        m.finish()
+    }
+
+    fn dispatch(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
+        let last = ins.modifiers.last().map_or("", String::as_str);
+        let float = Type::from_name(last).map_or(last.contains('f'), Type::float);
+        match ins.opcode.as_str() {
+            "add" | "sub" | "mul" | "min" | "max" | "abs" | "neg" | "div" if !float => {
+                self.integer(ins, m)
+            }
+            "add" | "sub" | "mul" | "fma" | "min" | "max" | "abs" | "neg" | "div" | "rcp"
+            | "copysign" | "testp" => self.float(ins, m),
+            "mad" | "rem" => self.integer(ins, m),
+            "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" | "shf" | "lop3" | "prmt"
+            | "bfe" | "bfi" | "brev" | "popc" | "clz" | "bfind" => self.bits(ins, m),
+            "setp" | "set" | "selp" | "slct" => self.compare(ins, m),
+            "cvt" => self.convert(ins, m),
+            "mov" | "ld" | "ldu" | "st" | "atom" | "red" | "cvta" | "isspacep" | "prefetch"
+            | "createpolicy" | "cp" => self.memory(ins, m),
+            "shfl" | "vote" | "match" | "redux" | "activemask" | "bar" | "barrier" | "membar"
+            | "fence" | "nanosleep" | "griddepcontrol" => self.warp(ins, m),
+            "bra" | "brx" | "call" | "ret" | "exit" | "trap" => self.flow(ins, m),
+            other => self.fail(ins, format!("opcode {other:?} is not supported")),
+        }
+    }
+
+    fn finish(mut self) -> Decoded<Program> {
+        let mut positions = Vec::with_capacity(self.labels.len());
+        for label in &self.labels {
+            // A label that was never placed belongs to a scope that nothing jumps into.
+            positions.push(label.unwrap_or(u32::MAX));
+        }
+        let steps = layout::arrange(std::mem::take(&mut self.steps), &positions);
+        let shared_bytes = self.shared_bytes.next_multiple_of(16);
+        let start = super::window::SHARED_START + shared_bytes;
+        let mut constants: Vec<(Slot, u64)> =
+            self.constants.iter().map(|(&value, &slot)| (slot, value)).collect();
+        constants.extend(self.dynamic_shared.iter().map(|&slot| (slot, start)));
+        let entry = self.text.functions.iter().find(|f| f.name == self.name);
+        Ok(Program {
+            name: self.name,
+            steps,
+            sources: self.sources,
+            registers: self.registers,
+            constants,
+            specials: self.specials,
+            param_bytes: self.param_bytes as u32,
+            local_bytes: self.local_bytes as u32,
+            shared_bytes: shared_bytes as u32,
+            required_block: entry.and_then(|f| f.required_block),
+            max_block: entry.and_then(|f| f.max_block),
+        })
+    }
+}

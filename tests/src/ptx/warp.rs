@@ -1,0 +1,347 @@
+//! A warp: its registers, its lanes' places in the program, and the loop that runs them.
+//!
+//! Lanes at the same step form a group. The ready group with the smallest step runs, and lanes that
+//! come to the same step join (see [`layout`](super::layout)). A group at an operation that needs
+//! other lanes or warps waits there, so any schedule that the hardware's independent threads could
+//! take gives what this one gives.
+
+use super::block::BlockContext;
+use super::fault::{FaultKind, Trap};
+use super::op::{Compute, LANES, Lanes, Op, Slot, VoteMode, WarpOp};
+
+/// What a group waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Wait {
+    Ready,
+    /// The other lanes of the mask, at the same step.
+    Lanes {
+        members: u32,
+    },
+    /// The other threads of the block.
+    Block {
+        id: u64,
+    },
+}
+
+/// Lanes at one step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group {
+    pub(super) pc: u32,
+    pub(super) mask: u32,
+    pub(super) wait: Wait,
+}
+
+/// An asynchronous copy that has not landed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copy {
+    pub(super) to: u64,
+    pub(super) from: u64,
+    pub(super) bytes: u32,
+    pub(super) source_bytes: u32,
+    /// Groups committed by this lane before this copy's own.
+    pub(super) group: u32,
+}
+
+/// One warp.
+#[derive(Debug)]
+pub(super) struct Warp {
+    pub(super) number: u32,
+    pub(super) registers: Vec<Lanes>,
+    /// Lanes that have written each register.
+    pub(super) written: Vec<u32>,
+    pub(super) groups: Vec<Group>,
+    pub(super) alive: u32,
+    /// Warp barriers passed.
+    pub(super) stamp: u32,
+    pub(super) local: Vec<u8>,
+    pub(super) local_written: Vec<bool>,
+    /// Copies in flight and groups committed, by lane.
+    pub(super) copies: Vec<Vec<Copy>>,
+    pub(super) committed: [u32; LANES],
+}
+
+/// How [`Warp::run`] came back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Progress {
+    /// It has more to do.
+    Ready,
+    /// Every lane has exited.
+    Done,
+    /// Every lane that has not exited waits.
+    Blocked,
+}
+
+pub(super) fn lanes_of(mask: u32) -> impl Iterator<Item = usize> {
+    (0..LANES).filter(move |&lane| mask >> lane & 1 == 1)
+}
+
+impl Warp {
+    /// Runs ready lanes until none is left or about `budget` steps were taken.
+    pub(super) fn run(
+        &mut self,
+        ctx: &mut BlockContext<'_>,
+        budget: u32,
+    ) -> Result<Progress, (u32, Trap)> {
+        let mut left = budget;
+        while left > 0 {
+            let Some(mut group) = self.take_first() else {
+                return Ok(if self.alive == 0 { Progress::Done } else { Progress::Blocked });
+            };
+            let next = self.ready().map(|g| g.pc).min().unwrap_or(u32::MAX);
+            loop {
+                left = left.saturating_sub(1);
+                let pc = group.pc;
+                let runs_on = self.step(ctx, &mut group).map_err(|trap| (pc, trap))?;
+                if !runs_on {
+                    break;
+                }
+                if group.pc >= next || left == 0 {
+                    self.groups.push(group);
+                    break;
+                }
+            }
+        }
+        Ok(Progress::Ready)
+    }
+
+    fn ready(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|g| g.wait == Wait::Ready)
+    }
+
+    /// Removes the ready group with the smallest step, joined with all others there.
+    fn take_first(&mut self) -> Option<Group> {
+        let pc = self.ready().map(|g| g.pc).min()?;
+        let mut mask = 0;
+        self.groups.retain(|g| {
+            let joins = g.wait == Wait::Ready && g.pc == pc;
+            if joins {
+                mask |= g.mask;
+            }
+            !joins
+        });
+        Some(Group { pc, mask, wait: Wait::Ready })
+    }
+
+    /// Takes one step of a group. False if the group is no more: it ended, parted or waits.
+    fn step(&mut self, ctx: &mut BlockContext<'_>, group: &mut Group) -> Result<bool, Trap> {
+        let program = ctx.program;
+        let step = &program.steps[group.pc as usize];
+        let mut mask = group.mask;
+        if let Some(guard) = step.guard {
+            self.check(guard.predicate, mask)?;
+            let lanes = &self.registers[guard.predicate as usize];
+            let mut set = 0u32;
+            for (lane, &value) in lanes.iter().enumerate() {
+                set |= (value as u32 & 1) << lane;
+            }
+            mask &= if guard.negated { !set } else { set };
+        }
+        if step.counted {
+            let lanes = mask.count_ones();
+            ctx.counts[step.source as usize] += u64::from(lanes);
+            *ctx.budget = ctx.budget.checked_sub(u64::from(lanes)).ok_or_else(|| {
+                Trap::lane(FaultKind::InstructionLimit, group.mask.trailing_zeros())
+            })?;
+        }
+        match &step.op {
+            Op::Compute1 { d, a, f: Compute::One(f) } => {
+                self.check(*a, mask)?;
+                let mut out = [0; LANES];
+                f(&mut out, &self.registers[*a as usize]);
+                self.store(*d, &out, mask);
+            }
+            Op::Compute2 { d, a, b, f: Compute::Two(f) } => {
+                self.check(*a, mask)?;
+                self.check(*b, mask)?;
+                let mut out = [0; LANES];
+                f(&mut out, &self.registers[*a as usize], &self.registers[*b as usize]);
+                self.store(*d, &out, mask);
+            }
+            Op::Compute3 { d, a, b, c, f: Compute::Three(f) } => {
+                self.check(*a, mask)?;
+                self.check(*b, mask)?;
+                self.check(*c, mask)?;
+                let mut out = [0; LANES];
+                let [a, b, c] = [a, b, c].map(|&slot| &self.registers[slot as usize]);
+                f(&mut out, a, b, c);
+                self.store(*d, &out, mask);
+            }
+            _ if mask == 0 => {}
+            Op::Branch { target } => return Ok(self.branch(group, mask, *target)),
+            Op::Exit => return Ok(self.exit(group, mask)),
+            Op::Barrier { .. } | Op::BarrierReduce { .. } => {
+                return self.wait_for_block(ctx, group, mask, &step.op);
+            }
+            Op::Warp { op, members } => {
+                return self.wait_for_lanes(group, mask, *op, *members);
+            }
+            Op::BranchIndexed { index, targets } => {
+                return self.branch_indexed(group, mask, *index, targets);
+            }
+            other => self.other(ctx, other, mask, group.mask)?,
+        }
+        group.pc += 1;
+        Ok(true)
+    }
+
+    /// Fails if a lane of `mask` reads a register that it never wrote.
+    pub(super) fn check(&self, slot: Slot, mask: u32) -> Result<(), Trap> {
+        let missing = mask & !self.written[slot as usize];
+        if missing == 0 {
+            return Ok(());
+        }
+        Err(Trap::lane(FaultKind::UninitializedRegister, missing.trailing_zeros()))
+    }
+
+    pub(super) fn store(&mut self, slot: Slot, values: &Lanes, mask: u32) {
+        self.written[slot as usize] |= mask;
+        let register = &mut self.registers[slot as usize];
+        if mask == u32::MAX {
+            *register = *values;
+            return;
+        }
+        for lane in lanes_of(mask) {
+            register[lane] = values[lane];
+        }
+    }
+
+    /// True if the whole group goes one way.
+    fn branch(&mut self, group: &mut Group, taken: u32, target: u32) -> bool {
+        if taken == group.mask {
+            group.pc = target;
+            return true;
+        }
+        self.groups.push(Group { pc: target, mask: taken, wait: Wait::Ready });
+        let rest = group.mask & !taken;
+        self.groups.push(Group { pc: group.pc + 1, mask: rest, wait: Wait::Ready });
+        false
+    }
+
+    fn branch_indexed(
+        &mut self,
+        group: &mut Group,
+        mask: u32,
+        index: Slot,
+        targets: &[u32],
+    ) -> Result<bool, Trap> {
+        self.check(index, mask)?;
+        for lane in lanes_of(mask) {
+            let index = self.registers[index as usize][lane] as usize;
+            let Some(&pc) = targets.get(index) else {
+                return Err(Trap::lane(FaultKind::BranchIndex, lane as u32));
+            };
+            self.groups.push(Group { pc, mask: 1 << lane, wait: Wait::Ready });
+        }
+        self.leave_behind(group, mask);
+        Ok(false)
+    }
+
+    /// The lanes of a group that a guard kept from `mask`'s operation go on.
+    fn leave_behind(&mut self, group: &Group, mask: u32) {
+        let rest = group.mask & !mask;
+        if rest != 0 {
+            self.groups.push(Group { pc: group.pc + 1, mask: rest, wait: Wait::Ready });
+        }
+    }
+
+    fn exit(&mut self, group: &mut Group, mask: u32) -> bool {
+        self.alive &= !mask;
+        group.mask &= !mask;
+        group.pc += 1;
+        group.mask != 0
+    }
+
+    fn wait_for_block(
+        &mut self,
+        ctx: &BlockContext<'_>,
+        group: &Group,
+        mask: u32,
+        op: &Op,
+    ) -> Result<bool, Trap> {
+        let (id, count) = match op {
+            Op::Barrier { id, count, .. } => (*id, *count),
+            Op::BarrierReduce { id, .. } => (*id, None),
+            _ => unreachable!("only barriers wait for a block"),
+        };
+        let first = mask.trailing_zeros();
+        for slot in count.iter().chain([&id]) {
+            self.check(*slot, mask)?;
+        }
+        if let Some(count) = count
+            && self.registers[count as usize][first as usize] != u64::from(ctx.threads)
+        {
+            let what = "a barrier of a part of the block";
+            return Err(Trap::lane(FaultKind::Unsupported { what }, first));
+        }
+        let id = self.registers[id as usize][first as usize];
+        self.leave_behind(group, mask);
+        self.groups.push(Group { mask, wait: Wait::Block { id }, ..*group });
+        Ok(false)
+    }
+
+    /// Lets lanes wait for the lanes that their masks name, and runs `op` for those complete.
+    fn wait_for_lanes(
+        &mut self,
+        group: &mut Group,
+        mask: u32,
+        op: WarpOp,
+        members: Slot,
+    ) -> Result<bool, Trap> {
+        self.check(members, mask)?;
+        let named = self.registers[members as usize];
+        if lanes_of(mask).all(|lane| named[lane] == u64::from(group.mask)) && mask == group.mask {
+            self.together(op, mask)?;
+            group.pc += 1;
+            return Ok(true);
+        }
+        self.leave_behind(group, mask);
+        let mut left = mask;
+        while left != 0 {
+            let lane = left.trailing_zeros();
+            let members = named[lane as usize] as u32;
+            let here = lanes_of(left).filter(|&l| named[l] as u32 == members);
+            let mut here = here.fold(0, |mask, lane| mask | 1 << lane);
+            left &= !here;
+            if here & !members != 0 || members & !self.alive != 0 {
+                return Err(Trap::lane(FaultKind::BadMembers { members }, lane));
+            }
+            let wait = Wait::Lanes { members };
+            self.groups.retain(|g| {
+                let same = g.pc == group.pc && g.wait == wait;
+                if same {
+                    here |= g.mask;
+                }
+                !same
+            });
+            if here == members {
+                self.together(op, members)?;
+                self.groups.push(Group { pc: group.pc + 1, mask: here, wait: Wait::Ready });
+            } else {
+                self.groups.push(Group { pc: group.pc, mask: here, wait });
+            }
+        }
+        Ok(false)
+    }
+
+    /// Gathers a predicate of `mask`'s lanes.
+    pub(super) fn ballot(&self, slot: Slot, negate: bool, mask: u32) -> Result<u32, Trap> {
+        self.check(slot, mask)?;
+        let lanes = &self.registers[slot as usize];
+        Ok(lanes_of(mask)
+            .fold(0, |votes, lane| votes | u32::from((lanes[lane] & 1 == 1) != negate) << lane))
+    }
+
+    pub(super) fn broadcast(&mut self, slot: Slot, value: u64, mask: u32) {
+        self.store(slot, &[value; LANES], mask);
+    }
+}
+
+/// The result of a vote over `mask`.
+pub(super) fn vote(mode: VoteMode, votes: u32, mask: u32) -> u64 {
+    match mode {
+        VoteMode::All => u64::from(votes == mask),
+        VoteMode::Any => u64::from(votes != 0),
+        VoteMode::Uniform => u64::from(votes == 0 || votes == mask),
+        VoteMode::Ballot => u64::from(votes),
+    }
+}
