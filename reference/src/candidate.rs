@@ -28,11 +28,12 @@ pub fn row_error(
     error_path: ErrorPath,
 ) -> f32 {
     let codes = encode_row(row, scale, global);
+    let (scale, half_scale) = (scale.to_f32(), Fp16::from_e4m3(scale));
     let mut error = 0.0;
     for (&x, code) in row.iter().zip(codes) {
         let difference = match error_path {
             ErrorPath::Strict => strict_difference(x, code, scale, global),
-            ErrorPath::Fast => fast_difference(x, code, scale, global),
+            ErrorPath::Fast => fast_difference(x, code, half_scale, global),
         };
         let term = match metric {
             Metric::Mae => difference.abs(),
@@ -44,16 +45,16 @@ pub fn row_error(
 }
 
 /// The dequantized value less the input, in FP32.
-fn strict_difference(x: f32, code: E2m1, scale: E4m3, global: &GlobalScale) -> f32 {
-    let product = code.to_f32() * scale.to_f32();
+fn strict_difference(x: f32, code: E2m1, scale: f32, global: &GlobalScale) -> f32 {
+    let product = code.to_f32() * scale;
     let scaled = product * global.amax;
     let value = scaled / global.range();
     value - x
 }
 
 /// The FP16 product of code and scale less the input in the scaled domain.
-fn fast_difference(x: f32, code: E2m1, scale: E4m3, global: &GlobalScale) -> f32 {
-    let product = Fp16::from_e2m1(code).product(Fp16::from_e4m3(scale));
+fn fast_difference(x: f32, code: E2m1, scale: Fp16, global: &GlobalScale) -> f32 {
+    let product = Fp16::from_e2m1(code).product(scale);
     let target = x * global.encode;
     product.to_f32() - target
 }

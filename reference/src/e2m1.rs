@@ -1,10 +1,6 @@
 //! E2M1: the 4-bit float of NVFP4's elements.
 
-use crate::minifloat;
-
 const SIGN: u8 = 0x8;
-const SMALLEST_EXPONENT: i32 = 0;
-const FRACTION_BITS: u32 = 1;
 /// The values of codes 0 to 7.
 const MAGNITUDES: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 
@@ -45,9 +41,12 @@ impl E2m1 {
             return Self(0x7);
         }
         let sign = if value.is_sign_negative() { SIGN } else { 0 };
-        let magnitude = value.abs().min(Self::MAX);
-        let code = minifloat::nearest_code(magnitude, SMALLEST_EXPONENT, FRACTION_BITS);
-        Self(sign | code as u8)
+        // One step up for every midpoint passed. On a midpoint the even code wins: the step from an
+        // odd code is taken, that from an even one is not.
+        let x = value.abs();
+        let steps = [x > 0.25, x >= 0.75, x > 1.25, x >= 1.75, x > 2.5, x >= 3.5, x > 5.0];
+        let code: u8 = steps.into_iter().map(u8::from).sum();
+        Self(sign | code)
     }
 
     /// The value, exact.

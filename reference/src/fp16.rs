@@ -11,6 +11,8 @@ const SMALLEST_EXPONENT: i32 = -14;
 const FRACTION_BITS: u32 = 10;
 /// The exponent of the format's smallest step, 2⁻²⁴.
 const SMALLEST_STEP: i32 = SMALLEST_EXPONENT - FRACTION_BITS as i32;
+/// 0, 0.5, 1, 1.5, 2, 3, 4 and 6.
+const E2M1_MAGNITUDES: [u16; 8] = [0x0000, 0x3800, 0x3C00, 0x3E00, 0x4000, 0x4200, 0x4400, 0x4600];
 
 /// An IEEE binary16: sign, 5 exponent bits (bias 15), 10 fraction bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,8 +65,9 @@ impl Fp16 {
 
     /// The value of an E2M1 code: every one is a binary16.
     #[must_use]
-    pub fn from_e2m1(code: E2m1) -> Self {
-        Self::from_f32(code.to_f32())
+    pub const fn from_e2m1(code: E2m1) -> Self {
+        let sign = if code.to_bits() < 8 { 0 } else { SIGN };
+        Self(sign | E2M1_MAGNITUDES[(code.to_bits() & 7) as usize])
     }
 
     /// The value of an E4M3 code: every one is a binary16, NaN among them.

@@ -92,7 +92,13 @@ pub fn quantize(
     };
     for row in 0..rows {
         for block in 0..cols / 16 {
-            let scale = input.decide(row, block).scale;
+            // A tile is decided in its first row; the others repeat what stands above them.
+            let decided = scaling == Scaling::Tile && row % 16 != 0;
+            let scale = if decided {
+                quantized.scale(row - 1, block * 16)
+            } else {
+                input.decide(row, block).scale
+            };
             let codes = encode_row(&input.block(row, block), scale, input.global(row));
             quantized.scales.push(scale.to_bits());
             for pair in codes.chunks_exact(2) {

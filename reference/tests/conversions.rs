@@ -100,6 +100,8 @@ fn e2m1_values() {
         let code = E2m1::from_bits(bits);
         assert_eq!(code.to_f32().to_bits(), expected.to_bits(), "code {bits}");
         assert_eq!(E2m1::from_f32(expected), code, "code {bits}");
+        let half = f16::from_f32(expected).to_bits();
+        assert_eq!(Fp16::from_e2m1(code).to_bits(), half, "code {bits}");
     }
 }
 

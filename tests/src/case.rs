@@ -50,6 +50,15 @@ impl Input {
         self.bits.iter().flat_map(|bits| bits.to_le_bytes().into_iter().take(width)).collect()
     }
 
+    /// The transpose.
+    #[must_use]
+    pub fn transposed(&self) -> Self {
+        let [rows, cols] = self.shape;
+        let across = (0..cols).flat_map(|col| (0..rows).map(move |row| row * cols + col));
+        let bits = across.map(|index| self.bits[index]).collect();
+        Self { element: self.element, shape: [cols, rows], bits }
+    }
+
     /// Whether the element at `index` has its sign bit set.
     #[must_use]
     pub fn is_negative(&self, index: usize) -> bool {

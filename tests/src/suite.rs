@@ -12,7 +12,7 @@ use crate::backend::{Backend, SkipReason};
 use crate::case::{Case, Output};
 use crate::dequantize_case::DequantizeCase;
 use crate::golden::{GoldenCase, GoldenError, GoldenFile};
-use crate::{carried, golden, oracle, report};
+use crate::{carried, generate, golden, oracle, report};
 
 /// Failures reported in full; the others are only counted.
 const FULL_REPORTS: usize = 10;
@@ -73,6 +73,13 @@ impl Suite {
             suite.add_golden(&golden::read(&index)?);
         }
         Ok(suite)
+    }
+
+    /// Generated cases: [`generate::cases`] and [`generate::dequantize_cases`].
+    #[must_use]
+    pub fn generated(seed: u64) -> Self {
+        let (cases, dequantize_cases) = (generate::cases(seed), generate::dequantize_cases());
+        Self { cases, dequantize_cases, undefined: 0 }
     }
 
     /// Adds every form of a file's cases, and the dequantization of their outputs.

@@ -1,5 +1,7 @@
 //! The same cases, stamped on every backend.
 
+pub(crate) mod cpu;
+
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::suite::{Counts, Suite, shared_golden};
 
@@ -14,8 +16,8 @@ pub(crate) fn check(suite: &Suite, backend: &dyn Backend) -> Counts {
     counts
 }
 
-/// Runs the carried golden cases, and all of `shared/golden` when it lies beside the workspace.
-pub(crate) fn check_golden(backend: &dyn Backend) {
+/// The carried golden cases, and all of `shared/golden` when it lies beside the workspace.
+pub(crate) fn golden() -> Suite {
     let mut suite = Suite::carried().expect("the carried selection follows its format");
     match shared_golden() {
         Some(directory) => {
@@ -23,17 +25,33 @@ pub(crate) fn check_golden(backend: &dyn Backend) {
         }
         None => eprintln!("only carried cases: no shared/golden lies beside the workspace"),
     }
-    check(&suite, backend);
+    suite
 }
 
-/// Stamps the tests on a backend: `backend_tests!(name, expression)`.
+/// Stamps the golden cases on every backend that an iterator gives: `golden_tests!(name, iterator)`.
 #[macro_export]
-macro_rules! backend_tests {
-    ($name:ident, $backend:expr) => {
-        mod $name {
-            #[test]
-            fn golden_cases() {
-                $crate::common::check_golden(&$backend);
+macro_rules! golden_tests {
+    ($name:ident, $backends:expr) => {
+        #[test]
+        fn $name() {
+            let suite = $crate::common::golden();
+            for backend in $backends {
+                $crate::common::check(&suite, &backend);
+            }
+        }
+    };
+}
+
+/// Stamps the generated cases, whose expectations are the reference's, on every backend that an
+/// iterator gives.
+#[macro_export]
+macro_rules! generated_tests {
+    ($name:ident, $backends:expr) => {
+        #[test]
+        fn $name() {
+            let suite = fouroversix_conformance::suite::Suite::generated(20_260_401);
+            for backend in $backends {
+                $crate::common::check(&suite, &backend);
             }
         }
     };

@@ -1,0 +1,242 @@
+//! Adversarial inputs, each a function of a seed.
+//!
+//! [`PATTERNS`] fill a tensor without looking at the rule. [`near_tie`] and [`midpoint`] know the
+//! rule: they ask the reference where its decisions turn, and put inputs on both sides.
+//! [`cases`] combines everything with what the reference makes of it.
+
+use std::sync::Arc;
+
+use fouroversix_kernels::config::{
+    Config, E4m3Max, InputType, Outputs, Rule, ScaleLayout, Scaling,
+};
+use fouroversix_reference::{Bf16, Fp16};
+
+use crate::case::{Case, Input, Output, SuppliedAmax, element_name, every_rule};
+use crate::dequantize_case::DequantizeCase;
+use crate::oracle;
+use crate::rng::Rng;
+
+pub mod midpoint;
+pub mod near_tie;
+
+/// All element types.
+pub const ELEMENTS: [InputType; 3] = [InputType::Bf16, InputType::F16, InputType::F32];
+/// All scalings.
+pub const SCALINGS: [Scaling; 3] = [Scaling::Tensor, Scaling::Row, Scaling::Tile];
+
+/// A way to fill a tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern {
+    /// Its name.
+    pub name: &'static str,
+    /// One element, given its index; what the element type can't hold is rounded to it.
+    fill: fn(&mut Rng, usize) -> f32,
+}
+
+/// Every pattern.
+pub const PATTERNS: &[Pattern] = &[
+    Pattern { name: "normal", fill: |rng, _| rng.normal() },
+    Pattern { name: "any-finite-bits", fill: |rng, _| any_finite(rng) },
+    Pattern { name: "small-integers", fill: |rng, _| rng.below(25) as f32 - 12.0 },
+    Pattern { name: "grid", fill: |rng, _| grid(rng) },
+    Pattern { name: "constant", fill: |_, _| 0.7 },
+    Pattern { name: "constant-blocks", fill: |_, i| ((i / 16 % 23) as f32 - 11.0) * 0.37 },
+    Pattern { name: "zeros", fill: |_, _| 0.0 },
+    Pattern { name: "negative-zeros", fill: |_, _| -0.0 },
+    Pattern { name: "signed-zeros", fill: |rng, _| rng.pick(&[0.0, -0.0, 0.0, -0.0, 1.0, -1e-30]) },
+    Pattern { name: "sparse", fill: |rng, _| if rng.below(12) == 0 { rng.normal() } else { 0.0 } },
+    Pattern { name: "subnormal-scales", fill: |rng, i| rng.normal() * small_block(i) },
+    Pattern { name: "outlier", fill: |rng, i| if i == 5 { 3e4 } else { rng.normal() } },
+    Pattern { name: "tiny-amax", fill: |rng, _| rng.normal() * 1e-36 },
+    Pattern { name: "at-the-clamp", fill: |rng, _| rng.normal() * 3e-36 },
+    Pattern { name: "subnormal-inputs", fill: |rng, _| any_below(rng, 0x0080_0000) },
+    Pattern { name: "half-subnormals", fill: |rng, _| rng.normal() * 2f32.powi(-16) },
+    Pattern { name: "huge", fill: |rng, _| rng.normal() * 5e37 },
+    Pattern { name: "strict-overflow", fill: |rng, _| rng.normal() * 3e34 },
+    Pattern { name: "half-huge", fill: |rng, _| rng.normal() * 15000.0 },
+    Pattern { name: "largest", fill: |rng, _| rng.pick(&[f32::MAX, f32::MIN, 65504.0, -65504.0]) },
+    Pattern { name: "infinities", fill: |rng, _| sprinkled(rng, &[f32::INFINITY, -f32::INFINITY]) },
+    Pattern { name: "nan", fill: |rng, _| sprinkled(rng, &[f32::NAN, -f32::NAN]) },
+    Pattern { name: "all-nan", fill: |_, _| f32::NAN },
+    Pattern { name: "nan-and-infinity", fill: |rng, _| sprinkled(rng, &[f32::NAN, f32::INFINITY]) },
+];
+
+/// Any finite value, all exponents alike.
+fn any_finite(rng: &mut Rng) -> f32 {
+    any_below(rng, f32::INFINITY.to_bits())
+}
+
+/// A value of either sign whose magnitude has bits below `bound`.
+fn any_below(rng: &mut Rng, bound: u32) -> f32 {
+    let magnitude = f32::from_bits(rng.below(bound as usize) as u32);
+    if rng.below(2) == 0 { magnitude } else { -magnitude }
+}
+
+/// The values of E2M1 times the values between them, so that many products are exact or tie.
+fn grid(rng: &mut Rng) -> f32 {
+    let value =
+        rng.pick(&[0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0]);
+    if rng.below(2) == 0 { value } else { -value }
+}
+
+/// 1 for the first block, then ever smaller, down to where block scales are subnormal and zero.
+fn small_block(index: usize) -> f32 {
+    2f32.powi(-((index / 16 % 24) as i32))
+}
+
+fn sprinkled(rng: &mut Rng, specials: &[f32]) -> f32 {
+    if rng.below(40) == 0 { rng.pick(specials) } else { rng.normal() }
+}
+
+/// The bits of `value` in an element type, rounded to nearest even. NaN stays NaN.
+#[must_use]
+pub fn narrow(value: f32, element: InputType) -> u32 {
+    match element {
+        InputType::Bf16 => Bf16::from_f32(value).to_bits().into(),
+        InputType::F16 => Fp16::from_f32(value).to_bits().into(),
+        InputType::F32 => value.to_bits(),
+    }
+}
+
+impl Pattern {
+    /// A tensor of this pattern. Seeds of different patterns are unrelated.
+    #[must_use]
+    pub fn input(&self, element: InputType, shape: [usize; 2], seed: u64) -> Input {
+        let salt = self
+            .name
+            .bytes()
+            .fold(seed, |salt, byte| salt.wrapping_mul(257).wrapping_add(u64::from(byte)));
+        let mut rng = Rng::new(salt);
+        let values = (0..shape[0] * shape[1]).map(|index| (self.fill)(&mut rng, index));
+        Input { element, shape, bits: values.map(|value| narrow(value, element)).collect() }
+    }
+}
+
+/// Every pattern, and the rule-aware inputs, under every rule, scaling and element type, with what
+/// the reference gives. Shapes, outputs and layouts take turns.
+///
+/// # Panics
+/// Never on the shapes built in.
+#[must_use]
+pub fn cases(seed: u64) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut turn = 0;
+    for rule in every_rule() {
+        for scaling in SCALINGS {
+            for element in ELEMENTS {
+                for pattern in PATTERNS {
+                    turn += 1;
+                    let input = pattern.input(element, shape(scaling, turn), seed);
+                    cases.push(case(pattern.name, seed, rule, scaling, input, turn));
+                }
+                turn += 1;
+                let input = midpoint::input(element, [16, 64], rule, seed);
+                cases.push(case("midpoints", seed, rule, scaling, input, turn));
+                if rule != Rule::Plain {
+                    let input = near_tie::input(element, [32, 64], rule, scaling, seed);
+                    if scaling != Scaling::Row {
+                        let transposed = input.transposed();
+                        cases.push(columnwise_case(seed, rule, scaling, transposed));
+                    }
+                    cases.push(case("near-ties", seed, rule, scaling, input, turn));
+                }
+            }
+            cases.extend(supplied_amax_cases(seed, rule, scaling));
+        }
+    }
+    cases
+}
+
+fn shape(scaling: Scaling, turn: usize) -> [usize; 2] {
+    let any =
+        [[16, 16], [48, 80], [3, 64], [1, 16], [32, 1040], [7, 48], [144, 32], [0, 32], [16, 0]];
+    let tiles = [[16, 16], [48, 80], [32, 48], [160, 16], [16, 528], [0, 32], [16, 0]];
+    match scaling {
+        Scaling::Tile => tiles[turn % tiles.len()],
+        Scaling::Tensor | Scaling::Row => any[turn % any.len()],
+    }
+}
+
+/// Amax values that are not the input's: 0, subnormal, too small, too large, ∞.
+fn supplied_amax_cases(seed: u64, rule: Rule, scaling: Scaling) -> Vec<Case> {
+    let amaxes = [0.0, 1e-41, 7.9e-36, 0.3, 3000.0, 2e35, f32::MAX, f32::INFINITY];
+    let supplied = |(turn, amax): (usize, f32)| {
+        let shape = [16, 48];
+        let input = PATTERNS[0].input(ELEMENTS[turn % 3], shape, seed + turn as u64);
+        let mut case = case("supplied", seed, rule, scaling, input, turn);
+        let rowwise = if scaling == Scaling::Row { shape[0] } else { 1 };
+        let columnwise = if scaling == Scaling::Row { shape[1] } else { 1 };
+        // Rows differ, so that a mistaken row shows.
+        let values = |count| (0..count).map(|i| amax * (1.0 + i as f32 / 8.0)).collect();
+        let supplied = SuppliedAmax { rowwise: values(rowwise), columnwise: values(columnwise) };
+        case.expected = expect(case.config, &case.input, Some(&supplied));
+        case.supplied_amax = Some(Arc::new(supplied));
+        case
+    };
+    amaxes.into_iter().enumerate().map(supplied).collect()
+}
+
+/// Near ties of the columnwise output.
+fn columnwise_case(seed: u64, rule: Rule, scaling: Scaling, input: Input) -> Case {
+    // The second of the possible outputs, columnwise alone.
+    case("columnwise near-ties", seed, rule, scaling, input, 1)
+}
+
+fn case(name: &str, seed: u64, rule: Rule, scaling: Scaling, input: Input, turn: usize) -> Case {
+    let possible = oracle::possible_outputs(rule, scaling, input.shape);
+    let outputs: Outputs = possible[turn % possible.len()];
+    let layout = [ScaleLayout::Linear, ScaleLayout::Swizzled128x4][turn / 3 % 2];
+    let config = Config::new(rule, scaling, outputs, layout).expect("outputs are possible ones");
+    let expected = expect(config, &input, None);
+    let name = format!("generated {name} seed {seed}");
+    Case { name, config, input: Arc::new(input), supplied_amax: None, expected }
+}
+
+fn expect(config: Config, input: &Input, supplied: Option<&SuppliedAmax>) -> crate::case::Outcome {
+    oracle::quantize(config, input, supplied).expect("built-in shapes are valid")
+}
+
+/// All codes under all scale bytes (NaN among them), for amax values from subnormal to ∞, both
+/// bounds, all element types and both layouts.
+#[must_use]
+pub fn dequantize_cases() -> Vec<DequantizeCase> {
+    let amaxes = [0.0, 1e-42, 1e-36, 0.037, 1.0, 448.0, 3e4, 1.3e35, f32::MAX, f32::INFINITY];
+    let mut cases = Vec::new();
+    for (turn, amax) in amaxes.into_iter().enumerate() {
+        for e4m3_max in [E4m3Max::M448, E4m3Max::M256] {
+            for element in ELEMENTS {
+                let scale_layout = [ScaleLayout::Linear, ScaleLayout::Swizzled128x4][turn % 2];
+                let scaling = [Scaling::Tensor, Scaling::Row, Scaling::Tile][turn % 3];
+                cases.push(every_code(amax, e4m3_max, element, scale_layout, scaling));
+            }
+        }
+    }
+    cases
+}
+
+/// 256 rows of one block: row r has scale byte r and all 16 codes.
+fn every_code(
+    amax: f32,
+    e4m3_max: E4m3Max,
+    element: InputType,
+    scale_layout: ScaleLayout,
+    scaling: Scaling,
+) -> DequantizeCase {
+    let rows = 256;
+    let scales = oracle::lay_out((0..=255).collect(), rows, 1, scale_layout);
+    let codes =
+        (0..8).map(|pair| ((2 * pair + 1) << 4) | (2 * pair)).collect::<Vec<u8>>().repeat(rows);
+    let amaxes = if scaling == Scaling::Row { rows } else { 1 };
+    let mut case = DequantizeCase {
+        name: format!("every code, amax {amax:e} to {}", element_name(element)),
+        tensor: Output { codes, scales, global_amax: vec![amax; amaxes] },
+        shape: [rows, 16],
+        scale_layout,
+        scaling,
+        e4m3_max,
+        element,
+        expected: Vec::new(),
+    };
+    case.expected = oracle::dequantize(&case);
+    case
+}
