@@ -45,6 +45,9 @@ pub enum Error {
         /// What was configured.
         configured: Outputs,
     },
+    /// The CUDA side failed.
+    #[cfg(feature = "cuda")]
+    Device(crate::cuda::DeviceError),
 }
 
 /// [`Error::Length`] unless `actual` is `expected`.
@@ -84,6 +87,8 @@ impl fmt::Display for Error {
                 "the configuration asks for output {configured:?}, but other buffers were passed: \
                  pass a buffer for each configured output and no other"
             ),
+            #[cfg(feature = "cuda")]
+            Self::Device(error) => error.fmt(f),
         }
     }
 }
@@ -92,6 +97,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
+            #[cfg(feature = "cuda")]
+            Self::Device(error) => Some(error),
             _ => None,
         }
     }
@@ -100,5 +107,12 @@ impl std::error::Error for Error {
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl From<crate::cuda::DeviceError> for Error {
+    fn from(error: crate::cuda::DeviceError) -> Self {
+        Self::Device(error)
     }
 }

@@ -1,8 +1,14 @@
 //! NVFP4 quantization with Four Over Six adaptive block scaling.
 
+#[cfg(feature = "cli")]
+pub mod bench;
 #[cfg(feature = "checkpoint")]
 pub mod checkpoint;
 pub mod cpu;
+#[cfg(all(feature = "cli", feature = "cuda"))]
+pub mod cross_check;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod dequantize;
 mod element;
 mod error;

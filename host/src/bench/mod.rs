@@ -1,0 +1,4 @@
+//! Benchmarks.
+
+#[cfg(all(feature = "cli", feature = "cuda"))]
+pub mod kernels;

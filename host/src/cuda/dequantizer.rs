@@ -1,0 +1,223 @@
+//! Dequantization prepared.
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaStream, sys};
+use fouroversix_kernels::abi::DequantizeParams;
+use fouroversix_kernels::config::{E4m3Max, InputType, ScaleLayout};
+
+use super::address::{ALIGNMENT, DeviceAddress, WORD, needed, optional};
+use super::device::Device;
+use super::error::DeviceError;
+#[cfg(feature = "cli")]
+use super::kernel::CopyKernel;
+use super::kernel::{KernelInfo, Launch};
+use super::launch;
+use super::memory::{self, Elements};
+use crate::element::Element;
+use crate::error::{Error, expect_length};
+use crate::tensor::{Nvfp4Tensor, Nvfp4View};
+
+/// How the global amax lies in device memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AmaxLayout {
+    /// One FP32 for the tensor.
+    Tensor,
+    /// One FP32 for each row.
+    Rows,
+    /// One global scale for the tensor, as [`super::Quantizer::row_global_scales`] has it.
+    TensorGlobalScale,
+    /// One global scale for each row.
+    RowGlobalScales,
+}
+
+impl AmaxLayout {
+    const fn by_row(self) -> bool {
+        matches!(self, Self::Rows | Self::RowGlobalScales)
+    }
+
+    /// Distance between amaxes in FP32 words.
+    const fn stride(self) -> u32 {
+        match self {
+            Self::Tensor | Self::Rows => 1,
+            Self::TensorGlobalScale | Self::RowGlobalScales => 4,
+        }
+    }
+}
+
+/// The device memory of one dequantization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DequantizeAddresses {
+    /// E2M1 codes, `[rows, cols/2]` bytes, 16-byte aligned.
+    pub codes: DeviceAddress,
+    /// E4M3 block scales, 16-byte aligned.
+    pub scales: DeviceAddress,
+    /// The global amax, laid out as was prepared for: 4-byte aligned.
+    pub amax: DeviceAddress,
+    /// `[rows, cols]` elements, row-major, 16-byte aligned. Written.
+    pub output: DeviceAddress,
+    /// A `u32`, 4-byte aligned, or null. When it is not zero as the launch runs, nothing is written.
+    pub skip: DeviceAddress,
+}
+
+/// A dequantization prepared for one output type, layout and shape.
+#[derive(Clone, Debug)]
+pub struct Dequantizer {
+    params: DequantizeParams,
+    launch: Option<Launch<DequantizeParams>>,
+}
+
+impl Device {
+    /// Prepares dequantizations of `[rows, cols]` tensors to elements of type `output`.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] when `cols` is not a multiple of 16; [`Error::Device`] when the shape
+    /// is too large for one launch, the build lacks the kernel or the driver fails to load it.
+    pub fn dequantizer(
+        &self,
+        output: InputType,
+        shape: [usize; 2],
+        scale_layout: ScaleLayout,
+        e4m3_max: E4m3Max,
+        amax: AmaxLayout,
+    ) -> Result<Dequantizer, Error> {
+        let [rows, cols] = shape;
+        if !cols.is_multiple_of(16) {
+            return Err(Error::Dimension { dimension: "columns", length: cols, multiple: 16 });
+        }
+        if rows == 0 || cols == 0 {
+            return Ok(Dequantizer { params: DequantizeParams::default(), launch: None });
+        }
+        let flags = launch::dequantize_flags(scale_layout, e4m3_max, amax.by_row(), amax.stride());
+        let geometry = launch::dequantize(output, shape)?;
+        let params = DequantizeParams { flags, ..launch::dequantize_params(shape)? };
+        Ok(Dequantizer { params, launch: Some(Launch::new(self, &geometry)?) })
+    }
+
+    /// Dequantizes a tensor in host memory: [`crate::dequantize()`], bit for bit.
+    ///
+    /// # Errors
+    /// As [`Device::dequantizer`]; and [`Error::Device`] when the device has no room for both.
+    pub fn dequantize<T: Element>(&self, tensor: &Nvfp4Tensor) -> Result<Vec<T>, Error> {
+        let [rows, cols] = tensor.shape();
+        let mut output = vec![T::from_f32(0.0); rows * cols];
+        self.dequantize_into(tensor.view(), &mut output)?;
+        Ok(output)
+    }
+
+    /// [`Device::dequantize`] into the caller's buffer of `rows·cols` elements.
+    ///
+    /// # Errors
+    /// As [`Device::dequantize`]; and as [`crate::dequantize_into`].
+    pub fn dequantize_into<T: Element>(
+        &self,
+        tensor: Nvfp4View<'_>,
+        output: &mut [T],
+    ) -> Result<(), Error> {
+        tensor.check()?;
+        let Nvfp4View { codes, scales, global_amax, shape, scale_layout, e4m3_max } = tensor;
+        expect_length("the output", output.len(), shape[0] * shape[1])?;
+        let layout = if global_amax.len() == 1 { AmaxLayout::Tensor } else { AmaxLayout::Rows };
+        let dequantizer = self.dequantizer(T::TYPE, shape, scale_layout, e4m3_max, layout)?;
+        if output.is_empty() {
+            return Ok(());
+        }
+        let stream = self.stream()?;
+        let codes = uploaded(&stream, codes)?;
+        let scales = uploaded(&stream, scales)?;
+        let amax = uploaded(&stream, global_amax)?;
+        let result = memory::allocate(&stream, size_of_val(output))?;
+        let addresses = DequantizeAddresses {
+            codes: memory::address(&codes, &stream),
+            scales: memory::address(&scales, &stream),
+            amax: memory::address(&amax, &stream),
+            output: memory::address(&result, &stream),
+            skip: 0,
+        };
+        // SAFETY: the buffers have the lengths that the shape asks for, and are of this stream, on
+        // which they are freed after the launch.
+        unsafe { dequantizer.launch(&addresses, stream.cu_stream())? };
+        Ok(memory::download(&stream, &result, Elements::of_mut(output))?)
+    }
+}
+
+impl Dequantizer {
+    /// Enqueues the dequantization on `stream`.
+    ///
+    /// Writes what [`crate::dequantize()`] gives, bit for bit (for NaN some NaN). Does not
+    /// allocate, does not wait, may be captured. An empty tensor enqueues nothing.
+    ///
+    /// # Errors
+    /// [`Error::Device`]: an address null or misaligned, or a failure of the driver.
+    ///
+    /// # Safety
+    /// As [`super::Quantizer::launch`], with [`DequantizeAddresses`].
+    pub unsafe fn launch(
+        &self,
+        at: &DequantizeAddresses,
+        stream: sys::CUstream,
+    ) -> Result<(), Error> {
+        let Some(launch) = &self.launch else { return Ok(()) };
+        let params = self.params(at)?;
+        // SAFETY: the kernel's parameter is `DequantizeParams`; the rest is the caller's promise.
+        unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
+    }
+
+    fn params(&self, at: &DequantizeAddresses) -> Result<DequantizeParams, DeviceError> {
+        needed("the codes", at.codes, ALIGNMENT)?;
+        needed("the scales", at.scales, ALIGNMENT)?;
+        needed("the global amax", at.amax, WORD)?;
+        needed("the output", at.output, ALIGNMENT)?;
+        optional("the skip flag", at.skip, WORD)?;
+        Ok(DequantizeParams {
+            codes: at.codes,
+            scales: at.scales,
+            amax: at.amax,
+            output: at.output,
+            skip: at.skip,
+            ..self.params
+        })
+    }
+
+    /// The kernel that does the loads and stores of the dequantize kernel and nothing else.
+    #[cfg(feature = "cli")]
+    pub(crate) fn copy_kernel(
+        &self,
+        device: &Device,
+        output: InputType,
+    ) -> Result<CopyKernel<DequantizeParams>, Error> {
+        let shape = [self.params.rows as usize, self.params.cols as usize];
+        Ok(CopyKernel(Launch::new(device, &launch::copy_dequantize(output, shape)?)?))
+    }
+
+    /// Enqueues a copy kernel where the dequantization would be.
+    ///
+    /// # Safety
+    /// As [`Dequantizer::launch`].
+    #[cfg(feature = "cli")]
+    pub(crate) unsafe fn launch_copy(
+        &self,
+        copy: &CopyKernel<DequantizeParams>,
+        at: &DequantizeAddresses,
+        stream: sys::CUstream,
+    ) -> Result<(), Error> {
+        let params = self.params(at)?;
+        // SAFETY: the kernel's parameter is `DequantizeParams`; the rest is the caller's promise.
+        unsafe { copy.0.enqueue(&params, stream) }.map_err(Error::from)
+    }
+
+    /// What the driver's compiler made of the kernel.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<KernelInfo> {
+        self.launch.iter().map(Launch::info).collect()
+    }
+}
+
+fn uploaded<T: memory::Plain>(
+    stream: &Arc<CudaStream>,
+    from: &[T],
+) -> Result<cudarc::driver::CudaSlice<u8>, DeviceError> {
+    let mut to = memory::allocate(stream, size_of_val(from))?;
+    memory::upload(stream, from, &mut to)?;
+    Ok(to)
+}
