@@ -15,8 +15,9 @@ pub struct GlobalScale {
     pub s_enc: f32,
     /// `fl(1 / s_enc)`.
     pub s_dec: f32,
-    /// 7 where the certified hot path may run (`2⁻⁵⁰ ≤ s_dec ≤ 2⁵⁰`), else 0: no block passes the
-    /// test `scaled amax < limit`, and all take the exact path.
+    /// 7, in the unit of the instruction set's E2M1 arithmetic, where the hot path's proof holds
+    /// (`2⁻⁵⁰ ≤ s_dec ≤ 2⁵⁰`); else 0: no block passes the test `scaled amax < limit`, and all take
+    /// the exact path.
     pub limit: f32,
 }
 
@@ -43,7 +44,11 @@ pub struct QuantizeTensor {
     pub rows: u32,
     /// Columns.
     pub cols: u32,
-    /// Magic multiplier for a division by `cols / 16`, see [`Divisor`].
+    /// `rows · cols / 16`, below 2³¹.
+    pub blocks: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Division by `cols / 16`.
     pub by_blocks: Divisor,
 }
 
@@ -55,13 +60,18 @@ pub struct QuantizeParams {
     pub tensor: QuantizeTensor,
     /// `[gridDim.y]` [`QuantizeTensor`]s in device memory for a grouped kernel, else null.
     pub group: u64,
-    /// A `u32` in device memory, or null: the launch does nothing when it is not zero.
+    /// With [`SKIPPABLE`], a `u32` in device memory: the launch does nothing when it is not zero.
     pub skip: u64,
-    /// [`STRICT`], [`E4M3_MAX_256`], [`ROW_SCALED`], [`SWIZZLED`].
+    /// [`STRICT`], [`E4M3_MAX_256`], [`ROW_SCALED`], [`SWIZZLED`], [`SKIPPABLE`].
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
 }
+
+/// Rows of the tile that a block of threads takes in the `2d`, `columnwise` and `both` kernels.
+pub const TILE_ROWS: u32 = 128;
+/// Columns of that tile.
+pub const TILE_COLS: u32 = 64;
 
 /// The error of a candidate is measured in the input domain.
 pub const STRICT: u32 = 1;
@@ -71,6 +81,8 @@ pub const E4M3_MAX_256: u32 = 2;
 pub const ROW_SCALED: u32 = 4;
 /// Scales in the 128x4 layout of the tensor cores.
 pub const SWIZZLED: u32 = 8;
+/// `skip` is to be looked at.
+pub const SKIPPABLE: u32 = 16;
 
 /// The parameter of `amax_*`, `amax_rows_*` and `global_scales`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

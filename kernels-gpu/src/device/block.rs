@@ -1,0 +1,154 @@
+//! The hot loop: one block of 16 elements.
+//!
+//! ```text
+//! bmax = max |x|
+//! b    = bmax/6 · S_enc;  s6 = E4M3(b);  s4 = E4M3(1.5·b)      two candidates
+//! for c in {6, 4}:
+//!     e_c   = 1 / (s_c · S_dec)
+//!     q_c   = E2M1(|x|·e_c)                                    16 codes
+//!     err_c = s_c · Σ |q_c − |x|·e_c|       (MAE; squared for MSE)
+//! map4 = err4 < err6, if they differ by enough to be sure;  else the exact path decides
+//! ```
+//!
+//! 1. **One loop for strict and fast, FP32 alone (certified decision).** The contract measures the
+//!    error in the input domain (strict) or after multiplication by S_enc (fast). Both are, up to
+//!    rounding, `|q·s − X|` with `X = |x|/S_dec`, and so is the sum above. With u = 2⁻²⁴,
+//!    `D = |q·s − X|` in real numbers, and `6·A/amax`, `S_enc`, `S_dec` each one rounding apart:
+//!    - above: `y = X/s` within 3u (s·S_dec, its reciprocal, the product), the difference within u:
+//!      at most `3u·X + u·D` from D;
+//!    - strict: v is q·s within 4u (S_enc, S_dec, two roundings of its own), the difference within
+//!      u: at most `4u·q·s + u·D ≤ 4u·X + 5u·D` from D; fast: `2u·X + u·D`.
+//!
+//!    So terms differ by at most `7u·X + 6u·D`. Sums add at most 15u (the contract's 15 additions)
+//!    and 10u (here, the weight included) of ΣD. As y < 7, `X ≤ 7·s`, and `D ≤ s`. MAE: the sums
+//!    differ by at most `(7·112 + 31·16)·u·s = 1280·u·s` a candidate. MSE: squares differ by
+//!    `14u·X·D + 12u·D²`, with `X·D ≤ 7·s²`: at most `(14·112 + 38·16)·u·s² = 2176·u·s²`. A tile of
+//!    16 rows has 16 times that and a tree of 4 more additions on both sides: `22784` and `37376`,
+//!    below 16 times the constants. [`Metric::UNCERTAINTY`] is larger than all of these. Nothing
+//!    in this leaves the normal range while `2⁻⁵⁰ ≤ S_dec ≤ 2⁵⁰` (`GlobalScale::limit`): the
+//!    smallest square that matters is 2⁻¹⁸·S_dec², the largest sum 2²²·S_dec².
+//! 2. **Exact ties.** Where both candidates stand for the same 16 values (zeros, constants, any
+//!    block of zeros and one magnitude, when s4 = 1.5·s6) the contract's two errors are the same
+//!    computation: a tie, map6. Found by comparing values, without the exact path.
+//! 3. **bmax/6** is `RN(1/6)` with one correction, exact by Markstein's theorem (all significands
+//!    tested); where it would underflow, b rounds to 0 and the block is not regular anyway.
+//! 4. **The reciprocal** is the hardware's approximation and one Newton step: the very sequence
+//!    that `rcp.rn.f32` compiles to on every target in the range where it takes no slow path.
+//! 5. Saturated, subnormal or zero scales, NaN and ∞ all show as `bmax·e ≥ 7` or NaN: such a block
+//!    is not regular and takes the exact path.
+
+use super::e4m3;
+use super::isa::{Isa, Target};
+use super::metric::Metric;
+use super::ptx;
+use crate::abi::GlobalScale;
+
+/// A block as it is stored: 16 nibbles and a scale byte in the low 8 bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Encoded {
+    pub(crate) codes: [u32; 2],
+    pub(crate) scale: u32,
+}
+
+/// The block scales of both candidates and the factors that encode with them.
+#[derive(Clone, Copy)]
+pub(crate) struct ScalePair {
+    /// `s4 << 8 | s6`.
+    pub(crate) bytes: u32,
+    pub(crate) s6: f32,
+    pub(crate) s4: f32,
+    /// `GRID / (s·S_dec)`.
+    pub(crate) encode6: f32,
+    pub(crate) encode4: f32,
+    /// Whether the hot loop's arithmetic holds for this block.
+    pub(crate) regular: bool,
+}
+
+/// `RN(1/t)`, for `t` and `1/t` well inside the normal range.
+#[inline(always)]
+fn reciprocal(t: f32) -> f32 {
+    let r = ptx::rcp_approx(t);
+    ptx::fma_rn(r, ptx::fma_rn(-t, r, 1.0), r)
+}
+
+/// `RN(bmax/6)`, for `bmax ≥ 2⁻¹⁰⁰`.
+#[inline(always)]
+fn sixth(bmax: f32) -> f32 {
+    const SIXTH: f32 = 1.0 / 6.0;
+    let q = bmax * SIXTH;
+    ptx::fma_rn(ptx::fma_rn(-q, 6.0, bmax), SIXTH, q)
+}
+
+/// The scales of a block whose largest magnitude is `bmax` (NaN if it has one).
+#[inline(always)]
+pub(crate) fn scales<M: Metric>(bmax: f32, global: &GlobalScale) -> ScalePair {
+    let s_dec = global.s_dec * (1.0 / Target::GRID);
+    if M::FOUR_OVER_SIX {
+        let b = sixth(bmax) * global.s_enc;
+        let bytes = e4m3::encode(b * 1.5, b);
+        let [s6, s4] = e4m3::decode(bytes);
+        let encode6 = reciprocal(s6 * s_dec);
+        let encode4 = reciprocal(s4 * s_dec);
+        let largest = ptx::max_nan(bmax * encode6, bmax * encode4);
+        let regular = largest < global.limit;
+        ScalePair { bytes, s6, s4, encode6, encode4, regular }
+    } else {
+        const SIXTH: f32 = 1.0 / 6.0;
+        let b = bmax * (global.s_enc * SIXTH);
+        let bytes = e4m3::encode(0.0, b);
+        let [s6, _] = e4m3::decode(bytes);
+        let encode6 = reciprocal(s6 * s_dec);
+        let regular = bmax * encode6 < global.limit;
+        ScalePair { bytes, s6, s4: 0.0, encode6, encode4: 0.0, regular }
+    }
+}
+
+/// What the cheap errors say about the choice.
+pub(crate) struct Choice {
+    pub(crate) map4: bool,
+    /// Whether the errors are far enough apart; if not, see the values, then the exact path.
+    pub(crate) certain: bool,
+}
+
+/// Compares two errors of the scaled domain, over `ROWS` rows of 16.
+#[inline(always)]
+pub(crate) fn choose<M: Metric, const ROWS: u32>(
+    error6: f32,
+    error4: f32,
+    s: &ScalePair,
+) -> Choice {
+    let (weight6, weight4) = (M::weight(s.s6), M::weight(s.s4));
+    // The errors carry GRID (MAE) or GRID² (MSE).
+    let unit = M::UNCERTAINTY * ROWS as f32 * M::weight(Target::GRID);
+    let difference = error4 * weight4 - error6 * weight6;
+    let uncertainty = (weight4 + weight6) * unit;
+    Choice { map4: difference < 0.0, certain: difference.abs() > uncertainty }
+}
+
+/// One block of 16 magnitudes; `None` if only the exact path can tell.
+#[inline(always)]
+pub(crate) fn encode<M: Metric>(
+    x: &[f32; 16],
+    signs: [u32; 2],
+    bmax: f32,
+    global: &GlobalScale,
+) -> Option<Encoded> {
+    let s = scales::<M>(bmax, global);
+    if !s.regular {
+        return None;
+    }
+    let (codes6, error6) = Target::candidate::<M>(x, s.encode6);
+    if !M::FOUR_OVER_SIX {
+        return Some(Encoded { codes: Target::nibbles(codes6, signs), scale: s.bytes });
+    }
+    let (codes4, error4) = Target::candidate::<M>(x, s.encode4);
+    let mut choice = choose::<M, 1>(error6, error4, &s);
+    if !choice.certain {
+        if !Target::same_values(codes4, s.s4, codes6, s.s6) {
+            return None;
+        }
+        choice.map4 = false;
+    }
+    let codes = Target::nibbles(Target::select(choice.map4, codes4, codes6), signs);
+    Some(Encoded { codes, scale: if choice.map4 { s.bytes >> 8 } else { s.bytes } })
+}

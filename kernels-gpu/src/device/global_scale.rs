@@ -1,0 +1,172 @@
+//! The tensor-wide amax and what follows from it: per tensor, per row, per column.
+
+use super::block_wide;
+use super::input::Input;
+use super::isa::{Isa, Target};
+use super::memory;
+use super::ptx;
+use super::thread;
+use crate::abi::{AmaxParams, E4M3_MAX_256, GlobalScale};
+
+/// `S_enc = min(fl(6·A / amax), FMAX)`, 1 if amax or that is 0; `S_dec = fl(1 / S_enc)`.
+#[inline(always)]
+pub(crate) fn global_scale(amax: f32, flags: u32) -> GlobalScale {
+    let six_a = if flags & E4M3_MAX_256 != 0 { 6.0 * 256.0 } else { 6.0 * 448.0 };
+    let quotient = ptx::div_rn(six_a, amax);
+    let s_enc = ptx::min(quotient, f32::MAX);
+    let s_enc = if amax == 0.0 || s_enc == 0.0 { 1.0 } else { s_enc };
+    let s_dec = ptx::rcp_rn(s_enc);
+    // 2⁻⁵⁰ and 2⁵⁰; an S_enc that is not 6·A/amax rounded (amax 0, ∞ or tiny) fails one of these.
+    let proven = s_enc == quotient
+        && s_dec >= f32::from_bits((127 - 50) << 23)
+        && s_dec <= f32::from_bits((127 + 50) << 23);
+    let limit = if proven { 7.0 * Target::GRID } else { 0.0 };
+    GlobalScale { amax, s_enc, s_dec, limit }
+}
+
+#[inline(always)]
+unsafe fn store(at: *mut GlobalScale, scale: GlobalScale) {
+    let GlobalScale { amax, s_enc, s_dec, limit } = scale;
+    // SAFETY: the caller's promise.
+    unsafe { memory::store_v4(at.cast(), [amax, s_enc, s_dec, limit].map(f32::to_bits)) }
+}
+
+/// The largest magnitude among this thread's share of `elements` elements: every `step`-th block
+/// of 16 from the end on. NaN is ignored.
+///
+/// Backwards, so that what the pass read last, and L2 still holds, is what a quantize kernel reads
+/// first.
+#[inline(always)]
+pub(crate) unsafe fn share<T: Input>(
+    input: *const u8,
+    elements: u64,
+    first: u32,
+    step: u32,
+) -> f32 {
+    let bytes = 16 * T::BYTES;
+    let mut left = (elements / 16) as i64 - 1 - i64::from(first);
+    let mut at = input.wrapping_offset((left * bytes as i64) as isize);
+    let back = (u64::from(step) * bytes) as usize;
+    let mut amax = T::Running::default();
+    // Four loads in flight.
+    while left >= 3 * i64::from(step) {
+        // SAFETY: the four blocks lie within the input.
+        unsafe {
+            let a = T::load(at);
+            let b = T::load(at.wrapping_sub(back));
+            let c = T::load(at.wrapping_sub(2 * back));
+            let d = T::load(at.wrapping_sub(3 * back));
+            amax = T::running_amax(T::running_amax(amax, a), b);
+            amax = T::running_amax(T::running_amax(amax, c), d);
+        }
+        at = at.wrapping_sub(4 * back);
+        left -= 4 * i64::from(step);
+    }
+    while left >= 0 {
+        // SAFETY: the block lies within the input.
+        amax = T::running_amax(amax, unsafe { T::load(at) });
+        at = at.wrapping_sub(back);
+        left -= i64::from(step);
+    }
+    T::finish_amax(amax)
+}
+
+/// One amax for the tensor. The last block to finish writes the scale and clears the workspace.
+#[inline(always)]
+pub(crate) unsafe fn tensor<T: Input>(p: &AmaxParams) {
+    // SAFETY: the launch contract.
+    unsafe {
+        if thread::skip_set(p.skip) {
+            return;
+        }
+        let step = thread::grid_size();
+        let amax = share::<T>(p.input as *const u8, p.rows * p.cols, thread::global_index(), step);
+        let amax = block_wide::max(amax);
+        if thread::index() == 0 {
+            let workspace = p.workspace as *mut u32;
+            memory::atomic_max(workspace, amax.to_bits());
+            memory::fence();
+            let blocks = thread::grid_blocks();
+            if memory::atomic_inc(workspace.add(1), blocks - 1) == blocks - 1 {
+                memory::fence();
+                let amax = f32::from_bits(memory::atomic_exchange(workspace, 0));
+                store(p.global as *mut GlobalScale, global_scale(amax, p.flags));
+            }
+        }
+    }
+}
+
+/// One amax for each row, a block of threads for a row.
+#[inline(always)]
+pub(crate) unsafe fn rows<T: Input>(p: &AmaxParams) {
+    // SAFETY: the launch contract.
+    unsafe {
+        if thread::skip_set(p.skip) {
+            return;
+        }
+        let row = u64::from(thread::block()[0]);
+        let at = (p.input as *const u8).add((row * p.cols * T::BYTES) as usize);
+        let amax = share::<T>(at, p.cols, thread::index(), thread::count());
+        let amax = block_wide::max(amax);
+        if thread::index() == 0 {
+            let global = (p.global as *mut GlobalScale).add(row as usize);
+            store(global, global_scale(amax, p.flags));
+        }
+    }
+}
+
+/// One amax for each column: 32 threads side by side down all rows.
+#[inline(always)]
+pub(crate) unsafe fn columns<T: Input>(p: &AmaxParams) {
+    // SAFETY: the launch contract.
+    unsafe {
+        if thread::skip_set(p.skip) {
+            return;
+        }
+        let column = u64::from(thread::global_index());
+        if column >= p.cols {
+            return;
+        }
+        let mut at = (p.input as *const u8).add((column * T::BYTES) as usize);
+        let mut amax = 0.0;
+        for _ in 0..p.rows {
+            amax = ptx::max(amax, T::element(at).abs());
+            at = at.add((p.cols * T::BYTES) as usize);
+        }
+        store((p.global as *mut GlobalScale).add(column as usize), global_scale(amax, p.flags));
+    }
+}
+
+/// The scales of amaxes that the caller supplies, a thread for each.
+#[inline(always)]
+pub(crate) unsafe fn supplied(p: &AmaxParams) {
+    // SAFETY: the launch contract.
+    unsafe {
+        let i = thread::global_index() as usize;
+        if thread::skip_set(p.skip) || i as u64 >= p.rows {
+            return;
+        }
+        let amax = f32::from_bits(memory::load_b32((p.input as *const u8).add(4 * i)));
+        store((p.global as *mut GlobalScale).add(i), global_scale(amax, p.flags));
+    }
+}
+
+/// Row scaling in one pass: the row's amax and its quantization together. See [`super::row`].
+#[inline(always)]
+pub(crate) unsafe fn of_row<T: Input>(
+    at: *const u8,
+    cols: u64,
+    flags: u32,
+    out: *mut GlobalScale,
+) -> GlobalScale {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let amax = block_wide::max(share::<T>(at, cols, thread::index(), thread::count()));
+        let first = thread::index() == 0;
+        let scale = if first { global_scale(amax, flags) } else { GlobalScale::default() };
+        if first {
+            store(out, scale);
+        }
+        block_wide::broadcast(scale)
+    }
+}

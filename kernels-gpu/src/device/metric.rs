@@ -1,0 +1,102 @@
+//! How the error of a candidate is summed, and how far a cheap sum may be trusted.
+
+use super::ptx;
+
+/// MAE, MSE, or nothing to compare.
+pub(crate) trait Metric {
+    /// Whether there are two candidates at all.
+    const FOUR_OVER_SIX: bool = true;
+    /// `sum + term(d)`, any rounding: for the certified comparison.
+    fn add(sum: f32, d: f32) -> f32;
+    /// `sum + term(d)` for two sums at once, any rounding.
+    fn add_pair(sum: [f32; 2], d: [f32; 2]) -> [f32; 2];
+    /// `fl(sum + fl(term(d)))`: the contract's.
+    fn add_exact(sum: f32, d: f32) -> f32;
+    /// The factor that takes an error of the scaled domain to the domain of the block scales.
+    fn weight(scale: f32) -> f32;
+    /// Errors that differ by more than this times the sum of the weights compare alike however
+    /// they are computed, see [`super::block`].
+    const UNCERTAINTY: f32;
+}
+
+/// Sum of absolute differences.
+pub(crate) struct Mae;
+/// Sum of squared differences.
+pub(crate) struct Mse;
+/// Plain NVFP4: one candidate, no error.
+pub(crate) struct Plain;
+
+const ULP: f32 = 1.0 / 16_777_216.0;
+
+impl Metric for Mae {
+    const UNCERTAINTY: f32 = 1536.0 * ULP;
+
+    #[inline(always)]
+    fn add(sum: f32, d: f32) -> f32 {
+        sum + d.abs()
+    }
+
+    #[inline(always)]
+    fn add_pair(sum: [f32; 2], d: [f32; 2]) -> [f32; 2] {
+        [sum[0] + d[0].abs(), sum[1] + d[1].abs()]
+    }
+
+    #[inline(always)]
+    fn add_exact(sum: f32, d: f32) -> f32 {
+        sum + d.abs()
+    }
+
+    #[inline(always)]
+    fn weight(scale: f32) -> f32 {
+        scale
+    }
+}
+
+impl Metric for Mse {
+    const UNCERTAINTY: f32 = 2560.0 * ULP;
+
+    #[inline(always)]
+    fn add(sum: f32, d: f32) -> f32 {
+        ptx::fma_rn(d, d, sum)
+    }
+
+    #[inline(always)]
+    fn add_pair(sum: [f32; 2], d: [f32; 2]) -> [f32; 2] {
+        ptx::fma_square_f32x2(d, sum)
+    }
+
+    #[inline(always)]
+    fn add_exact(sum: f32, d: f32) -> f32 {
+        sum + d * d
+    }
+
+    #[inline(always)]
+    fn weight(scale: f32) -> f32 {
+        scale * scale
+    }
+}
+
+impl Metric for Plain {
+    const FOUR_OVER_SIX: bool = false;
+    const UNCERTAINTY: f32 = 0.0;
+
+    #[inline(always)]
+    fn add(_: f32, _: f32) -> f32 {
+        0.0
+    }
+
+    #[inline(always)]
+    fn add_pair(sum: [f32; 2], _: [f32; 2]) -> [f32; 2] {
+        sum
+    }
+
+    #[inline(always)]
+    fn add_exact(_: f32, _: f32) -> f32 {
+        0.0
+    }
+
+    #[inline(always)]
+    fn weight(_: f32) -> f32 {
+        0.0
+    }
+}

@@ -1,0 +1,200 @@
+//! `cargo xtask ptx`: the kernels, compiled by rustc's own NVPTX back end, one file for each.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::rust_src;
+
+/// An instruction set: our name, the compiler's target CPU and PTX version.
+pub(crate) struct Isa {
+    pub(crate) name: &'static str,
+    cpu: &'static str,
+    ptx: &'static str,
+}
+
+/// The last one runs Blackwell's kernels on Hopper, conversions emulated: built on request.
+const ISAS: [Isa; 5] = [
+    Isa { name: "sm_80", cpu: "sm_80", ptx: "ptx70" },
+    Isa { name: "sm_89", cpu: "sm_89", ptx: "ptx81" },
+    Isa { name: "sm_100f", cpu: "sm_100f", ptx: "ptx88" },
+    Isa { name: "sm_120f", cpu: "sm_120f", ptx: "ptx88" },
+    Isa { name: "sm_90_as_blackwell", cpu: "sm_90", ptx: "ptx80" },
+];
+const COMMITTED: usize = 4;
+
+type Files = BTreeMap<PathBuf, String>;
+
+/// Runs the command.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    let (mut check, mut only, mut out) = (false, None, None);
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--check" => check = true,
+            "--isa" => only = Some(arguments.next().ok_or("--isa takes a name")?.clone()),
+            "--out" => out = Some(PathBuf::from(arguments.next().ok_or("--out takes a folder")?)),
+            other => return Err(format!("unknown option {other:?}: see cargo xtask")),
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?.to_owned();
+    let work = root.join("target/xtask");
+    fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
+    let Some(sysroot) = rust_src::sysroot(&work)? else {
+        eprintln!(
+            "xtask: NOT CHECKED, NOT BUILT: the sources of the standard library can't be had here."
+        );
+        eprintln!("xtask: install rustup's rust-src, or name them by FOUROVERSIX_RUST_SRC.");
+        return if check { Ok(()) } else { Err("no PTX was built".to_owned()) };
+    };
+    let mut files = Files::new();
+    let isas = match &only {
+        Some(name) => ISAS.iter().filter(|isa| isa.name == name).collect::<Vec<_>>(),
+        None => ISAS[..COMMITTED].iter().collect(),
+    };
+    if isas.is_empty() {
+        return Err(format!("unknown instruction set {only:?}"));
+    }
+    for isa in isas {
+        eprintln!("xtask: compiling for {}", isa.name);
+        let text = compile(&root, &work, &sysroot, isa)?;
+        for (kernel, text) in split(&text)? {
+            files.insert(Path::new(isa.name).join(format!("{kernel}.ptx")), text);
+        }
+    }
+    let committed = root.join("kernels-gpu/ptx");
+    if only.is_none() {
+        files.insert("index.rs".into(), index(&files));
+    }
+    match (check, out) {
+        (true, _) => compare(&committed, &files),
+        (false, Some(folder)) => write(&folder, &files),
+        (false, None) if only.is_none() => {
+            let _ = fs::remove_dir_all(&committed);
+            write(&committed, &files)
+        }
+        (false, None) => Err("--isa needs --out: the committed PTX is written as a whole".into()),
+    }
+}
+
+/// Compiles the kernels for one instruction set, to one PTX text.
+fn compile(root: &Path, work: &Path, sysroot: &Path, isa: &Isa) -> Result<String, String> {
+    // Cargo looks for the sources in its compiler's sysroot: give it a compiler with ours.
+    let rustc = work.join("rustc");
+    let script = format!("#!/bin/sh\nexec rustc \"$@\" --sysroot '{}'\n", sysroot.display());
+    fs::write(&rustc, script).map_err(|e| format!("{}: {e}", rustc.display()))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&rustc, mode).map_err(|e| e.to_string())?;
+
+    let target = work.join(isa.name);
+    let flags = format!(
+        "-Ctarget-cpu={} -Ctarget-feature=+{} -Clinker=true -Cllvm-args=-unroll-runtime=0 --cfg isa=\"{}\"",
+        isa.cpu, isa.ptx, isa.name
+    );
+    let profile =
+        ["inherits='release'", "lto='fat'", "panic='abort'", "codegen-units=1", "debug=0"];
+    let mut command = Command::new("cargo");
+    command
+        .current_dir(root.join("kernels-gpu"))
+        .env("RUSTC", &rustc)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", flags)
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .args(["rustc", "--quiet", "--profile", "ptx"])
+        .args(
+            profile
+                .iter()
+                .flat_map(|setting| ["--config".to_owned(), format!("profile.ptx.{setting}")]),
+        )
+        .args(["--lib", "--crate-type", "cdylib", "--target", "nvptx64-nvidia-cuda"])
+        .args(["-Zbuild-std=core", "--", "--emit", "asm"]);
+    let status = command.status().map_err(|e| format!("cannot run cargo: {e}"))?;
+    if !status.success() {
+        return Err(format!("the kernels do not compile for {}", isa.name));
+    }
+    let text = target.join("nvptx64-nvidia-cuda/ptx/deps/fouroversix_kernels.s");
+    fs::read_to_string(&text).map_err(|e| format!("{}: {e}", text.display()))
+}
+
+/// One module for each kernel: the common header, then the entry. Comments and indentation go.
+fn split(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut header = String::new();
+    let mut kernels: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default().trim().replace('\t', " ");
+        if line.is_empty() {
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix(".visible .entry ") {
+            let name = rest.split('(').next().unwrap_or_default().to_owned();
+            kernels.push((name, header.clone()));
+        } else if line.starts_with(".func") || line.starts_with(".visible .func") {
+            return Err(format!("a function was not inlined: {line}"));
+        }
+        let to = kernels.last_mut().map_or(&mut header, |(_, text)| text);
+        to.push_str(&line);
+        to.push('\n');
+    }
+    kernels.sort();
+    Ok(kernels)
+}
+
+/// Rust source that embeds every file.
+fn index(files: &Files) -> String {
+    let mut by_isa: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in files.keys() {
+        let isa = path.parent().map(|p| p.display().to_string()).unwrap_or_default();
+        let kernel = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        by_isa.entry(isa).or_default().push(kernel);
+    }
+    let mut text = String::from("// Written by `cargo xtask ptx`.\n&[\n");
+    for (isa, kernels) in by_isa {
+        text += &format!("    (\"{isa}\", &[\n");
+        for kernel in kernels {
+            text += &format!("        (\"{kernel}\", include_str!(\"{isa}/{kernel}.ptx\")),\n");
+        }
+        text += "    ]),\n";
+    }
+    text + "]\n"
+}
+
+fn write(folder: &Path, files: &Files) -> Result<(), String> {
+    for (path, text) in files {
+        let path = folder.join(path);
+        let parent = path.parent().ok_or("no folder")?;
+        fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
+        fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    eprintln!("xtask: wrote {} files to {}", files.len(), folder.display());
+    Ok(())
+}
+
+/// Every committed file is what compiling gives, and there are no others.
+fn compare(committed: &Path, files: &Files) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (path, text) in files {
+        if fs::read_to_string(committed.join(path)).ok().as_ref() != Some(text) {
+            wrong.push(path.display().to_string());
+        }
+    }
+    for isa in &ISAS[..COMMITTED] {
+        for entry in fs::read_dir(committed.join(isa.name)).into_iter().flatten().flatten() {
+            let path = Path::new(isa.name).join(entry.file_name());
+            if !files.contains_key(&path) {
+                wrong.push(path.display().to_string());
+            }
+        }
+    }
+    if wrong.is_empty() {
+        eprintln!("xtask: {} committed files are what compiling gives", files.len());
+        return Ok(());
+    }
+    wrong.truncate(10);
+    Err(format!(
+        "committed PTX differs from what compiling gives: {}: run cargo xtask ptx",
+        wrong.join(", ")
+    ))
+}
