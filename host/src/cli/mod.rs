@@ -15,6 +15,7 @@ mod print;
 mod progress;
 mod quantize;
 mod report;
+mod verify;
 
 use error::CliError;
 
@@ -36,6 +37,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Show the devices that can quantize.
     Devices(devices::Args),
+    /// Check every backend of this machine against the reference and golden files, bit for bit.
+    Verify(verify::Args),
     /// Write an HTML page and a table of a quantized directory's error figures.
     Report(report::Args),
     /// Compare two checkpoints: bits and values.
@@ -50,6 +53,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Dequantize(args) => dequantize::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
     };

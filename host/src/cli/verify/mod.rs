@@ -1,0 +1,96 @@
+//! `verify`: the conformance of every backend of this machine, bit for bit.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use fouroversix::cpu::Path;
+use fouroversix_conformance::backend::Backend;
+use fouroversix_conformance::oracle::Reference;
+use fouroversix_conformance::suite::{Counts, Suite};
+
+use super::Outcome;
+use super::error::CliError;
+
+mod cpu;
+
+/// Options of `verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A directory of golden files, checked besides the cases that the program carries (repeatable)
+    #[arg(long, value_name = "DIR")]
+    golden: Vec<PathBuf>,
+
+    /// A backend to check (repeatable) [default: every one that this machine has]
+    #[arg(long, value_enum)]
+    backend: Vec<BackendName>,
+
+    /// Only checks whose description has these words, as in "mse-strict-256 tile bf16"
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    filter: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum BackendName {
+    Reference,
+    Cpu,
+    Cuda,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let (backends, absent) = backends(&args.backend)?;
+    let golden_error = |error| CliError::said(format!("{error}"));
+    let mut suite = Suite::carried().map_err(golden_error)?;
+    for directory in &args.golden {
+        suite.extend(Suite::golden(directory).map_err(golden_error)?);
+    }
+    suite.retain(&args.filter);
+    if suite.cases.is_empty() && suite.dequantize_cases.is_empty() {
+        return Err(CliError::said(format!(
+            "no check has all the words of --filter {:?}: use fewer",
+            args.filter
+        )));
+    }
+    let mut out = std::io::stdout().lock();
+    for reason in absent {
+        writeln!(out, "{reason}")?;
+    }
+    let mut counts = Counts::default();
+    for backend in &backends {
+        counts += suite.run(backend.as_ref(), &mut out)?;
+    }
+    writeln!(out, "{counts}")?;
+    Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The backends asked for, all of those present when none is, and a line for each that is absent.
+fn backends(names: &[BackendName]) -> Result<(Vec<Box<dyn Backend>>, Vec<String>), CliError> {
+    let wanted = |name| names.is_empty() || names.contains(&name);
+    let mut backends: Vec<Box<dyn Backend>> = Vec::new();
+    let mut absent = Vec::new();
+    if wanted(BackendName::Reference) {
+        backends.push(Box::new(Reference));
+    }
+    if wanted(BackendName::Cpu) {
+        for path in Path::available() {
+            backends.push(Box::new(cpu::Cpu(path)));
+        }
+    }
+    if wanted(BackendName::Cuda) {
+        match cuda() {
+            Ok(found) => backends.extend(found),
+            Err(reason) if names.contains(&BackendName::Cuda) => {
+                return Err(CliError::said(format!(
+                    "--backend cuda is not there: {reason}, leave it out"
+                )));
+            }
+            Err(reason) => absent.push(format!("cuda: not checked: {reason}")),
+        }
+    }
+    Ok((backends, absent))
+}
+
+/// A backend for each GPU.
+fn cuda() -> Result<Vec<Box<dyn Backend>>, String> {
+    Err("this build has no CUDA support".to_owned())
+}
