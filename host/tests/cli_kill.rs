@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 mod common;
 use common::{Folder, contents, program, write_model};
@@ -37,7 +37,9 @@ fn killed_runs_end_with_the_same_bytes() {
 
     let mut state = 0x2545_F491_4F6C_DD1D_u64 ^ u64::from(std::process::id());
     let (mut interrupted, mut resumed) = (0, 0);
-    for kill in 0..kills {
+    let mut finished = 0;
+    while interrupted < kills {
+        assert!(finished < 10 * kills, "runs end before they can be killed");
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -47,14 +49,15 @@ fn killed_runs_end_with_the_same_bytes() {
         run.kill().unwrap();
         run.wait().unwrap();
         if output.exists() {
-            assert!(contents(&output) == expected, "kill {kill}: a half-written output is there");
+            finished += 1;
+            assert!(contents(&output) == expected, "a half-written output after {moment:?}");
         } else {
             interrupted += 1;
             let rerun = quantize(&model, &output).output().unwrap();
             let said = String::from_utf8(rerun.stderr).unwrap();
-            assert!(rerun.status.success(), "kill {kill} after {moment:?}: {said}");
+            assert!(rerun.status.success(), "after {moment:?}: {said}");
             resumed += usize::from(said.contains("kept"));
-            assert!(contents(&output) == expected, "kill {kill} after {moment:?}: bytes differ");
+            assert!(contents(&output) == expected, "after {moment:?}: bytes differ");
         }
         fs::remove_dir_all(&output).unwrap();
         let leftover = folder.path("out.partial");
@@ -63,18 +66,17 @@ fn killed_runs_end_with_the_same_bytes() {
         }
     }
     println!(
-        "{kills} kills within {} ms: {interrupted} before the end, {resumed} of those reruns kept \
-         finished shards; all outputs equal",
-        Duration::as_millis(&whole)
+        "{interrupted} runs killed at random moments within {} ms ({finished} more were over by \
+         then); {resumed} of the reruns kept finished shards; all outputs equal",
+        whole.as_millis()
     );
-    assert!(interrupted * 2 >= kills, "{interrupted} of {kills} kills came before the end");
 }
 
 #[test]
 fn a_failed_run_keeps_its_shards_and_a_damaged_one_is_made_again() {
     let folder = Folder::new();
     let (model, output) = (folder.path("model"), folder.path("out"));
-    write_model(&model, 2, 128);
+    write_model(&model, 2, 256);
     let undisturbed = folder.path("undisturbed");
     assert!(quantize(&model, &undisturbed).status().unwrap().success());
     // Copied after all shards are finished, and not there.
@@ -105,7 +107,7 @@ fn a_failed_run_keeps_its_shards_and_a_damaged_one_is_made_again() {
 fn other_options_start_over() {
     let folder = Folder::new();
     let (model, output) = (folder.path("model"), folder.path("out"));
-    write_model(&model, 2, 128);
+    write_model(&model, 2, 256);
     let lost = model.join("extra/lost.txt");
     symlink("nowhere", &lost).unwrap();
     assert!(!quantize(&model, &output).status().unwrap().success());

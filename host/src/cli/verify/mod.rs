@@ -38,7 +38,7 @@ enum BackendName {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let (backends, absent) = backends(&args.backend)?;
+    let Found { backends, absent } = find(&args.backend)?;
     let golden_error = |error| CliError::said(format!("{error}"));
     let mut suite = Suite::carried().map_err(golden_error)?;
     for directory in &args.golden {
@@ -63,8 +63,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The backends asked for, all of those present when none is, and a line for each that is absent.
-fn backends(names: &[BackendName]) -> Result<(Vec<Box<dyn Backend>>, Vec<String>), CliError> {
+/// The backends asked for, and a line for each that is absent.
+struct Found {
+    backends: Vec<Box<dyn Backend>>,
+    absent: Vec<String>,
+}
+
+/// Finds the backends of these names; all of those present when there are no names.
+fn find(names: &[BackendName]) -> Result<Found, CliError> {
     let wanted = |name| names.is_empty() || names.contains(&name);
     let mut backends: Vec<Box<dyn Backend>> = Vec::new();
     let mut absent = Vec::new();
@@ -87,7 +93,7 @@ fn backends(names: &[BackendName]) -> Result<(Vec<Box<dyn Backend>>, Vec<String>
             Err(reason) => absent.push(format!("cuda: not checked: {reason}")),
         }
     }
-    Ok((backends, absent))
+    Ok(Found { backends, absent })
 }
 
 /// A backend for each GPU.

@@ -1,0 +1,57 @@
+//! `verify` counts what passed, failed and was skipped, and says so on its last line.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+
+mod common;
+use common::{Folder, refuse, run, succeed};
+
+#[test]
+fn the_last_line_counts_the_checks() {
+    let said =
+        succeed([&"verify", &"--backend", &"cpu", &"--filter", &"plain bf16 tensor rowwise"]);
+    let last = said.lines().last().unwrap();
+    let mut words = last.split(' ');
+    let passed: usize = words.next().unwrap().parse().unwrap();
+    assert!(passed > 10, "{last}");
+    assert!(last.ends_with("passed, 0 failed, 0 skipped"), "{last}");
+    let both = ["reference", "cpu"].map(|name| {
+        succeed([&"verify", &"--backend", &name, &"--filter", &"mse-strict-256 tile"])
+            .lines()
+            .last()
+            .unwrap()
+            .to_owned()
+    });
+    assert_eq!(both[0], both[1]);
+}
+
+#[test]
+fn a_wrong_golden_file_fails_the_run() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    let folder = Folder::new();
+    for name in ["selection.json", "selection.safetensors"] {
+        let packed = fs::File::open(golden.join(format!("{name}.gz"))).unwrap();
+        let mut bytes = Vec::new();
+        GzDecoder::new(packed).read_to_end(&mut bytes).unwrap();
+        if name.ends_with(".safetensors") {
+            *bytes.last_mut().unwrap() ^= 0x40;
+        }
+        fs::write(folder.path(name), bytes).unwrap();
+    }
+    let output = run([&"verify", &"--backend", &"cpu", &"--golden", &folder.path("")]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains(" failed, ") && !last.contains(" 0 failed"), "{last}");
+}
+
+#[test]
+fn absent_backends_and_directories_are_refused() {
+    let folder = Folder::new();
+    refuse([&"verify", &"--golden", &folder.path("nowhere")]);
+    let said = refuse([&"verify", &"--filter", &"no such words"]);
+    assert!(said.contains("no such words"), "{said}");
+}
