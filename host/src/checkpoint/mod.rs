@@ -28,6 +28,8 @@ mod format;
 mod fuse;
 mod header;
 mod job;
+#[cfg(feature = "cuda")]
+mod on_cuda;
 mod panel;
 mod plan;
 mod quantizer;

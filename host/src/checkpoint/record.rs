@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Choices, Deviation};
+use crate::{Choices, Deviation, Scaling};
 
 /// Error figures of one tensor under one rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -145,12 +145,34 @@ pub struct TensorRecord {
 /// A block maximum is mapped to 4 or to 6 and lands within 1/16 of it, so the largest code tells
 /// which; exact unless the block's scale is subnormal (below 2^-6) or was clamped at 448.
 ///
-/// `codes` are whole blocks of 8 bytes. Blocks of zeros count as map6.
+/// `codes` are whole rows of `cols` elements; with [`Scaling::Tile`] whole tiles of 16 rows, each
+/// of which is one block. Blocks of zeros count as map6.
+///
+/// # Panics
+/// If the codes are not whole rows, or whole tiles.
 #[must_use]
-pub fn choices_from_codes(codes: &[u8]) -> Choices {
-    let largest = |block: &[u8]| block.iter().map(|&b| (b & 7).max((b >> 4) & 7)).max();
-    let map4 = codes.chunks_exact(8).filter(|block| largest(block) == Some(6)).count();
-    Choices { map4: map4 as u64, blocks: (codes.len() / 8) as u64 }
+pub fn choices_from_codes(codes: &[u8], cols: usize, scaling: Scaling) -> Choices {
+    let rows_together = if scaling == Scaling::Tile { 16 } else { 1 };
+    let stripe = cols / 2 * rows_together;
+    let mut choices = Choices::default();
+    if stripe == 0 {
+        return choices;
+    }
+    assert_eq!(codes.len() % stripe, 0, "the codes must be whole rows or tiles");
+    let mut largest = vec![0; cols / 16];
+    for stripe in codes.chunks_exact(stripe) {
+        largest.fill(0);
+        for row in stripe.chunks_exact(cols / 2) {
+            for (largest, block) in largest.iter_mut().zip(row.chunks_exact(8)) {
+                for &byte in block {
+                    *largest = (*largest).max(byte & 7).max((byte >> 4) & 7);
+                }
+            }
+        }
+        choices.map4 += largest.iter().filter(|&&code| code == 6).count() as u64;
+        choices.blocks += largest.len() as u64;
+    }
+    choices
 }
 
 #[cfg(test)]
@@ -180,6 +202,11 @@ mod tests {
         let mut codes = [0x11_u8; 16];
         codes[3] = 0xE1;
         codes[9] = 0x67;
-        assert_eq!(choices_from_codes(&codes), Choices { map4: 1, blocks: 2 });
+        let counted = choices_from_codes(&codes, 16, Scaling::Tensor);
+        assert_eq!(counted, Choices { map4: 1, blocks: 2 });
+        let mut tile = [0x11_u8; 128];
+        tile[100] = 0x60;
+        let counted = choices_from_codes(&tile, 16, Scaling::Tile);
+        assert_eq!(counted, Choices { map4: 1, blocks: 1 });
     }
 }

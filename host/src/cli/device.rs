@@ -47,11 +47,32 @@ impl fmt::Display for DeviceChoice {
 /// The quantizer for a choice.
 pub(crate) fn quantizer(choice: DeviceChoice) -> Result<Box<dyn Quantizer>, CliError> {
     match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Box::new(CpuQuantizer)),
-        DeviceChoice::Cuda(number) => Err(CliError::said(format!(
-            "--device cuda:{number} is not there: this build has no CUDA support, use --device cpu"
-        ))),
+        DeviceChoice::Cpu => Ok(Box::new(CpuQuantizer)),
+        DeviceChoice::Cuda(number) => cuda(number),
+        DeviceChoice::Auto => Ok(cuda(0).unwrap_or_else(|_| Box::new(CpuQuantizer))),
     }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(number: usize) -> Result<Box<dyn Quantizer>, CliError> {
+    Ok(Box::new(open(number)?))
+}
+
+/// The GPU of this number.
+#[cfg(feature = "cuda")]
+pub(crate) fn open(number: usize) -> Result<fouroversix::cuda::Device, CliError> {
+    fouroversix::cuda::Device::new(number).map_err(|error| {
+        CliError::said(format!(
+            "--device cuda:{number} can't be used: {error}, or use --device cpu"
+        ))
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(number: usize) -> Result<Box<dyn Quantizer>, CliError> {
+    Err(CliError::said(format!(
+        "--device cuda:{number} can't be used: this build has no CUDA support, use --device cpu"
+    )))
 }
 
 #[cfg(test)]

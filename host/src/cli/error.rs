@@ -36,6 +36,12 @@ impl From<CheckpointError> for CliError {
     }
 }
 
+impl From<fouroversix::Error> for CliError {
+    fn from(error: fouroversix::Error) -> Self {
+        Self::Said(error.to_string())
+    }
+}
+
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         Self::Said(format!("cannot write to standard output: {error}: check where it goes"))

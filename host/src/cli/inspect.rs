@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use fouroversix::Scaling;
 use fouroversix::checkpoint::{
     Checkpoint, GlobalScale, Histograms, StoredName, StoredTensor, choices_from_codes,
 };
@@ -87,7 +88,8 @@ struct Statistics {
 }
 
 fn statistics(stored: &StoredTensor<'_>) -> Statistics {
-    let choices = choices_from_codes(stored.codes);
+    // What made one choice is not stored; blocks of 1x16 are what every tensor has.
+    let choices = choices_from_codes(stored.codes, stored.shape[1], Scaling::Tensor);
     Statistics {
         shape: stored.shape,
         global: stored.global.clone(),

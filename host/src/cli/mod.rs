@@ -5,7 +5,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod args;
+#[cfg(feature = "cuda")]
+mod bench;
 mod compare;
+#[cfg(feature = "cuda")]
+mod cross_check;
 mod dequantize;
 mod device;
 mod devices;
@@ -39,6 +43,12 @@ enum Command {
     Devices(devices::Args),
     /// Check every backend of this machine against the reference and golden files, bit for bit.
     Verify(verify::Args),
+    /// Compare a GPU with the CPU path on random tensors, every bit.
+    #[cfg(feature = "cuda")]
+    CrossCheck(cross_check::Args),
+    /// Measure, with outputs checked first.
+    #[cfg(feature = "cuda")]
+    Bench(bench::Args),
     /// Write an HTML page and a table of a quantized directory's error figures.
     Report(report::Args),
     /// Compare two checkpoints: bits and values.
@@ -48,12 +58,18 @@ enum Command {
 /// Parses the arguments, does what they say and returns the exit status: 0 when it is done, 1 when
 /// a check failed, 2 when the input or an option is at fault.
 pub(crate) fn run() -> ExitCode {
+    #[cfg(feature = "cuda")]
+    let begin = std::time::Instant::now();
     let result = match Cli::parse().command {
         Command::Quantize(args) => quantize::run(&args),
         Command::Dequantize(args) => dequantize::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Verify(args) => verify::run(&args),
+        #[cfg(feature = "cuda")]
+        Command::CrossCheck(args) => cross_check::run(&args),
+        #[cfg(feature = "cuda")]
+        Command::Bench(args) => bench::run(&args, begin),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
     };

@@ -96,7 +96,25 @@ fn find(names: &[BackendName]) -> Result<Found, CliError> {
     Ok(Found { backends, absent })
 }
 
-/// A backend for each GPU.
+/// A backend for each GPU that is new enough.
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Vec<Box<dyn Backend>>, String> {
+    use fouroversix::cuda::{CudaBackend, Device, devices};
+    let said = |error: fouroversix::Error| error.to_string();
+    let mut backends: Vec<Box<dyn Backend>> = Vec::new();
+    for info in devices().map_err(said)? {
+        if info.instruction_set.is_some() {
+            let device = Device::new(info.ordinal).map_err(said)?;
+            backends.push(Box::new(CudaBackend::new(device)));
+        }
+    }
+    if backends.is_empty() {
+        return Err("the driver sees no device of compute capability 8.0 or higher".to_owned());
+    }
+    Ok(backends)
+}
+
+#[cfg(not(feature = "cuda"))]
 fn cuda() -> Result<Vec<Box<dyn Backend>>, String> {
     Err("this build has no CUDA support".to_owned())
 }
