@@ -4,7 +4,7 @@ use fouroversix_kernels::config::InputType;
 use half::{bf16, f16};
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed: crate::cpu::group::Load + crate::cpu::dispatch::Kernels {}
     impl Sealed for half::bf16 {}
     impl Sealed for half::f16 {}
     impl Sealed for f32 {}

@@ -40,6 +40,11 @@ pub enum Error {
         /// What the scaling needs.
         expected: &'static str,
     },
+    /// A CPU path was asked for that this machine lacks the instructions of.
+    CpuPath {
+        /// Its name.
+        path: &'static str,
+    },
     /// The buffers passed are not those of the configured outputs.
     Outputs {
         /// What was configured.
@@ -81,6 +86,10 @@ impl fmt::Display for Error {
             Self::AmaxKind { expected } => write!(
                 f,
                 "the supplied amax is not of the kind that the scaling needs: pass {expected}"
+            ),
+            Self::CpuPath { path } => write!(
+                f,
+                "this machine cannot run the CPU path {path}: use one of `cpu::Path::available`"
             ),
             Self::Outputs { configured } => write!(
                 f,

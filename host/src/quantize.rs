@@ -1,11 +1,11 @@
 //! Quantization on the CPU: the public entry points.
 
-use fouroversix_kernels::config::{Config, Scaling};
+use fouroversix_kernels::config::Config;
 
 use crate::cpu::{self, Path};
 use crate::element::Element;
 use crate::error::Error;
-use crate::tensor::{Choices, Nvfp4Tensor, Quantized, QuantizedMut};
+use crate::tensor::{Choices, Quantized, QuantizedMut};
 
 /// A global amax that the caller supplies in place of the one computed from the input.
 ///
@@ -13,11 +13,11 @@ use crate::tensor::{Choices, Nvfp4Tensor, Quantized, QuantizedMut};
 /// the largest block scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amax<'a> {
-    /// For [`Scaling::Tensor`] and [`Scaling::Tile`].
+    /// For [`Scaling::Tensor`](crate::Scaling::Tensor) and [`Scaling::Tile`](crate::Scaling::Tile).
     Tensor(f32),
-    /// For [`Scaling::Row`] with rowwise output: one for each row of the input.
+    /// For [`Scaling::Row`](crate::Scaling::Row) with rowwise output: one for each row of the input.
     Rows(&'a [f32]),
-    /// For [`Scaling::Row`] with a columnwise output (plain rule only): one for each row of the
+    /// For [`Scaling::Row`](crate::Scaling::Row) with a columnwise output (plain rule only): one for each row of the
     /// input and one for each column. The rows' are not looked at unless rowwise output is asked
     /// for too.
     RowsAndColumns {
@@ -38,7 +38,7 @@ pub enum Amax<'a> {
 ///
 /// # Errors
 /// [`Error::Dimension`] when `cols` is not a multiple of 16, or `rows` is not and the scaling is
-/// [`Scaling::Tile`] or a columnwise output is asked for. [`Error::Length`] when `input` does not
+/// [`Scaling::Tile`](crate::Scaling::Tile) or a columnwise output is asked for. [`Error::Length`] when `input` does not
 /// have `rows·cols` elements.
 ///
 /// # Examples
@@ -63,7 +63,7 @@ pub fn quantize<T: Element>(
     shape: [usize; 2],
     config: &Config,
 ) -> Result<Quantized, Error> {
-    allocate_and_quantize(input, shape, config, None)
+    cpu::quantize(Path::detect(), input, shape, config, None)
 }
 
 /// [`quantize`] with the global amax supplied.
@@ -77,14 +77,14 @@ pub fn quantize_with_amax<T: Element>(
     config: &Config,
     amax: Amax<'_>,
 ) -> Result<Quantized, Error> {
-    allocate_and_quantize(input, shape, config, Some(amax))
+    cpu::quantize(Path::detect(), input, shape, config, Some(amax))
 }
 
 /// [`quantize`] into the caller's buffers, and how often map4 was chosen.
 ///
 /// Allocates nothing of the input's size. With `amax` given, panels of rows of a larger tensor may
 /// be quantized one after the other and give the bytes of the whole (a panel starts at a multiple
-/// of 16 rows with [`Scaling::Tile`], of 128 with a swizzled scale layout).
+/// of 16 rows with [`Scaling::Tile`](crate::Scaling::Tile), of 128 with a swizzled scale layout).
 ///
 /// # Errors
 /// As [`quantize_with_amax`]; and [`Error::Outputs`] when `out` does not have the configured
@@ -102,7 +102,7 @@ pub fn quantize_into<T: Element>(
 /// The largest magnitude in `input`, NaN ignored; 0 when there is none.
 #[must_use]
 pub fn amax<T: Element>(input: &[T]) -> f32 {
-    cpu::amax(Path::detect(), input)
+    cpu::amax(Path::detect(), input).expect("a detected path is available")
 }
 
 /// The largest magnitude in each row of `input`, `[rows, cols]` row-major, NaN ignored.
@@ -111,28 +111,4 @@ pub fn amax<T: Element>(input: &[T]) -> f32 {
 /// [`Error::Length`] when `input` or `out` does not have the length that `shape` asks for.
 pub fn row_amax<T: Element>(input: &[T], shape: [usize; 2], out: &mut [f32]) -> Result<(), Error> {
     cpu::row_amax(Path::detect(), input, shape, out)
-}
-
-fn allocate_and_quantize<T: Element>(
-    input: &[T],
-    shape: [usize; 2],
-    config: &Config,
-    amax: Option<Amax<'_>>,
-) -> Result<Quantized, Error> {
-    cpu::check_shape(input.len(), shape, config)?;
-    let [rows, cols] = shape;
-    let zeroed = |[rows, cols]: [usize; 2]| {
-        let amax_count = if config.scaling() == Scaling::Row { rows } else { 1 };
-        let bound = config.rule().e4m3_max();
-        Nvfp4Tensor::zeroed([rows, cols], amax_count, config.scale_layout(), bound)
-    };
-    let outputs = config.outputs();
-    let mut rowwise = outputs.rowwise().then(|| zeroed([rows, cols]));
-    let mut columnwise = outputs.columnwise().then(|| zeroed([cols, rows]));
-    let out = QuantizedMut {
-        rowwise: rowwise.as_mut().map(Nvfp4Tensor::as_mut),
-        columnwise: columnwise.as_mut().map(Nvfp4Tensor::as_mut),
-    };
-    quantize_into(input, shape, config, amax, out)?;
-    Ok(Quantized { rowwise, columnwise })
 }

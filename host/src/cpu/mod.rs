@@ -3,11 +3,24 @@
 //! [`crate::quantize`] and its siblings use [`Path::detect`]. All paths give the same bits.
 
 mod amax;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+pub(crate) mod block_scale;
+pub(crate) mod decision;
 mod decode;
+pub(crate) mod dispatch;
 mod formats;
+pub(crate) mod group;
+pub(crate) mod kernel;
 mod lines;
+mod panels;
+mod portable;
 mod scalar;
 mod scale;
+pub(crate) mod tile;
+pub(crate) mod vector;
+
+use std::sync::OnceLock;
 
 use fouroversix_kernels::config::{Config, Outputs, Scaling};
 
@@ -15,7 +28,7 @@ use crate::dequantize::Deviation;
 use crate::element::Element;
 use crate::error::{Error, expect_length};
 use crate::quantize::Amax;
-use crate::tensor::{Choices, Nvfp4Mut, Nvfp4View, QuantizedMut};
+use crate::tensor::{Choices, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Quantized, QuantizedMut};
 use lines::{Lines, Source};
 
 /// An implementation of the CPU kernels.
@@ -24,19 +37,49 @@ use lines::{Lines, Source};
 pub enum Path {
     /// One element at a time, the contract's steps as they stand.
     Scalar,
+    /// The vector kernel in plain Rust.
+    Portable,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
 }
 
 impl Path {
-    /// The best path of this machine.
+    /// The best path of this machine, or the one named by the environment variable
+    /// `FOUROVERSIX_CPU` if it is available. Found out once.
     #[must_use]
     pub fn detect() -> Self {
-        Self::Scalar
+        static PATH: OnceLock<Path> = OnceLock::new();
+        *PATH.get_or_init(|| {
+            let paths = Self::available();
+            let named = std::env::var("FOUROVERSIX_CPU").ok();
+            let named = paths.iter().find(|path| named.as_deref() == Some(path.name()));
+            *named.unwrap_or(&paths[0])
+        })
     }
 
     /// Every path that runs on this machine, best first.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        vec![Self::Scalar]
+        let mut paths = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            paths.push(Self::Avx2);
+        }
+        // The kernel takes pairs of 16-bit elements apart as little-endian words.
+        if cfg!(target_endian = "little") {
+            paths.push(Self::Portable);
+        }
+        paths.push(Self::Scalar);
+        paths
+    }
+
+    fn check(self) -> Result<(), Error> {
+        if Self::available().contains(&self) {
+            Ok(())
+        } else {
+            Err(Error::CpuPath { path: self.name() })
+        }
     }
 
     /// Its name in lower case.
@@ -44,14 +87,56 @@ impl Path {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
         }
     }
+
+    /// Lanes of the vector kernel.
+    const fn lanes(self) -> usize {
+        match self {
+            Self::Scalar => 1,
+            Self::Portable => 8,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 8,
+        }
+    }
+}
+
+/// [`crate::quantize`] on a chosen path, with the global amax supplied or not.
+///
+/// # Errors
+/// As [`crate::quantize_with_amax`]; and [`Error::CpuPath`] when the path does not run here.
+pub fn quantize<T: Element>(
+    path: Path,
+    input: &[T],
+    shape: [usize; 2],
+    config: &Config,
+    amax: Option<Amax<'_>>,
+) -> Result<Quantized, Error> {
+    check_shape(input.len(), shape, config)?;
+    let [rows, cols] = shape;
+    let zeroed = |[rows, cols]: [usize; 2]| {
+        let amax_count = if config.scaling() == Scaling::Row { rows } else { 1 };
+        let bound = config.rule().e4m3_max();
+        Nvfp4Tensor::zeroed([rows, cols], amax_count, config.scale_layout(), bound)
+    };
+    let outputs = config.outputs();
+    let mut rowwise = outputs.rowwise().then(|| zeroed([rows, cols]));
+    let mut columnwise = outputs.columnwise().then(|| zeroed([cols, rows]));
+    let out = QuantizedMut {
+        rowwise: rowwise.as_mut().map(Nvfp4Tensor::as_mut),
+        columnwise: columnwise.as_mut().map(Nvfp4Tensor::as_mut),
+    };
+    quantize_into(path, input, shape, config, amax, out)?;
+    Ok(Quantized { rowwise, columnwise })
 }
 
 /// [`crate::quantize_into`] on a chosen path.
 ///
 /// # Errors
-/// As [`crate::quantize_into`].
+/// As [`crate::quantize_into`]; and [`Error::CpuPath`] when the path does not run here.
 pub fn quantize_into<T: Element>(
     path: Path,
     input: &[T],
@@ -60,6 +145,7 @@ pub fn quantize_into<T: Element>(
     amax: Option<Amax<'_>>,
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
+    path.check()?;
     check_shape(input.len(), shape, config)?;
     let [rows, cols] = shape;
     let QuantizedMut { mut rowwise, mut columnwise } = out;
@@ -68,7 +154,7 @@ pub fn quantize_into<T: Element>(
     check_buffers(columnwise.as_ref(), [cols, rows], config)?;
 
     let given = fill_amax(path, input, config, amax, &mut rowwise, &mut columnwise)?;
-    let lines = Lines { config, amax_given: given };
+    let lines = Lines { path, config, amax_given: given };
     let mut choices = Choices::default();
     if let Some(out) = rowwise {
         choices = choices + lines.quantize(Source::rows(input, shape), out);
@@ -80,21 +166,25 @@ pub fn quantize_into<T: Element>(
 }
 
 /// [`crate::amax`] on a chosen path.
-#[must_use]
-pub fn amax<T: Element>(path: Path, input: &[T]) -> f32 {
-    amax::tensor(path, input)
+///
+/// # Errors
+/// [`Error::CpuPath`] when the path does not run here.
+pub fn amax<T: Element>(path: Path, input: &[T]) -> Result<f32, Error> {
+    path.check()?;
+    Ok(amax::tensor(path, input))
 }
 
 /// [`crate::row_amax`] on a chosen path.
 ///
 /// # Errors
-/// As [`crate::row_amax`].
+/// As [`crate::row_amax`]; and [`Error::CpuPath`].
 pub fn row_amax<T: Element>(
     path: Path,
     input: &[T],
     shape: [usize; 2],
     out: &mut [f32],
 ) -> Result<(), Error> {
+    path.check()?;
     let [rows, cols] = shape;
     expect_length("the input", input.len(), rows.saturating_mul(cols))?;
     expect_length("the row amax buffer", out.len(), rows)?;
@@ -105,12 +195,13 @@ pub fn row_amax<T: Element>(
 /// [`crate::dequantize_into`] on a chosen path.
 ///
 /// # Errors
-/// As [`crate::dequantize_into`].
+/// As [`crate::dequantize_into`]; and [`Error::CpuPath`].
 pub fn dequantize_into<T: Element>(
     path: Path,
     tensor: Nvfp4View<'_>,
     out: &mut [T],
 ) -> Result<(), Error> {
+    path.check()?;
     tensor.check()?;
     expect_length("the output", out.len(), tensor.shape[0] * tensor.shape[1])?;
     decode::dequantize(path, &tensor, out);
@@ -182,7 +273,7 @@ fn fill_amax<T: Element>(
     let (rows, columns): (&[f32], Option<&[f32]>) = match supplied {
         None if by_row => return Ok(false),
         None => {
-            one_for_rows = [amax(path, input)];
+            one_for_rows = [amax::tensor(path, input)];
             (&one_for_rows, Some(&one_for_rows))
         }
         Some(Amax::Tensor(value)) if !by_row => {

@@ -6,7 +6,7 @@ use fouroversix_kernels::config::E4m3Max;
 /// What a global amax stands for: it maps to `6·A`, the largest product of an element code and a
 /// block scale.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct GlobalScale {
+pub(crate) struct GlobalScale {
     /// As computed or supplied.
     pub(super) amax: f32,
     /// `S_enc = min(fl(6·A / amax), FMAX)`, 1 when `amax` is 0 or ∞.
