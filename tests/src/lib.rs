@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod carried;
 pub mod case;
+pub mod coverage;
 pub mod dequantize_case;
 pub mod generate;
 pub mod golden;

@@ -1,7 +1,7 @@
 //! The reference as a backend, and as the source of expectations.
 
 use fouroversix_kernels::config::{
-    Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
+    Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling,
 };
 use fouroversix_reference as reference;
 use reference::layout::{swizzle, unswizzle};
@@ -123,17 +123,6 @@ pub fn dequantize(case: &DequantizeCase) -> Vec<u32> {
         InputType::F16 => {
             quantized.dequantize_fp16().into_iter().map(|x| x.to_bits().into()).collect()
         }
-    }
-}
-
-/// The outputs that a configuration of this rule and scaling can have on a shape.
-#[must_use]
-pub fn possible_outputs(rule: Rule, scaling: Scaling, shape: [usize; 2]) -> Vec<Outputs> {
-    let rowwise_only = rule != Rule::Plain && scaling == Scaling::Row;
-    if rowwise_only || !shape[0].is_multiple_of(16) {
-        vec![Outputs::Rowwise]
-    } else {
-        vec![Outputs::Rowwise, Outputs::Columnwise, Outputs::Both]
     }
 }
 

@@ -113,33 +113,17 @@ impl Pattern {
 }
 
 /// Every pattern, and the rule-aware inputs, under every rule, scaling and element type, with what
-/// the reference gives. Shapes, outputs and layouts take turns.
-///
-/// # Panics
-/// Never on the shapes built in.
+/// the reference gives. Outputs, layouts and shapes take turns, so that every configuration has
+/// cases of every element type.
 #[must_use]
 pub fn cases(seed: u64) -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut turn = 0;
-    for rule in every_rule() {
+    for (number, rule) in every_rule().into_iter().enumerate() {
         for scaling in SCALINGS {
-            for element in ELEMENTS {
-                for pattern in PATTERNS {
-                    turn += 1;
-                    let input = pattern.input(element, shape(scaling, turn), seed);
-                    cases.push(case(pattern.name, seed, rule, scaling, input, turn));
-                }
-                turn += 1;
-                let input = midpoint::input(element, [16, 64], rule, seed);
-                cases.push(case("midpoints", seed, rule, scaling, input, turn));
-                if rule != Rule::Plain {
-                    let input = near_tie::input(element, [32, 64], rule, scaling, seed);
-                    if scaling != Scaling::Row {
-                        let transposed = input.transposed();
-                        cases.push(columnwise_case(seed, rule, scaling, transposed));
-                    }
-                    cases.push(case("near-ties", seed, rule, scaling, input, turn));
-                }
+            for (offset, element) in ELEMENTS.into_iter().enumerate() {
+                let turn = 3 * number + offset;
+                cases.extend(pattern_cases(seed, rule, scaling, element, turn));
+                cases.extend(aimed_cases(seed, rule, scaling, element, turn));
             }
             cases.extend(supplied_amax_cases(seed, rule, scaling));
         }
@@ -147,53 +131,99 @@ pub fn cases(seed: u64) -> Vec<Case> {
     cases
 }
 
-fn shape(scaling: Scaling, turn: usize) -> [usize; 2] {
-    let any =
-        [[16, 16], [48, 80], [3, 64], [1, 16], [32, 1040], [7, 48], [144, 32], [0, 32], [16, 0]];
-    let tiles = [[16, 16], [48, 80], [32, 48], [160, 16], [16, 528], [0, 32], [16, 0]];
-    match scaling {
-        Scaling::Tile => tiles[turn % tiles.len()],
-        Scaling::Tensor | Scaling::Row => any[turn % any.len()],
+/// Every pattern once.
+fn pattern_cases(
+    seed: u64,
+    rule: Rule,
+    scaling: Scaling,
+    element: InputType,
+    turn: usize,
+) -> Vec<Case> {
+    let configs = configs(rule, scaling);
+    let case = |(number, pattern): (usize, &Pattern)| {
+        let config = configs[(number + turn) % configs.len()];
+        let shapes = shapes(config);
+        let shape = shapes[(number / configs.len() + turn) % shapes.len()];
+        case(pattern.name, seed, config, pattern.input(element, shape, seed), None)
+    };
+    PATTERNS.iter().enumerate().map(case).collect()
+}
+
+/// The inputs made for the rule.
+fn aimed_cases(
+    seed: u64,
+    rule: Rule,
+    scaling: Scaling,
+    element: InputType,
+    turn: usize,
+) -> Vec<Case> {
+    let configs = configs(rule, scaling);
+    let config = configs[turn % configs.len()];
+    let input = midpoint::input(element, [16, 64], rule, seed);
+    let mut cases = vec![case("midpoints", seed, config, input, None)];
+    if rule != Rule::Plain {
+        let input = near_tie::input(element, [32, 64], rule, scaling, seed);
+        let columnwise = configs.iter().find(|c| c.outputs() == Outputs::Columnwise);
+        cases.extend(
+            columnwise.map(|&config| {
+                case("columnwise near-ties", seed, config, input.transposed(), None)
+            }),
+        );
+        let rowwise: Vec<&Config> = configs.iter().filter(|c| c.outputs().rowwise()).collect();
+        cases.push(case("near-ties", seed, *rowwise[turn % rowwise.len()], input, None));
     }
+    cases
 }
 
 /// Amax values that are not the input's: 0, subnormal, too small, too large, ∞.
 fn supplied_amax_cases(seed: u64, rule: Rule, scaling: Scaling) -> Vec<Case> {
     let amaxes = [0.0, 1e-41, 7.9e-36, 0.3, 3000.0, 2e35, f32::MAX, f32::INFINITY];
+    let configs = configs(rule, scaling);
     let supplied = |(turn, amax): (usize, f32)| {
         let shape = [16, 48];
         let input = PATTERNS[0].input(ELEMENTS[turn % 3], shape, seed + turn as u64);
-        let mut case = case("supplied", seed, rule, scaling, input, turn);
         let rowwise = if scaling == Scaling::Row { shape[0] } else { 1 };
         let columnwise = if scaling == Scaling::Row { shape[1] } else { 1 };
         // Rows differ, so that a mistaken row shows.
         let values = |count| (0..count).map(|i| amax * (1.0 + i as f32 / 8.0)).collect();
         let supplied = SuppliedAmax { rowwise: values(rowwise), columnwise: values(columnwise) };
-        case.expected = expect(case.config, &case.input, Some(&supplied));
-        case.supplied_amax = Some(Arc::new(supplied));
-        case
+        case("supplied", seed, configs[turn % configs.len()], input, Some(supplied))
     };
     amaxes.into_iter().enumerate().map(supplied).collect()
 }
 
-/// Near ties of the columnwise output.
-fn columnwise_case(seed: u64, rule: Rule, scaling: Scaling, input: Input) -> Case {
-    // The second of the possible outputs, columnwise alone.
-    case("columnwise near-ties", seed, rule, scaling, input, 1)
+/// Every configuration of a rule and a scaling.
+fn configs(rule: Rule, scaling: Scaling) -> Vec<Config> {
+    let outputs = [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both].into_iter();
+    let layouts = [ScaleLayout::Linear, ScaleLayout::Swizzled128x4];
+    let all = outputs.flat_map(|outputs| layouts.map(|layout| (outputs, layout)));
+    all.filter_map(|(outputs, layout)| Config::new(rule, scaling, outputs, layout).ok()).collect()
 }
 
-fn case(name: &str, seed: u64, rule: Rule, scaling: Scaling, input: Input, turn: usize) -> Case {
-    let possible = oracle::possible_outputs(rule, scaling, input.shape);
-    let outputs: Outputs = possible[turn % possible.len()];
-    let layout = [ScaleLayout::Linear, ScaleLayout::Swizzled128x4][turn / 3 % 2];
-    let config = Config::new(rule, scaling, outputs, layout).expect("outputs are possible ones");
-    let expected = expect(config, &input, None);
-    let name = format!("generated {name} seed {seed}");
-    Case { name, config, input: Arc::new(input), supplied_amax: None, expected }
+/// Shapes that a configuration is defined for, some of them empty.
+const fn shapes(config: Config) -> &'static [[usize; 2]] {
+    if matches!(config.scaling(), Scaling::Tile) || config.outputs().columnwise() {
+        &[[16, 16], [48, 80], [32, 48], [0, 32], [160, 16], [144, 32], [16, 528], [16, 0]]
+    } else {
+        &[[16, 16], [48, 80], [3, 64], [0, 32], [1, 16], [32, 1040], [7, 48], [16, 0], [144, 32]]
+    }
 }
 
-fn expect(config: Config, input: &Input, supplied: Option<&SuppliedAmax>) -> crate::case::Outcome {
-    oracle::quantize(config, input, supplied).expect("built-in shapes are valid")
+fn case(
+    name: &str,
+    seed: u64,
+    config: Config,
+    input: Input,
+    supplied: Option<SuppliedAmax>,
+) -> Case {
+    let expected = oracle::quantize(config, &input, supplied.as_ref());
+    Case {
+        name: format!("generated {name} seed {seed}"),
+        config,
+        input: Arc::new(input),
+        supplied_amax: supplied.map(Arc::new),
+        expected: expected.expect("built-in shapes are valid"),
+    }
 }
 
 /// All codes under all scale bytes (NaN among them), for amax values from subnormal to ∞, both

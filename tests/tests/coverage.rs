@@ -1,0 +1,127 @@
+//! Nothing that is shipped is without a case.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use fouroversix_conformance::case::{Input, every_rule};
+use fouroversix_conformance::coverage;
+use fouroversix_conformance::generate::{ELEMENTS, SCALINGS};
+use fouroversix_conformance::oracle;
+use fouroversix_conformance::suite::Suite;
+use fouroversix_kernels::config::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix_kernels::launch;
+use fouroversix_kernels::ptx::{self, InstructionSet};
+use fouroversix_reference as reference;
+
+/// Kernels that quantize nothing: they move the bytes that the others do, to be timed.
+const YARDSTICKS: [&str; 6] = [
+    "copy_dequantize_bf16",
+    "copy_dequantize_f16",
+    "copy_dequantize_f32",
+    "copy_quantize_bf16",
+    "copy_quantize_f16",
+    "copy_quantize_f32",
+];
+
+fn reached(suite: &Suite) -> BTreeSet<String> {
+    let quantize = suite.cases.iter().flat_map(|case| coverage::kernels(case).unwrap());
+    let dequantize = suite.dequantize_cases.iter();
+    quantize.chain(dequantize.map(|case| coverage::dequantize_kernel(case).unwrap())).collect()
+}
+
+/// Kernels of an instruction set without a case, and kernels that a case needs and there are none.
+fn missing(isa: InstructionSet, suite: &Suite) -> [Vec<String>; 2] {
+    let mut reached = reached(suite);
+    reached.extend(YARDSTICKS.map(str::to_owned));
+    let committed: BTreeSet<String> = ptx::kernels(isa).map(str::to_owned).collect();
+    let without = committed.difference(&reached).cloned().collect();
+    [without, reached.difference(&committed).cloned().collect()]
+}
+
+#[test]
+fn every_committed_kernel_has_a_generated_case() {
+    let suite = Suite::generated(1);
+    for isa in InstructionSet::ALL {
+        let [without, absent] = missing(isa, &suite);
+        assert!(without.is_empty(), "{isa} kernels without a case: {without:?}");
+        assert!(absent.is_empty(), "cases need kernels absent from {isa}: {absent:?}");
+    }
+}
+
+#[test]
+fn every_committed_kernel_but_two_has_a_carried_golden_case() {
+    let suite = Suite::carried().unwrap();
+    for isa in InstructionSet::ALL {
+        let [without, absent] = missing(isa, &suite);
+        // Golden data is row-scaled and columnwise in bf16 only.
+        assert_eq!(without, ["amax_columns_f16", "amax_columns_f32"], "{isa}");
+        assert!(absent.is_empty(), "cases need kernels absent from {isa}: {absent:?}");
+    }
+}
+
+/// Every configuration that can be written down, for every element type.
+fn everything() -> Vec<(Config, InputType)> {
+    let mut all = Vec::new();
+    for rule in every_rule() {
+        for scaling in SCALINGS {
+            for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+                for layout in [ScaleLayout::Linear, ScaleLayout::Swizzled128x4] {
+                    let Ok(config) = Config::new(rule, scaling, outputs, layout) else { continue };
+                    all.extend(ELEMENTS.map(|element| (config, element)));
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_configuration_has_a_generated_case() {
+    let suite = Suite::generated(1);
+    let not_empty = suite.cases.iter().filter(|case| !case.input.bits.is_empty());
+    let not_empty: Vec<(Config, InputType)> = not_empty
+        .filter(|case| case.supplied_amax.is_none())
+        .map(|case| (case.config, case.input.element))
+        .collect();
+    let mut without = everything();
+    without.retain(|asked| !not_empty.contains(asked));
+    assert!(without.is_empty(), "{} configurations without a case: {without:?}", without.len());
+    for rule in every_rule() {
+        for scaling in SCALINGS {
+            let mut supplied = suite.cases.iter().filter(|case| case.supplied_amax.is_some());
+            let found =
+                supplied.any(|case| case.config.rule() == rule && case.config.scaling() == scaling);
+            assert!(found, "{rule:?} {scaling:?} has no case with a supplied amax");
+        }
+    }
+}
+
+#[test]
+fn launches_are_refused_where_the_contract_is_not_defined() {
+    for scaling in SCALINGS {
+        for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+            let config = Config::new(Rule::Plain, scaling, outputs, ScaleLayout::Linear).unwrap();
+            for shape in [[16, 16], [16, 24], [17, 32], [8, 16], [16, 1], [0, 16], [16, 0], [3, 0]]
+            {
+                let bits = vec![0; shape[0] * shape[1]];
+                let input = Arc::new(Input { element: InputType::F32, shape, bits });
+                let expected = oracle::quantize(config, &input, None);
+                let actual = launch::quantize(&config, InputType::F32, shape);
+                let context =
+                    format!("{scaling:?} {outputs:?} {shape:?}: {actual:?}, {expected:?}");
+                assert_eq!(actual.is_ok(), expected.is_ok(), "{context}");
+                let dimension = matches!(expected, Err(reference::Error::Dimension { .. }));
+                let refused = matches!(actual, Err(launch::LaunchError::Dimension { .. }));
+                assert_eq!(refused, dimension, "{context}");
+            }
+        }
+    }
+}
+
+#[test]
+fn row_scaled_columnwise_is_plain_only() {
+    let columnwise = |rule| Config::new(rule, Scaling::Row, Outputs::Both, ScaleLayout::Linear);
+    for rule in every_rule() {
+        assert_eq!(columnwise(rule).is_ok(), rule == Rule::Plain, "{rule:?}");
+    }
+}
