@@ -2,18 +2,26 @@
 //!
 //! - `cargo xtask ptx`: compile the kernels and write `kernels-gpu/ptx/`.
 //! - `cargo xtask ptx --check`: compile and compare with what is committed.
+//! - `cargo xtask sass`: assemble the committed PTX and write `docs/benchmarks/sass.*`.
+//! - `cargo xtask sass --check`: assemble and compare.
+//! - `cargo xtask sass --arch A --kernel PART [--ptx DIR] [--path]`: print counts, and the hot path.
+//! - `cargo xtask sass --arch sm_90 --ncu CSV…`: compare with the hardware's counter.
 
 mod ptx;
 mod rust_src;
+mod sass;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask ptx [--check] [--isa NAME] [--out DIR]";
+const USAGE: &str = "usage: cargo xtask ptx [--check] [--isa NAME] [--out DIR]
+       cargo xtask sass [--check] [--tools DIR] [--arch ARCH] [--kernel PART] [--ptx DIR] [--path]
+                        [--ncu CSV]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((command, rest)) if command == "ptx" => ptx::run(rest),
+        Some((command, rest)) if command == "sass" => sass::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Counts the instructions that the kernels execute on this machine's GPU, with Nsight Compute.
+# Writes certain.csv and random.csv to a folder; `cargo xtask sass --arch sm_90 --ncu CSV` compares
+# them with what the walker counts. The per-block counts are printed here too.
+#   scripts/ncu_instructions.sh OUT_FOLDER [PTX_FOLDER [KERNEL...]]
+set -euo pipefail
+out="$1"
+ptx="${2:-$(dirname "$0")/../kernels-gpu/ptx/sm_89}"
+mkdir -p "$out"
+for data in certain random; do
+    ncu --metrics smsp__inst_executed.sum --print-units base --csv --log-file "$out/$data.csv" \
+        python3 "$(dirname "$0")/ncu_launch.py" "$ptx" "$data" "${@:3}"
+done
+python3 - "$out" <<'EOF'
+import csv, pathlib, sys
+for data in ("certain", "random"):
+    lines = (pathlib.Path(sys.argv[1]) / f"{data}.csv").read_text().splitlines()
+    table = csv.DictReader(line for line in lines if line.startswith('"'))
+    for row in table:
+        if row["Metric Name"] == "smsp__inst_executed.sum":
+            count = float(row["Metric Value"].replace(",", ""))
+            print(f'{data} {row["Kernel Name"]}: {count / (16384 * 6144 / 16 / 32):.2f} a block')
+EOF

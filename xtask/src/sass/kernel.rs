@@ -1,0 +1,84 @@
+//! What a thread of each kernel has to do, by the kernel's name.
+
+use super::disassembly::Instruction;
+
+/// The shape that times are given for.
+pub(crate) const ELEMENTS: u64 = 16384 * 6144;
+/// Blocks of 16 that a thread of `amax_*` loads of that shape on a large GPU.
+const AMAX_BLOCKS: u32 = 24;
+
+/// The work of one thread that is not past the tensor's edge.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Work {
+    /// Blocks of 16 input (for `dequantize`: output) elements. With both outputs each is encoded
+    /// twice and counts once.
+    pub(crate) blocks: u32,
+    /// Bytes it loads through the read-only path, at least.
+    pub(crate) loads: u32,
+    /// Bytes it stores to global memory, at least.
+    pub(crate) stores: u32,
+    /// Conversions of two elements to codes, at least.
+    pub(crate) packs: u32,
+    /// Bytes of an element: loads of that size are the exact path's.
+    pub(crate) element: Option<u32>,
+    /// Bytes that a block of 16 moves to and from memory, each once.
+    pub(crate) traffic: u32,
+}
+
+/// The work of a kernel; `None` where there is no path worth counting.
+pub(crate) fn work(kernel: &str) -> Option<Work> {
+    let words: Vec<&str> = kernel.split('_').collect();
+    let has = |word: &str| words.contains(&word);
+    let element = if has("f32") { 4 } else { 2 };
+    let input = 16 * element;
+    let base = Work { blocks: 1, loads: input, stores: 0, packs: 0, element: None, traffic: input };
+    match words[0] {
+        "quantize" => {
+            let candidates = if has("plain") { 1 } else { 2 };
+            let one = has("rows") || (has("1d") && has("rowwise"));
+            let blocks = if one { 1 } else { 2 };
+            // Two passes over the input: for both outputs, and for a row's own amax.
+            let passes = if has("both") || has("rows") { 2 } else { 1 };
+            let outputs = if has("both") { 2 } else { 1 };
+            Some(Work {
+                blocks,
+                loads: blocks * input * passes,
+                stores: blocks * 9 * outputs,
+                packs: blocks * 8 * outputs * candidates,
+                element: Some(element),
+                traffic: input + 9 * outputs,
+            })
+        }
+        "copy" if has("quantize") => Some(Work { stores: 9, traffic: input + 9, ..base }),
+        "copy" => Some(Work { loads: 9, stores: input, traffic: input + 9, ..base }),
+        "dequantize" => Some(Work { loads: 13, stores: input, traffic: input + 9, ..base }),
+        "amax" if has("columns") => None,
+        "amax" if has("rows") => Some(base),
+        "amax" => Some(Work { blocks: AMAX_BLOCKS, loads: AMAX_BLOCKS * input, ..base }),
+        _ => None,
+    }
+}
+
+/// Bytes that a memory instruction moves.
+fn bytes(instruction: &Instruction) -> u32 {
+    let sizes = [("U8", 1), ("S8", 1), ("U16", 2), ("S16", 2), ("64", 8), ("128", 16), ("256", 32)];
+    sizes.iter().find(|(suffix, _)| instruction.has(suffix)).map_or(4, |(_, bytes)| *bytes)
+}
+
+/// Bytes loaded through the read-only path.
+pub(crate) fn loaded(instruction: &Instruction) -> u32 {
+    let load = instruction.mnemonic() == "LDG" && instruction.has("CONSTANT");
+    if load { bytes(instruction) } else { 0 }
+}
+
+/// Bytes stored to global memory.
+pub(crate) fn stored(instruction: &Instruction) -> u32 {
+    if instruction.mnemonic() == "STG" { bytes(instruction) } else { 0 }
+}
+
+/// Whether it makes codes of two elements: E2M1 where it is native, else FP16.
+pub(crate) fn packs(instruction: &Instruction) -> bool {
+    let has = |suffix| instruction.has(suffix);
+    let packs = instruction.mnemonic() == "F2FP" && (has("PACK_AB") || has("PACK_AB_MERGE_C"));
+    packs && !has("E4M3") && !has("BF16")
+}
