@@ -125,3 +125,10 @@ impl From<crate::cuda::DeviceError> for Error {
         Self::Device(error)
     }
 }
+
+#[cfg(feature = "cuda")]
+impl From<fouroversix_kernels::launch::LaunchError> for Error {
+    fn from(error: fouroversix_kernels::launch::LaunchError) -> Self {
+        Self::Device(error.into())
+    }
+}

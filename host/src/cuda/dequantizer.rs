@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cudarc::driver::{CudaStream, sys};
-use fouroversix_kernels::abi::DequantizeParams;
+use fouroversix_kernels::abi::{DequantizeParams, Divisor, E4M3_MAX_256, ROW_SCALED, SWIZZLED};
 use fouroversix_kernels::config::{E4m3Max, InputType, ScaleLayout};
+use fouroversix_kernels::launch::{self, Launch as Geometry, LaunchError};
 
 use super::address::{ALIGNMENT, DeviceAddress, WORD, needed, optional};
 use super::device::Device;
@@ -12,7 +13,6 @@ use super::error::DeviceError;
 #[cfg(feature = "cli")]
 use super::kernel::CopyKernel;
 use super::kernel::{KernelInfo, Launch};
-use super::launch;
 use super::memory::{self, Elements};
 use crate::element::Element;
 use crate::error::{Error, expect_length};
@@ -63,8 +63,65 @@ pub struct DequantizeAddresses {
 /// A dequantization prepared for one output type, layout and shape.
 #[derive(Clone, Debug)]
 pub struct Dequantizer {
-    params: DequantizeParams,
+    plan: DequantizePlan,
     launch: Option<Launch<DequantizeParams>>,
+}
+
+/// What a dequantization needs, worked out without a device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DequantizePlan {
+    output: InputType,
+    shape: [usize; 2],
+    params: DequantizeParams,
+}
+
+impl DequantizePlan {
+    pub(super) fn new(
+        output: InputType,
+        shape: [usize; 2],
+        scale_layout: ScaleLayout,
+        e4m3_max: E4m3Max,
+        amax: AmaxLayout,
+    ) -> Result<Self, Error> {
+        let [rows, cols] = shape;
+        if !cols.is_multiple_of(16) {
+            return Err(Error::Dimension { dimension: "columns", length: cols, multiple: 16 });
+        }
+        // Refuses what 32 bits do not hold.
+        launch::dequantize(output, shape)?;
+        let params = DequantizeParams {
+            rows: rows as u32,
+            cols: cols as u32,
+            by_blocks: Divisor::new(cols as u32 / 16),
+            flags: flags(scale_layout, e4m3_max, amax),
+            ..DequantizeParams::default()
+        };
+        Ok(Self { output, shape, params })
+    }
+
+    /// The launch, unless the tensor is empty.
+    pub(super) fn launch(&self) -> Result<Option<Geometry>, LaunchError> {
+        if self.shape.contains(&0) {
+            return Ok(None);
+        }
+        launch::dequantize(self.output, self.shape).map(Some)
+    }
+
+    pub(super) fn params(&self, at: &DequantizeAddresses) -> Result<DequantizeParams, DeviceError> {
+        needed("the codes", at.codes, ALIGNMENT)?;
+        needed("the scales", at.scales, ALIGNMENT)?;
+        needed("the global amax", at.amax, WORD)?;
+        needed("the output", at.output, ALIGNMENT)?;
+        optional("the skip flag", at.skip, WORD)?;
+        Ok(DequantizeParams {
+            codes: at.codes,
+            scales: at.scales,
+            amax: at.amax,
+            output: at.output,
+            skip: at.skip,
+            ..self.params
+        })
+    }
 }
 
 impl Device {
@@ -81,17 +138,9 @@ impl Device {
         e4m3_max: E4m3Max,
         amax: AmaxLayout,
     ) -> Result<Dequantizer, Error> {
-        let [rows, cols] = shape;
-        if !cols.is_multiple_of(16) {
-            return Err(Error::Dimension { dimension: "columns", length: cols, multiple: 16 });
-        }
-        if rows == 0 || cols == 0 {
-            return Ok(Dequantizer { params: DequantizeParams::default(), launch: None });
-        }
-        let flags = launch::dequantize_flags(scale_layout, e4m3_max, amax.by_row(), amax.stride());
-        let geometry = launch::dequantize(output, shape)?;
-        let params = DequantizeParams { flags, ..launch::dequantize_params(shape)? };
-        Ok(Dequantizer { params, launch: Some(Launch::new(self, &geometry)?) })
+        let plan = DequantizePlan::new(output, shape, scale_layout, e4m3_max, amax)?;
+        let launch = plan.launch()?.map(|launch| Launch::new(self, &launch)).transpose()?;
+        Ok(Dequantizer { plan, launch })
     }
 
     /// Dequantizes a tensor in host memory: [`crate::dequantize()`], bit for bit.
@@ -158,25 +207,9 @@ impl Dequantizer {
         stream: sys::CUstream,
     ) -> Result<(), Error> {
         let Some(launch) = &self.launch else { return Ok(()) };
-        let params = self.params(at)?;
+        let params = self.plan.params(at)?;
         // SAFETY: the kernel's parameter is `DequantizeParams`; the rest is the caller's promise.
         unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
-    }
-
-    fn params(&self, at: &DequantizeAddresses) -> Result<DequantizeParams, DeviceError> {
-        needed("the codes", at.codes, ALIGNMENT)?;
-        needed("the scales", at.scales, ALIGNMENT)?;
-        needed("the global amax", at.amax, WORD)?;
-        needed("the output", at.output, ALIGNMENT)?;
-        optional("the skip flag", at.skip, WORD)?;
-        Ok(DequantizeParams {
-            codes: at.codes,
-            scales: at.scales,
-            amax: at.amax,
-            output: at.output,
-            skip: at.skip,
-            ..self.params
-        })
     }
 
     /// The kernel that does the loads and stores of the dequantize kernel and nothing else.
@@ -184,10 +217,9 @@ impl Dequantizer {
     pub(crate) fn copy_kernel(
         &self,
         device: &Device,
-        output: InputType,
     ) -> Result<CopyKernel<DequantizeParams>, Error> {
-        let shape = [self.params.rows as usize, self.params.cols as usize];
-        Ok(CopyKernel(Launch::new(device, &launch::copy_dequantize(output, shape)?)?))
+        let launch = launch::copy_dequantize(self.plan.output, self.plan.shape)?;
+        Ok(CopyKernel(Launch::new(device, &launch)?))
     }
 
     /// Enqueues a copy kernel where the dequantization would be.
@@ -201,7 +233,7 @@ impl Dequantizer {
         at: &DequantizeAddresses,
         stream: sys::CUstream,
     ) -> Result<(), Error> {
-        let params = self.params(at)?;
+        let params = self.plan.params(at)?;
         // SAFETY: the kernel's parameter is `DequantizeParams`; the rest is the caller's promise.
         unsafe { copy.0.enqueue(&params, stream) }.map_err(Error::from)
     }
@@ -211,6 +243,20 @@ impl Dequantizer {
     pub fn kernels(&self) -> Vec<KernelInfo> {
         self.launch.iter().map(Launch::info).collect()
     }
+}
+
+fn flags(layout: ScaleLayout, bound: E4m3Max, amax: AmaxLayout) -> u32 {
+    let mut flags = amax.stride() << 16;
+    if layout == ScaleLayout::Swizzled128x4 {
+        flags |= SWIZZLED;
+    }
+    if bound == E4m3Max::M256 {
+        flags |= E4M3_MAX_256;
+    }
+    if amax.by_row() {
+        flags |= ROW_SCALED;
+    }
+    flags
 }
 
 fn uploaded<T: memory::Plain>(

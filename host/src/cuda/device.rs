@@ -5,56 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaContext, result, sys};
+use fouroversix_kernels::ptx::InstructionSet;
 
 use super::driver::{self, check};
 use super::error::DeviceError;
 use super::kernel::{Kernel, Module};
 use crate::error::Error;
-
-/// The instruction sets that kernels are shipped for, as PTX that the driver compiles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum InstructionSet {
-    /// Ampere: integer arithmetic in place of FP8 and FP4 conversions.
-    Sm80,
-    /// Ada and Hopper, which convert FP8 in hardware. Also for devices later than this library.
-    Sm89,
-    /// The data-centre Blackwell family, which converts FP4 in hardware.
-    Sm100f,
-    /// The workstation and GeForce Blackwell family.
-    Sm120f,
-}
-
-impl InstructionSet {
-    /// The one for a device of this compute capability, or none below 8.0.
-    #[must_use]
-    pub const fn for_capability(major: u32, minor: u32) -> Option<Self> {
-        match (major, minor) {
-            (0..8, _) => None,
-            (8, 0..9) => Some(Self::Sm80),
-            (10, _) => Some(Self::Sm100f),
-            (12, _) => Some(Self::Sm120f),
-            _ => Some(Self::Sm89),
-        }
-    }
-
-    /// The PTX target, for example `sm_89`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sm80 => "sm_80",
-            Self::Sm89 => "sm_89",
-            Self::Sm100f => "sm_100f",
-            Self::Sm120f => "sm_120f",
-        }
-    }
-}
-
-impl fmt::Display for InstructionSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What is known of a device before it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,30 +244,6 @@ fn supported(info: &DeviceInfo) -> Result<InstructionSet, DeviceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn chooses_the_instruction_set_by_compute_capability() {
-        use InstructionSet as Set;
-        let expected = [
-            ((5, 2), None),
-            ((7, 5), None),
-            ((8, 0), Some(Set::Sm80)),
-            ((8, 6), Some(Set::Sm80)),
-            ((8, 7), Some(Set::Sm80)),
-            ((8, 9), Some(Set::Sm89)),
-            ((9, 0), Some(Set::Sm89)),
-            ((10, 0), Some(Set::Sm100f)),
-            ((10, 3), Some(Set::Sm100f)),
-            ((11, 0), Some(Set::Sm89)),
-            ((12, 0), Some(Set::Sm120f)),
-            ((12, 1), Some(Set::Sm120f)),
-            ((13, 0), Some(Set::Sm89)),
-            ((99, 9), Some(Set::Sm89)),
-        ];
-        for ((major, minor), set) in expected {
-            assert_eq!(Set::for_capability(major, minor), set, "{major}.{minor}");
-        }
-    }
 
     #[test]
     fn a_device_that_is_not_there_is_an_error() {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fouroversix_kernels::config::InputType;
+use fouroversix_kernels::launch::LaunchError;
 
 /// A failure of the CUDA side. `Display` names the offending value and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,15 +74,8 @@ pub enum DeviceError {
         /// What the address must be a multiple of, in bytes.
         alignment: u64,
     },
-    /// A shape is beyond what one launch covers.
-    TooLarge {
-        /// What is too large.
-        quantity: &'static str,
-        /// Its value.
-        value: u64,
-        /// The largest value that works.
-        limit: u64,
-    },
+    /// No launch serves the request.
+    Launch(LaunchError),
     /// The elements of a row are not next to each other, or rows are not.
     Stride {
         /// The strides passed, in elements.
@@ -152,9 +146,7 @@ impl fmt::Display for DeviceError {
                 "the address of {buffer}, {address:#x}, is not a multiple of {alignment} bytes: \
                  allocate it apart or copy it to an aligned address"
             ),
-            Self::TooLarge { quantity, value, limit } => {
-                write!(f, "{quantity} is {value}, above {limit}: split the tensor by rows")
-            }
+            Self::Launch(error) => error.fmt(f),
             Self::Stride { strides, expected } => write!(
                 f,
                 "the input has strides {strides:?} in elements, but {expected:?} is needed: make it \
@@ -174,6 +166,12 @@ impl fmt::Display for DeviceError {
 }
 
 impl std::error::Error for DeviceError {}
+
+impl From<LaunchError> for DeviceError {
+    fn from(error: LaunchError) -> Self {
+        Self::Launch(error)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use super::device::Device;
 use super::driver::check;
 use super::error::DeviceError;
 use super::memory::{self, Elements};
-use super::quantizer::AmaxSource;
+use super::plan::AmaxSource;
 use crate::cpu::check_shape;
 use crate::element::Element;
 use crate::error::{Error, expect_length};

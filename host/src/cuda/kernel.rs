@@ -4,11 +4,12 @@ use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
 
 use cudarc::driver::{result, sys};
+use fouroversix_kernels::launch::Launch as Geometry;
+use fouroversix_kernels::ptx::{self, InstructionSet};
 
-use super::device::{Device, InstructionSet};
+use super::device::Device;
 use super::driver::{check, code};
 use super::error::DeviceError;
-use super::launch::Geometry;
 
 /// A module that holds one kernel. Unloaded on drop, in the current context.
 pub(super) struct Module {
@@ -51,7 +52,7 @@ impl Module {
     pub(super) fn load(set: InstructionSet, name: &str) -> Result<Self, DeviceError> {
         let missing =
             || DeviceError::MissingKernel { kernel: name.to_owned(), instruction_set: set.name() };
-        let source = source(set, name).ok_or_else(missing)?;
+        let source = ptx::source(set, name).ok_or_else(missing)?;
         let source = CString::new(source).map_err(|_| missing())?;
         let module = compile(name, &source)?;
         // SAFETY: the module is loaded; it is unloaded once, here or when the value is dropped.
@@ -115,7 +116,7 @@ unsafe fn find(module: sys::CUmodule, name: &str) -> Result<Kernel, DeviceError>
     let attribute = |which| {
         // SAFETY: the function was found just now.
         let value = unsafe { result::function::get_function_attribute(function, which) };
-        Ok(u32::try_from(check("describe a kernel", value)?).unwrap_or(0))
+        Ok::<u32, DeviceError>(u32::try_from(check("describe a kernel", value)?).unwrap_or(0))
     };
     Ok(Kernel {
         function: Function(function),
@@ -134,6 +135,7 @@ pub(super) struct Launch<P> {
     kernel: Kernel,
     grid: [u32; 3],
     threads: u32,
+    shared_bytes: u32,
     parameter: PhantomData<fn(&P)>,
 }
 
@@ -146,8 +148,15 @@ impl<P: Copy> Launch<P> {
     /// Loads the kernel that takes a `P`.
     pub(super) fn new(device: &Device, geometry: &Geometry) -> Result<Self, DeviceError> {
         let kernel = device.kernel(geometry.kernel.as_ref())?;
-        let Geometry { grid, threads, .. } = *geometry;
-        Ok(Self { device: device.clone(), kernel, grid, threads, parameter: PhantomData })
+        let Geometry { grid, threads, shared_bytes, .. } = *geometry;
+        Ok(Self {
+            device: device.clone(),
+            kernel,
+            grid,
+            threads,
+            shared_bytes,
+            parameter: PhantomData,
+        })
     }
 
     pub(super) fn info(&self) -> KernelInfo {
@@ -176,14 +185,11 @@ impl<P: Copy> Launch<P> {
                 self.kernel.function.0,
                 (x, y, z),
                 (self.threads, 1, 1),
-                0,
+                self.shared_bytes,
                 stream,
                 &mut arguments,
             )
         };
         check("launch a kernel", launched)
     }
-}
-fn source(_set: InstructionSet, _name: &str) -> Option<&'static str> {
-    None
 }

@@ -7,10 +7,12 @@ mod dequantizer;
 mod device;
 mod driver;
 mod error;
+#[cfg(all(test, feature = "cli"))]
+mod executed;
 mod host;
 mod kernel;
-mod launch;
 pub(crate) mod memory;
+mod plan;
 mod quantizer;
 mod tensor;
 
@@ -18,12 +20,15 @@ pub use address::{DeviceAddress, OutputAddresses, QuantizeAddresses, check_strid
 #[cfg(feature = "cli")]
 pub use backend::CudaBackend;
 pub use dequantizer::{AmaxLayout, DequantizeAddresses, Dequantizer};
-pub use device::{Device, DeviceInfo, InstructionSet, devices};
+pub use device::{Device, DeviceInfo, devices};
 #[cfg(feature = "cli")]
 pub(crate) use driver::check;
 pub use error::DeviceError;
+pub use fouroversix_kernels::launch::LaunchError;
+pub use fouroversix_kernels::ptx::InstructionSet;
 #[cfg(feature = "cli")]
 pub(crate) use kernel::CopyKernel;
 pub use kernel::KernelInfo;
-pub use quantizer::{AmaxSource, Quantizer};
+pub use plan::AmaxSource;
+pub use quantizer::Quantizer;
 pub use tensor::{DeviceAmax, DeviceQuantized, DeviceTensor};

@@ -1,34 +1,19 @@
 //! Quantization prepared: everything that can be checked and loaded before the first launch is.
 
 use cudarc::driver::sys;
-use fouroversix_kernels::abi::{
-    AmaxParams, E4M3_MAX_256, GlobalScale, QuantizeParams, QuantizeTensor,
-};
-use fouroversix_kernels::config::{Config, InputType, Outputs, Scaling};
+use fouroversix_kernels::abi::{AmaxParams, QuantizeParams};
+use fouroversix_kernels::config::{Config, InputType};
+#[cfg(feature = "cli")]
+use fouroversix_kernels::launch;
 
-use super::address::{ALIGNMENT, OutputAddresses, QuantizeAddresses, WORD, needed, optional};
+use super::address::QuantizeAddresses;
 use super::device::Device;
 use super::error::DeviceError;
 #[cfg(feature = "cli")]
 use super::kernel::CopyKernel;
 use super::kernel::{KernelInfo, Launch};
-use super::launch::{self, Geometry, SKIPPABLE};
-use crate::cpu::check_shape;
+use super::plan::{AmaxSource, AmaxStep, Plan};
 use crate::error::Error;
-
-/// Where the global amax of a quantization comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AmaxSource {
-    /// The input. With row scaling and rowwise output in the same pass over it as the
-    /// quantization, otherwise in a pass before.
-    Input,
-    /// FP32 values in device memory, used as they are. NaN or a negative value gives codes and
-    /// scales without meaning.
-    Supplied,
-    /// The workspace, where an earlier launch left it: one of a quantizer with the same scaling,
-    /// [`crate::E4m3Max`] and shape.
-    Workspace,
-}
 
 /// A quantization prepared for one configuration, input type and shape.
 ///
@@ -37,63 +22,9 @@ pub enum AmaxSource {
 #[derive(Clone, Debug)]
 pub struct Quantizer {
     device: Device,
-    config: Config,
-    input: InputType,
-    shape: [usize; 2],
-    source: AmaxSource,
-    tensor: QuantizeTensor,
-    flags: u32,
-    workspace: Workspace,
+    plan: Plan,
     amax: Vec<(AmaxStep, Launch<AmaxParams>)>,
     quantize: Option<Launch<QuantizeParams>>,
-}
-
-/// What a launch of an amax kernel reads and writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AmaxStep {
-    /// The input's amax or amaxes, to the rowwise global scales.
-    Input,
-    /// The input's columns' amaxes, to the columnwise global scales.
-    InputColumns,
-    /// The supplied amax or amaxes, to the rowwise global scales.
-    Supplied,
-    /// The supplied columns' amaxes, to the columnwise global scales.
-    SuppliedColumns,
-}
-
-/// How the workspace is laid out: 16 bytes of counters, then global scales.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Workspace {
-    /// Global scales of the rowwise output, or of the tensor.
-    rows: usize,
-    /// Global scales of the columnwise output where it has its own.
-    columns: usize,
-}
-
-impl Workspace {
-    const COUNTERS: usize = 16;
-
-    fn new(config: &Config, [rows, cols]: [usize; 2]) -> Self {
-        if config.scaling() != Scaling::Row {
-            return Self { rows: 1, columns: 0 };
-        }
-        let outputs = config.outputs();
-        Self {
-            rows: if outputs.rowwise() { rows } else { 0 },
-            columns: if outputs.columnwise() { cols } else { 0 },
-        }
-    }
-
-    const fn bytes(self) -> usize {
-        Self::COUNTERS + (self.rows + self.columns) * size_of::<GlobalScale>()
-    }
-
-    const fn columns_offset(self) -> usize {
-        if self.columns == 0 {
-            return Self::COUNTERS;
-        }
-        Self::COUNTERS + self.rows * size_of::<GlobalScale>()
-    }
 }
 
 impl Device {
@@ -110,106 +41,50 @@ impl Device {
         shape: [usize; 2],
         source: AmaxSource,
     ) -> Result<Quantizer, Error> {
-        Quantizer::new(self, config, input, shape, source)
+        Quantizer::new(self, Plan::new(config, input, shape, source)?)
     }
 }
 
 impl Quantizer {
-    fn new(
-        device: &Device,
-        config: &Config,
-        input: InputType,
-        shape: [usize; 2],
-        source: AmaxSource,
-    ) -> Result<Self, Error> {
-        let [rows, cols] = shape;
-        check_shape(rows.saturating_mul(cols), shape, config)?;
-        let mut this = Self {
-            device: device.clone(),
-            config: *config,
-            input,
-            shape,
-            source,
-            tensor: QuantizeTensor::default(),
-            flags: launch::quantize_flags(config),
-            workspace: Workspace::new(config, shape),
-            amax: Vec::new(),
-            quantize: None,
-        };
-        if rows == 0 || cols == 0 {
-            return Ok(this);
-        }
-        this.tensor = launch::tensor(shape)?;
-        let one_pass = source == AmaxSource::Input
-            && config.scaling() == Scaling::Row
-            && config.outputs() == Outputs::Rowwise;
-        if !one_pass {
-            for step in this.amax_steps() {
-                let geometry = this.amax_geometry(step)?;
-                this.amax.push((step, Launch::new(device, &geometry)?));
-            }
-        }
-        let geometry = if one_pass {
-            launch::quantize_rows(config, input, shape)
-        } else {
-            launch::quantize(config, input, shape)
-        };
-        this.quantize = Some(Launch::new(device, &geometry?)?);
-        Ok(this)
-    }
-
-    /// The amax launches that come before the quantization, unless it is done in one pass.
-    fn amax_steps(&self) -> Vec<AmaxStep> {
-        let (rows, columns) = match self.source {
-            AmaxSource::Input => (AmaxStep::Input, AmaxStep::InputColumns),
-            AmaxSource::Supplied => (AmaxStep::Supplied, AmaxStep::SuppliedColumns),
-            AmaxSource::Workspace => return Vec::new(),
-        };
-        let Workspace { rows: row_count, columns: column_count } = self.workspace;
-        let steps = [(row_count, rows), (column_count, columns)];
-        steps.into_iter().filter(|(count, _)| *count > 0).map(|(_, step)| step).collect()
-    }
-
-    fn amax_geometry(&self, step: AmaxStep) -> Result<Geometry, DeviceError> {
-        let by_row = self.config.scaling() == Scaling::Row;
-        Ok(match step {
-            AmaxStep::Input if by_row => launch::amax_rows(self.input, self.shape)?,
-            AmaxStep::Input => launch::amax(self.input, self.shape)?,
-            AmaxStep::InputColumns => launch::amax_columns(self.input, self.shape)?,
-            AmaxStep::Supplied => launch::global_scales(self.workspace.rows)?,
-            AmaxStep::SuppliedColumns => launch::global_scales(self.workspace.columns)?,
-        })
+    fn new(device: &Device, plan: Plan) -> Result<Self, Error> {
+        let multiprocessors = device.info().multiprocessors;
+        let amax = plan.amax_launches(multiprocessors)?.into_iter();
+        let amax = amax.map(|(step, launch)| Ok((step, Launch::new(device, &launch)?)));
+        let amax = amax.collect::<Result<_, DeviceError>>()?;
+        let quantize = plan.quantize_launch()?;
+        let quantize = quantize.map(|launch| Launch::new(device, &launch)).transpose()?;
+        Ok(Self { device: device.clone(), plan, amax, quantize })
     }
 
     /// What was prepared for.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.plan.config
     }
 
     /// The element type of the input.
     #[must_use]
     pub fn input_type(&self) -> InputType {
-        self.input
+        self.plan.input
     }
 
     /// `[rows, cols]` of the input in elements.
     #[must_use]
     pub fn shape(&self) -> [usize; 2] {
-        self.shape
+        self.plan.shape
     }
 
     /// Where the global amax comes from.
     #[must_use]
     pub fn amax_source(&self) -> AmaxSource {
-        self.source
+        self.plan.source
     }
 
     /// Bytes of workspace that a launch needs. They must be zero before the first launch that uses
     /// them, and no two launches that use the same ones may overlap.
     #[must_use]
     pub fn workspace_bytes(&self) -> usize {
-        self.workspace.bytes()
+        self.plan.workspace.bytes()
     }
 
     /// Offset into the workspace of the global scales of the rowwise output (one, or with row
@@ -218,22 +93,19 @@ impl Quantizer {
     /// columnwise output's too.
     #[must_use]
     pub fn row_global_scales(&self) -> (usize, usize) {
-        (Workspace::COUNTERS, self.workspace.rows)
+        self.plan.row_global_scales()
     }
 
     /// As [`Quantizer::row_global_scales`], of the columnwise output.
     #[must_use]
     pub fn column_global_scales(&self) -> (usize, usize) {
-        match self.workspace.columns {
-            0 => self.row_global_scales(),
-            columns => (self.workspace.columns_offset(), columns),
-        }
+        self.plan.column_global_scales()
     }
 
     /// Numbers of global scales of the rowwise output (or the tensor) and, where it has its own,
     /// the columnwise output.
     pub(super) fn global_scale_counts(&self) -> [usize; 2] {
-        [self.workspace.rows, self.workspace.columns]
+        [self.plan.workspace.rows, self.plan.workspace.columns]
     }
 
     /// The device that was prepared for.
@@ -282,13 +154,8 @@ impl Quantizer {
         at: &QuantizeAddresses,
         stream: sys::CUstream,
     ) -> Result<(), Error> {
-        if self.amax.is_empty() {
-            return Ok(());
-        }
-        optional("the skip flag", at.skip, WORD)?;
-        needed("the workspace", at.workspace, ALIGNMENT)?;
         for (step, launch) in &self.amax {
-            let params = self.amax_params(*step, at)?;
+            let params = self.plan.amax_params(*step, at)?;
             // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's promise.
             unsafe { launch.enqueue(&params, stream)? };
         }
@@ -308,80 +175,15 @@ impl Quantizer {
         stream: sys::CUstream,
     ) -> Result<(), Error> {
         let Some(launch) = &self.quantize else { return Ok(()) };
-        let params = self.quantize_params(at)?;
+        let params = self.plan.quantize_params(at)?;
         // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
         unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
-    }
-
-    fn quantize_params(&self, at: &QuantizeAddresses) -> Result<QuantizeParams, DeviceError> {
-        optional("the skip flag", at.skip, WORD)?;
-        Ok(QuantizeParams {
-            tensor: self.tensor(at)?,
-            skip: at.skip,
-            flags: self.flags | if at.skip == 0 { 0 } else { SKIPPABLE },
-            ..QuantizeParams::default()
-        })
-    }
-
-    /// The tensor of a launch, its addresses checked.
-    pub(super) fn tensor(&self, at: &QuantizeAddresses) -> Result<QuantizeTensor, DeviceError> {
-        let outputs = self.config.outputs();
-        needed("the input", at.input, ALIGNMENT)?;
-        needed("the workspace", at.workspace, ALIGNMENT)?;
-        check_output(outputs.rowwise(), ["the codes", "the scales"], &at.rowwise)?;
-        let names = ["the columnwise codes", "the columnwise scales"];
-        check_output(outputs.columnwise(), names, &at.columnwise)?;
-        Ok(QuantizeTensor {
-            input: at.input,
-            codes: at.rowwise.codes,
-            scales: at.rowwise.scales,
-            codes_t: at.columnwise.codes,
-            scales_t: at.columnwise.scales,
-            global: at.workspace + self.row_global_scales().0 as u64,
-            global_t: at.workspace + self.column_global_scales().0 as u64,
-            ..self.tensor
-        })
-    }
-
-    fn amax_params(
-        &self,
-        step: AmaxStep,
-        at: &QuantizeAddresses,
-    ) -> Result<AmaxParams, DeviceError> {
-        let [rows, cols] = self.shape.map(|length| length as u64);
-        let by_row = self.config.scaling() == Scaling::Row;
-        let (input, rows, cols, buffer, alignment) = match step {
-            AmaxStep::Input if by_row => (at.input, rows, cols, "the input", ALIGNMENT),
-            AmaxStep::Input => (at.input, 1, rows * cols, "the input", ALIGNMENT),
-            AmaxStep::InputColumns => (at.input, rows, cols, "the input", ALIGNMENT),
-            AmaxStep::Supplied => {
-                (at.row_amax, self.workspace.rows as u64, 0, "the supplied amax", WORD)
-            }
-            AmaxStep::SuppliedColumns => {
-                (at.column_amax, self.workspace.columns as u64, 0, "the supplied amax", WORD)
-            }
-        };
-        needed(buffer, input, alignment)?;
-        let (offset, _) = match step {
-            AmaxStep::Input | AmaxStep::Supplied => self.row_global_scales(),
-            AmaxStep::InputColumns | AmaxStep::SuppliedColumns => self.column_global_scales(),
-        };
-        Ok(AmaxParams {
-            input,
-            global: at.workspace + offset as u64,
-            workspace: at.workspace,
-            skip: at.skip,
-            rows,
-            cols,
-            flags: self.flags & E4M3_MAX_256 | if at.skip == 0 { 0 } else { SKIPPABLE },
-            reserved: 0,
-        })
     }
 
     /// The kernel that does the loads and stores of the quantize kernel and nothing else.
     #[cfg(feature = "cli")]
     pub(crate) fn copy_kernel(&self) -> Result<CopyKernel<QuantizeParams>, Error> {
-        let geometry = launch::copy_quantize(self.input, self.shape)?;
+        let geometry = launch::copy_quantize(self.plan.input, self.plan.shape)?;
         Ok(CopyKernel(Launch::new(&self.device, &geometry)?))
     }
 
@@ -396,7 +198,7 @@ impl Quantizer {
         at: &QuantizeAddresses,
         stream: sys::CUstream,
     ) -> Result<(), Error> {
-        let params = self.quantize_params(at)?;
+        let params = self.plan.quantize_params(at)?;
         // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
         unsafe { copy.0.enqueue(&params, stream) }.map_err(Error::from)
     }
@@ -407,16 +209,4 @@ impl Quantizer {
         let amax = self.amax.iter().map(|(_, launch)| launch.info());
         amax.chain(self.quantize.iter().map(Launch::info)).collect()
     }
-}
-
-fn check_output(
-    wanted: bool,
-    [codes, scales]: [&'static str; 2],
-    at: &OutputAddresses,
-) -> Result<(), DeviceError> {
-    if !wanted {
-        return Ok(());
-    }
-    needed(codes, at.codes, ALIGNMENT)?;
-    needed(scales, at.scales, ALIGNMENT)
 }

@@ -173,7 +173,7 @@ fn prepare_dequantize<T: Element>(
     let bits = |value: &T| value.to_f32().to_bits();
     let correct = expected.iter().map(bits).eq(actual.iter().map(bits));
     let kernels = dequantizer.kernels();
-    let copy = dequantizer.copy_kernel(device, T::TYPE)?;
+    let copy = dequantizer.copy_kernel(device)?;
     let launches = Launches::Dequantize { dequantizer, copy, slots };
     Ok(Prepared { launches, correct, kernels, _memory: memory, _outputs: Vec::new() })
 }
