@@ -89,7 +89,8 @@ fn run<T: Element>(
         let expected = quantize(&elements, shape, &config)?;
         let actual = device.quantize(&elements, shape, &config)?;
         let difference = Difference::between(&expected, &actual);
-        report.add(elements.len(), difference, |_| format!("{source}, shape {shape:?}, {layout:?}"));
+        report
+            .add(elements.len(), difference, |_| format!("{source}, shape {shape:?}, {layout:?}"));
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! A device against the CPU path on the same machine: every bit, on as many elements as asked.
 //!
-//! [`random`] draws fast random tensors, [`large`] makes one tensor of more than 2³² elements.
+//! [`random`] draws fast random tensors, [`adversarial`] the conformance suite's inputs at the
+//! edges of every decision, [`large`] makes one tensor of more than 2³² elements.
 
+mod adversarial;
 mod fill;
 mod large;
 mod mode;
@@ -9,6 +11,7 @@ mod random;
 
 use std::fmt;
 
+pub use adversarial::adversarial;
 pub(crate) use fill::{Distribution, fill};
 pub use large::large;
 pub use random::{Options, random};

@@ -3,11 +3,11 @@
 
 use fouroversix_conformance::case::every_rule;
 use fouroversix_conformance::ptx::{Machine, Module};
-use fouroversix_kernels::abi::GlobalScale;
+use fouroversix_kernels::abi::{GlobalScale, QuantizeParams};
 use fouroversix_kernels::config::{
     Config, E4m3Max, InputType, Outputs, Rule, ScaleLayout, Scaling,
 };
-use fouroversix_kernels::launch::Launch;
+use fouroversix_kernels::launch::{self, Launch};
 use fouroversix_kernels::ptx::{self, InstructionSet};
 
 use super::address::{OutputAddresses, QuantizeAddresses};
@@ -16,7 +16,7 @@ use super::plan::{AmaxSource, Plan};
 use crate::quantize::{Amax, quantize, quantize_with_amax};
 use crate::tensor::{Nvfp4Tensor, Quantized};
 
-const SHAPE: [usize; 2] = [48, 80];
+const SHAPE: [usize; 2] = [128, 64];
 
 fn run<P: Copy>(machine: &mut Machine, launch: &Launch, params: &P) {
     let text = ptx::source(InstructionSet::Sm89, &launch.kernel);
@@ -38,16 +38,16 @@ fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Runs a plan on a fresh machine as [`super::Quantizer::launch`] does.
-fn execute(
+/// Allocates what a plan's launches touch.
+fn place(
+    machine: &mut Machine,
     plan: &Plan,
     input: &[f32],
     amax: [&[f32]; 2],
     skip: u32,
-) -> (Machine, QuantizeAddresses) {
-    let mut machine = Machine::new();
+) -> QuantizeAddresses {
     let memory = &mut machine.memory;
-    let [rows, cols] = SHAPE;
+    let [rows, cols] = plan.shape;
     let mut output = |wanted: bool, [rows, cols]: [usize; 2]| {
         let mut allocate = |bytes: usize| if wanted { memory.alloc(bytes) } else { 0 };
         let codes = allocate(rows * cols / 2);
@@ -65,6 +65,18 @@ fn execute(
     at.column_amax = memory.alloc_from(&floats(amax[1]));
     at.workspace = memory.alloc_from(&vec![0; plan.workspace.bytes()]);
     at.skip = memory.alloc_from(&skip.to_le_bytes());
+    at
+}
+
+/// Runs a plan on a fresh machine as [`super::Quantizer::launch`] does.
+fn execute(
+    plan: &Plan,
+    input: &[f32],
+    amax: [&[f32]; 2],
+    skip: u32,
+) -> (Machine, QuantizeAddresses) {
+    let mut machine = Machine::new();
+    let at = place(&mut machine, plan, input, amax, skip);
     for (step, launch) in plan.amax_launches(1).expect("planned") {
         run(&mut machine, &launch, &plan.amax_params(step, &at).expect("aligned"));
     }
@@ -88,7 +100,7 @@ fn fetch(plan: &Plan, machine: &mut Machine, at: &QuantizeAddresses) -> Quantize
         Nvfp4Tensor::from_parts(codes, scales, amax.collect(), [rows, cols], layout, bound)
             .expect("lengths are right")
     };
-    let [rows, cols] = SHAPE;
+    let [rows, cols] = plan.shape;
     let outputs = plan.config.outputs();
     let rowwise =
         outputs.rowwise().then(|| read(at.rowwise, [rows, cols], plan.row_global_scales()));
@@ -192,6 +204,52 @@ fn planned_launches_dequantize_like_the_cpu() {
             let actual = machine.memory.read(at.output, rows * cols * 4).expect("all written");
             let expected: Vec<f32> = crate::dequantize(&tensor).expect("valid");
             assert!(actual == floats(&expected), "{config:?}");
+        }
+    }
+}
+
+#[test]
+fn a_group_is_quantized_tensor_by_tensor() {
+    let input = input();
+    for (scaling, outputs) in [
+        (Scaling::Tensor, Outputs::Rowwise),
+        (Scaling::Tile, Outputs::Rowwise),
+        (Scaling::Row, Outputs::Rowwise),
+    ] {
+        let config = Config::new(every_rule()[6], scaling, outputs, ScaleLayout::Swizzled128x4);
+        let config = config.expect("valid");
+        let new = |[rows, cols]: [usize; 2]| {
+            let plan = Plan::for_group(&config, InputType::F32, [rows, cols], AmaxSource::Input);
+            (plan.expect("valid"), &input[..rows * cols])
+        };
+        let group = [[16, 80], [0, 80], [48, 144], [32, 16]].map(new);
+        let mut machine = Machine::new();
+        let mut entries = Vec::new();
+        let mut placed = Vec::new();
+        for (plan, input) in &group {
+            let at = place(&mut machine, plan, input, [&[], &[]], 0);
+            for (step, launch) in plan.amax_launches(1).expect("planned") {
+                run(&mut machine, &launch, &plan.amax_params(step, &at).expect("aligned"));
+            }
+            entries.push(plan.tensor(&at).expect("aligned"));
+            placed.push(at);
+        }
+        let shapes = group.each_ref().map(|(plan, _)| plan.shape);
+        let launch = launch::quantize_grouped(&config, InputType::F32, &shapes).expect("valid");
+        // SAFETY: plain data without padding.
+        let table = unsafe {
+            std::slice::from_raw_parts(entries.as_ptr().cast(), size_of_val(entries.as_slice()))
+        };
+        let group_address = machine.memory.alloc_from(table);
+        let flags = launch::flags(&config);
+        let params = QuantizeParams { group: group_address, flags, ..QuantizeParams::default() };
+        run(&mut machine, &launch, &params);
+        for ((plan, input), at) in group.iter().zip(&placed) {
+            if input.is_empty() {
+                continue;
+            }
+            let expected = quantize(input, plan.shape, &config).expect("valid");
+            assert_eq!(fetch(plan, &mut machine, at), expected, "{config:?}");
         }
     }
 }

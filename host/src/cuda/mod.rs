@@ -9,6 +9,7 @@ mod driver;
 mod error;
 #[cfg(all(test, feature = "cli"))]
 mod executed;
+mod group;
 mod host;
 mod kernel;
 pub(crate) mod memory;
@@ -26,6 +27,7 @@ pub(crate) use driver::check;
 pub use error::DeviceError;
 pub use fouroversix_kernels::launch::LaunchError;
 pub use fouroversix_kernels::ptx::InstructionSet;
+pub use group::{GroupQuantizer, GroupTable};
 #[cfg(feature = "cli")]
 pub(crate) use kernel::CopyKernel;
 pub use kernel::KernelInfo;

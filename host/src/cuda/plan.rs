@@ -83,6 +83,7 @@ pub(super) struct Plan {
     pub(super) workspace: Workspace,
     tensor: QuantizeTensor,
     flags: u32,
+    grouped: bool,
 }
 
 impl Plan {
@@ -103,7 +104,18 @@ impl Plan {
             workspace: Workspace::new(config, shape),
             tensor: launch::tensor(shape),
             flags: launch::flags(config),
+            grouped: false,
         })
+    }
+
+    /// For one tensor of a group, whose quantization is not one pass with its row amaxes.
+    pub(super) fn for_group(
+        config: &Config,
+        input: InputType,
+        shape: [usize; 2],
+        source: AmaxSource,
+    ) -> Result<Self, Error> {
+        Ok(Self { grouped: true, ..Self::new(config, input, shape, source)? })
     }
 
     fn is_empty(&self) -> bool {
@@ -112,7 +124,8 @@ impl Plan {
 
     /// Whether amax and quantization are one launch.
     fn one_pass(&self) -> bool {
-        self.source == AmaxSource::Input
+        !self.grouped
+            && self.source == AmaxSource::Input
             && self.config.scaling() == Scaling::Row
             && self.config.outputs() == Outputs::Rowwise
     }
@@ -194,6 +207,9 @@ impl Plan {
 
     /// The tensor of a launch, its addresses checked.
     pub(super) fn tensor(&self, at: &QuantizeAddresses) -> Result<QuantizeTensor, DeviceError> {
+        if self.is_empty() {
+            return Ok(self.tensor);
+        }
         let outputs = self.config.outputs();
         needed("the input", at.input, ALIGNMENT)?;
         needed("the workspace", at.workspace, ALIGNMENT)?;
