@@ -25,7 +25,7 @@ pub(super) struct Accessor {
 }
 
 /// The last access of one kind to a byte.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Touch {
     epoch: u32,
     thread: u32,
@@ -100,14 +100,20 @@ impl Touch {
     }
 }
 
+/// A byte's history.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Mark {
+    writer: Touch,
+    reader: Touch,
+}
+
 /// A contiguous piece of global or shared memory.
 #[derive(Debug)]
 pub(super) struct Region {
     kind: MemoryKind,
     pub(super) bytes: Vec<u8>,
     written: Vec<bool>,
-    writers: Vec<Touch>,
-    readers: Vec<Touch>,
+    marks: Vec<Mark>,
 }
 
 /// A failed access: how, and at which byte of the region.
@@ -119,8 +125,7 @@ impl Region {
             kind,
             bytes: vec![0; len],
             written: vec![false; len],
-            writers: vec![Touch::default(); len],
-            readers: vec![Touch::default(); len],
+            marks: vec![Mark::default(); len],
         }
     }
 
@@ -139,18 +144,28 @@ impl Region {
 
     /// Notes a read of `len` bytes and returns them. The range lies within the region.
     pub(super) fn read(&mut self, at: usize, len: usize, who: &Accessor) -> Result<&[u8], Refused> {
+        let mut last = None;
         for i in at..at + len {
             if !self.written[i] {
                 return Err((FaultKind::UninitializedMemory { memory: self.kind }, i));
             }
-            let writer = self.writers[i];
-            if writer.races(who) {
-                return Err((self.race(writer, true), i));
+            let mark = self.marks[i];
+            // Neighbouring bytes mostly share their history: what was found for one holds for all.
+            if let Some((before, after)) = last
+                && before == mark
+            {
+                self.marks[i].reader = after;
+                continue;
             }
-            if who.strength == Strength::ReadOnly && writer.epoch >= who.launch_epoch {
+            if mark.writer.races(who) {
+                return Err((self.race(mark.writer, true), i));
+            }
+            if who.strength == Strength::ReadOnly && mark.writer.epoch >= who.launch_epoch {
                 return Err((FaultKind::NonCoherent, i));
             }
-            self.readers[i] = self.readers[i].joined(who);
+            let after = mark.reader.joined(who);
+            self.marks[i].reader = after;
+            last = Some((mark, after));
         }
         Ok(&self.bytes[at..at + len])
     }
@@ -162,16 +177,22 @@ impl Region {
         len: usize,
         who: &Accessor,
     ) -> Result<&mut [u8], Refused> {
+        let now = Touch::by(who);
+        let mut last = None;
         for i in at..at + len {
-            if self.writers[i].races(who) {
-                return Err((self.race(self.writers[i], true), i));
+            let mark = self.marks[i];
+            if last != Some(mark) {
+                if mark.writer.races(who) {
+                    return Err((self.race(mark.writer, true), i));
+                }
+                if mark.reader.races(who) {
+                    return Err((self.race(mark.reader, false), i));
+                }
+                last = Some(mark);
             }
-            if self.readers[i].races(who) {
-                return Err((self.race(self.readers[i], false), i));
-            }
-            self.writers[i] = Touch::by(who);
-            self.written[i] = true;
+            self.marks[i].writer = now;
         }
+        self.written[at..at + len].fill(true);
         Ok(&mut self.bytes[at..at + len])
     }
 

@@ -15,6 +15,7 @@ mod block;
 mod collective;
 mod decode;
 mod fault;
+mod half;
 mod layout;
 mod lex;
 mod machine;

@@ -81,3 +81,49 @@ pub fn e2m1_to_f32(nibble: u8) -> f32 {
     let magnitude = E2M1.values[usize::from(nibble & 7)];
     if nibble & 8 == 0 { magnitude } else { -magnitude }
 }
+
+/// The codes of every `f32`, by its upper 16 bits and whether any lower bit is set.
+///
+/// Midpoints of both formats have at most 4 fraction bits, so that the lower 16 bits can only say
+/// "above a tie or not", which the last of the upper bits then says as well.
+pub(super) struct Table(Vec<u8>);
+
+impl Table {
+    fn new(code: fn(f32) -> u8) -> Self {
+        Self((0..=u32::from(u16::MAX)).map(|high| code(f32::from_bits(high << 16))).collect())
+    }
+
+    pub(super) fn e4m3() -> &'static Self {
+        static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(e4m3_from_f32));
+        &TABLE
+    }
+
+    pub(super) fn e2m1() -> &'static Self {
+        static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(e2m1_from_f32));
+        &TABLE
+    }
+
+    /// The code of the `f32` with these bits.
+    pub(super) fn code(&self, bits: u64) -> u64 {
+        let key = bits >> 16 & 0xffff | u64::from(bits & 0xffff != 0);
+        u64::from(self.0[key as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_equal_their_functions() {
+        for high in 0..=u32::from(u16::MAX) {
+            for low in [0, 1, 2, 0x7fff, 0x8000, 0xfffe, 0xffff] {
+                let bits = high << 16 | low;
+                let x = f32::from_bits(bits);
+                let bits = u64::from(bits);
+                assert_eq!(Table::e4m3().code(bits), u64::from(e4m3_from_f32(x)), "{x:e}");
+                assert_eq!(Table::e2m1().code(bits), u64::from(e2m1_from_f32(x)), "{x:e}");
+            }
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Logic, shifts and bit fields.
 
-use super::super::ast::{Instruction, Kind, Type};
+use super::super::ast::{Instruction, Kind, Type, width_mask};
 use super::super::op::{Compute, one, three, two};
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
@@ -31,16 +31,22 @@ fn lop3(table: u64, a: u64, b: u64, c: u64) -> u64 {
     out & 0xffff_ffff
 }
 
-/// `bfe`: the field of `len` bits at `pos`, extended with its sign where the type is signed.
+/// `bfe`: the field of `len` bits at `pos`, extended with its sign where the type is signed. Above the
+/// operand's own bits lie zeros or copies of its sign.
 fn extract(ty: Type, a: u64, pos: u64, len: u64) -> u64 {
-    let (pos, len, msb) = (pos & 0xff, len & 0xff, u64::from(ty.bits) - 1);
-    let sign = ty.signed() && len != 0 && a >> (pos + len - 1).min(msb) & 1 == 1;
-    let mut out = 0;
-    for i in 0..=msb {
-        let bit = if i < len && pos + i <= msb { a >> (pos + i) & 1 == 1 } else { sign };
-        out |= u64::from(bit) << i;
-    }
-    out
+    let (pos, len) = ((pos & 0xff) as u32, (len & 0xff) as u32);
+    let shifted = if ty.signed() {
+        (sign_extend(a, ty.bits) >> pos.min(63)) as u64
+    } else {
+        a.checked_shr(pos).unwrap_or(0)
+    };
+    let field = match len {
+        0 => 0,
+        64.. => shifted,
+        _ if ty.signed() => sign_extend(shifted, len) as u64,
+        _ => shifted & width_mask(len),
+    };
+    field & ty.mask()
 }
 
 /// `bfi`: `b` with the low `len` bits of `a` at `pos`; `field` is `pos | len << 8`.
@@ -175,5 +181,34 @@ impl Decoder<'_> {
             }
         });
         self.count(ins, bits, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `bfe` as the manual's pseudocode has it, bit by bit.
+    fn manual(ty: Type, a: u64, pos: u64, len: u64) -> u64 {
+        let msb = u64::from(ty.bits) - 1;
+        let sign = ty.signed() && len != 0 && a >> (pos + len - 1).min(msb) & 1 == 1;
+        (0..=msb).fold(0, |out, i| {
+            let inside = i < len && pos + i <= msb;
+            let bit = if inside { a >> (pos + i) & 1 == 1 } else { sign };
+            out | u64::from(bit) << i
+        })
+    }
+
+    #[test]
+    fn bit_fields_follow_the_manual() {
+        for ty in ["u32", "s32", "u64", "s64"].map(|name| Type::from_name(name).unwrap()) {
+            for a in [0, 1, 0x8000_0000, 0x1234_5678_9abc_def0, u64::MAX, 0x8765_4321, 1 << 63] {
+                for (pos, len) in (0..=255).flat_map(|pos| (0..=255).map(move |len| (pos, len))) {
+                    let a = a & ty.mask();
+                    let (ours, theirs) = (extract(ty, a, pos, len), manual(ty, a, pos, len));
+                    assert_eq!(ours, theirs, "bfe {a:#x} {pos} {len} {ty:?}");
+                }
+            }
+        }
     }
 }

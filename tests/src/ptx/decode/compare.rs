@@ -1,13 +1,11 @@
 //! Comparisons and selections.
 
-use super::super::ast::{Instruction, Operand, Type};
+use super::super::ast::{Instruction, Kind, Operand, Type};
 use super::super::op::{Compute, Slot, one, three, two};
 use super::super::soft::{BF16, F16, F32, F64, Format};
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
 use super::{Decoded, Decoder};
-
-use std::cmp::Ordering;
 
 /// A comparison: what it gives for each order, and for unordered operands.
 #[derive(Clone, Copy)]
@@ -56,50 +54,55 @@ const COMPARISONS: [(&str, Comparison); 18] = [
     ("nan", comparison([F, F, F, T], Integer::No)),
 ];
 
-/// The order of two floats, `None` when either is NaN. The zeros are equal.
-fn float_order(format: Format, a: u64, b: u64) -> Option<Ordering> {
+/// A float's place in the order of its format; the zeros are one place.
+#[inline(always)]
+fn place(format: Format, x: u64) -> i64 {
+    let sign = 1 << (format.exponent_bits + format.fraction_bits);
+    let magnitude = (x & !sign) as i64;
+    if x & sign == 0 { magnitude } else { -magnitude }
+}
+
+#[inline(always)]
+fn is_nan(format: Format, x: u64) -> bool {
     let sign = 1 << (format.exponent_bits + format.fraction_bits);
     let infinity = ((1 << format.exponent_bits) - 1) << format.fraction_bits;
-    let key = |x: u64| {
-        let magnitude = x & !sign;
-        let signed = if x & sign == 0 { magnitude as i64 } else { -(magnitude as i64) };
-        (magnitude <= infinity).then_some(signed)
-    };
-    Some(key(a)?.cmp(&key(b)?))
+    x & !sign > infinity
 }
 
 impl Comparison {
-    fn of(self, order: Option<Ordering>) -> u64 {
-        u64::from(match order {
-            Some(Ordering::Less) => self.less,
-            Some(Ordering::Equal) => self.equal,
-            Some(Ordering::Greater) => self.greater,
-            None => self.unordered,
-        })
+    #[inline(always)]
+    fn of<T: PartialOrd>(self, a: T, b: T, nan: bool) -> u64 {
+        let ordered = self.less & (a < b) | self.equal & (a == b) | self.greater & (a > b);
+        u64::from(ordered & !nan | self.unordered & nan)
+    }
+
+    fn on_floats(self, format: Format) -> Compute {
+        let compare = move |format: Format, a: u64, b: u64| {
+            let nan = is_nan(format, a) | is_nan(format, b);
+            self.of(place(format, a), place(format, b), nan)
+        };
+        if format == F32 {
+            return two(move |a, b| compare(F32, a, b));
+        }
+        two(move |a, b| compare(format, a, b))
     }
 
     fn on(self, ty: Type) -> Option<Compute> {
         let bits = ty.bits;
-        if ty == Type::new(super::super::ast::Kind::Float, 32) {
-            return Some(two(move |a, b| {
-                self.of(f32::from_bits(a as u32).partial_cmp(&f32::from_bits(b as u32)))
-            }));
-        }
         if ty.float() {
-            let format = match (ty.kind, bits) {
-                (super::super::ast::Kind::Brain, _) => BF16,
+            return Some(self.on_floats(match (ty.kind, bits) {
+                (Kind::Brain, _) => BF16,
                 (_, 16) => F16,
                 (_, 32) => F32,
                 _ => F64,
-            };
-            return Some(two(move |a, b| self.of(float_order(format, a, b))));
+            }));
         }
         match self.integer {
             Integer::No => None,
-            Integer::ByType if ty.signed() => Some(two(move |a, b| {
-                self.of(Some(sign_extend(a, bits).cmp(&sign_extend(b, bits))))
-            })),
-            _ => Some(two(move |a, b| self.of(Some(a.cmp(&b))))),
+            Integer::ByType if ty.signed() => {
+                Some(two(move |a, b| self.of(sign_extend(a, bits), sign_extend(b, bits), false)))
+            }
+            _ => Some(two(move |a, b| self.of(a, b, false))),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! `cvt`, in the forms listed here and no other.
 
 use super::super::ast::{Instruction, Kind, Type, width_mask};
+use super::super::half;
 use super::super::narrow;
 use super::super::op::{Compute, one, two};
 use super::super::soft::{self, BF16, F16, F32, F64, Format, Rounding, Value};
+use super::float::f32_bits;
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
 use super::{Decoded, Decoder};
@@ -20,10 +22,6 @@ fn format(ty: Type) -> Format {
 /// An `f32` to a narrower format: the value of the round trip through `soft`.
 pub(super) fn narrow_f32(to: Format, mode: Rounding, x: u64) -> u64 {
     to.round(F32.unpack(x), mode)
-}
-
-fn f32_from(bits: u64) -> f32 {
-    f32::from_bits(bits as u32)
 }
 
 /// The binary16 of a value that it holds exactly, or NaN.
@@ -70,7 +68,15 @@ impl Decoder<'_> {
             ("f16x2" | "bf16x2", "f32") => {
                 let to = if dest == "f16x2" { F16 } else { BF16 };
                 let mode = self.stated(ins, m)?;
-                let f = two(move |a, b| narrow_f32(to, mode, a) << 16 | narrow_f32(to, mode, b));
+                let f = match (mode, to) {
+                    (Rounding::Nearest, F16) => {
+                        two(|a, b| half::f16_from_f32(a) << 16 | half::f16_from_f32(b))
+                    }
+                    (Rounding::Nearest, _) => {
+                        two(|a, b| half::bf16_from_f32(a) << 16 | half::bf16_from_f32(b))
+                    }
+                    _ => two(move |a, b| narrow_f32(to, mode, a) << 16 | narrow_f32(to, mode, b)),
+                };
                 self.operand_count(ins, 3)?;
                 let a = self.read(ins, 1, 32)?;
                 let b = self.read(ins, 2, 32)?;
@@ -102,11 +108,11 @@ impl Decoder<'_> {
         let b = self.read(ins, 2, 32)?;
         let d = self.write(ins, 0, if e4m3 { 16 } else { 8 })?;
         let f = if e4m3 {
-            let byte = |x| u64::from(narrow::e4m3_from_f32(f32_from(x)));
-            two(move |a, b| byte(a) << 8 | byte(b))
+            let table = narrow::Table::e4m3();
+            two(move |a, b| table.code(a) << 8 | table.code(b))
         } else {
-            let nibble = |x| u64::from(narrow::e2m1_from_f32(f32_from(x)));
-            two(move |a, b| nibble(a) << 4 | nibble(b))
+            let table = narrow::Table::e2m1();
+            two(move |a, b| table.code(a) << 4 | table.code(b))
         };
         self.emit_compute(d, &[a, b], f);
         Ok(())
@@ -121,11 +127,11 @@ impl Decoder<'_> {
         let a = self.read(ins, 1, if e4m3 { 16 } else { 8 })?;
         let d = self.write(ins, 0, 32)?;
         let f = if e4m3 {
-            let half = |x: u64| f16_of(narrow::e4m3_to_f32(x as u8));
-            one(move |a| half(a >> 8) << 16 | half(a))
+            let halves: Vec<u64> = (0..=255).map(|x| f16_of(narrow::e4m3_to_f32(x))).collect();
+            one(move |a| halves[(a >> 8) as usize & 255] << 16 | halves[a as usize & 255])
         } else {
-            let half = |x: u64| f16_of(narrow::e2m1_to_f32(x as u8 & 15));
-            one(move |a| half(a >> 4) << 16 | half(a))
+            let halves: Vec<u64> = (0..16).map(|x| f16_of(narrow::e2m1_to_f32(x))).collect();
+            one(move |a| halves[(a >> 4) as usize & 15] << 16 | halves[a as usize & 15])
         };
         self.emit_compute(d, &[a], f);
         Ok(())
@@ -150,13 +156,20 @@ impl Decoder<'_> {
             (true, false) => {
                 let mode = self.stated(ins, m)?;
                 let to = format(dest);
-                one(move |a| {
-                    let a = a & source.mask();
-                    let negative = source.signed() && sign_extend(a, source.bits) < 0;
-                    let magnitude =
-                        if negative { sign_extend(a, source.bits).unsigned_abs() } else { a };
-                    to.round(soft::integer(negative, magnitude), mode)
-                })
+                let host = to == F32 && mode == Rounding::Nearest;
+                if host && source.signed() {
+                    one(move |a| f32_bits(sign_extend(a & source.mask(), source.bits) as f32))
+                } else if host {
+                    one(move |a| f32_bits((a & source.mask()) as f32))
+                } else {
+                    one(move |a| {
+                        let a = a & source.mask();
+                        let negative = source.signed() && sign_extend(a, source.bits) < 0;
+                        let magnitude =
+                            if negative { sign_extend(a, source.bits).unsigned_abs() } else { a };
+                        to.round(soft::integer(negative, magnitude), mode)
+                    })
+                }
             }
             (false, true) => {
                 let mode = self.integer_rounding(m)?;
@@ -196,10 +209,18 @@ impl Decoder<'_> {
             };
         }
         if to.exponent_bits >= from.exponent_bits && to.fraction_bits >= from.fraction_bits {
-            return Ok(one(move |a| to.round(from.unpack(a), Rounding::Nearest)));
+            return Ok(match (to, from) {
+                (F32, F16) => one(|a| f32_bits(half::f16_to_f32(a))),
+                (F32, BF16) => one(|a| f32_bits(half::bf16_to_f32(a))),
+                _ => one(move |a| to.round(from.unpack(a), Rounding::Nearest)),
+            });
         }
         let mode = self.stated(ins, m)?;
-        Ok(one(move |a| to.round(from.unpack(a), mode)))
+        Ok(match (to, from, mode) {
+            (F16, F32, Rounding::Nearest) => one(half::f16_from_f32),
+            (BF16, F32, Rounding::Nearest) => one(half::bf16_from_f32),
+            _ => one(move |a| to.round(from.unpack(a), mode)),
+        })
     }
 }
 

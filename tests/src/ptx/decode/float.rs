@@ -2,13 +2,14 @@
 //! precision.
 
 use super::super::ast::Instruction;
+use super::super::half;
 use super::super::op::{Approximation, Compute, Op, one, three, two};
 use super::super::soft::{self, BF16, F16, F32, Format, Rounding};
 use super::modifiers::Modifiers;
 use super::{Decoded, Decoder};
 
 /// A float type of an instruction: a format, alone or packed in pairs.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Float {
     format: Format,
     bits: u32,
@@ -92,7 +93,7 @@ fn round_fma(format: Format, mode: Rounding, a: u64, b: u64, c: u64) -> u64 {
 }
 
 /// How `min` and `max` treat signs and NaN.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Extremum {
     max: bool,
     /// `.NaN`: NaN if either operand is; otherwise a NaN operand is ignored.
@@ -102,23 +103,40 @@ struct Extremum {
 }
 
 impl Extremum {
+    #[inline(always)]
     fn apply(self, float: Float, a: u64, b: u64) -> u64 {
         let sign = 1 << (float.bits - 1);
         let infinity = ((1 << float.format.exponent_bits) - 1) << float.format.fraction_bits;
-        let nan = |x: u64| x & !sign > infinity;
-        let (x, y) = if self.xorsign { (a & !sign, b & !sign) } else { (a, b) };
-        let picked = match (nan(a), nan(b)) {
-            (true, true) => return float.format.nan,
-            (true, false) | (false, true) if self.propagate => return float.format.nan,
-            (true, false) => y,
-            (false, true) => x,
-            (false, false) => {
-                // Sign and magnitude in one order: −0 is below +0.
-                let key = |x: u64| if x & sign == 0 { x as i64 } else { -((x & !sign) as i64) - 1 };
-                if (key(x) > key(y)) == self.max { x } else { y }
-            }
-        };
-        if self.xorsign { picked | (a ^ b) & sign } else { picked }
+        let (magnitude_a, magnitude_b) = (a & !sign, b & !sign);
+        let (nan_a, nan_b) = (magnitude_a > infinity, magnitude_b > infinity);
+        let (x, y) = if self.xorsign { (magnitude_a, magnitude_b) } else { (a, b) };
+        // Sign and magnitude in one order: −0 is below +0.
+        let key = |x: u64| if x & sign == 0 { x as i64 } else { !((x & !sign) as i64) };
+        let larger = if key(x) > key(y) { x } else { y };
+        let smaller = if key(x) > key(y) { y } else { x };
+        let ordered = if self.max { larger } else { smaller };
+        let number = if nan_a { y } else { ordered };
+        let number = if nan_b { x } else { number };
+        let signed = if self.xorsign { number | (a ^ b) & sign } else { number };
+        let nan = if self.propagate { nan_a | nan_b } else { nan_a & nan_b };
+        if nan { float.format.nan } else { signed }
+    }
+
+    /// The function over lanes. The most used forms get loops of their own.
+    fn compute(self, float: Float) -> Compute {
+        const SCALAR: Float = Float { format: F32, bits: 32, pair: false };
+        const HALF: Float = Float { format: F16, bits: 16, pair: true };
+        const BRAIN: Float = Float { format: BF16, bits: 16, pair: true };
+        const MAX: Extremum = Extremum { max: true, propagate: false, xorsign: false };
+        const MIN: Extremum = Extremum { max: false, ..MAX };
+        const SWEEP: Extremum = Extremum { xorsign: true, ..MAX };
+        match (float, self) {
+            (SCALAR, MAX) => float.two(|a, b| MAX.apply(SCALAR, a, b)),
+            (SCALAR, MIN) => float.two(|a, b| MIN.apply(SCALAR, a, b)),
+            (HALF, SWEEP) => float.two(|a, b| SWEEP.apply(HALF, a, b)),
+            (BRAIN, SWEEP) => float.two(|a, b| SWEEP.apply(BRAIN, a, b)),
+            _ => float.two(move |a, b| self.apply(float, a, b)),
+        }
     }
 }
 
@@ -182,14 +200,20 @@ impl Decoder<'_> {
         let mode = self.stated_rounding(ins, m, float)?;
         let format = float.format;
         let sign = 1 << (float.bits - 1);
-        let host = format == F32 && mode == Rounding::Nearest;
-        let f = match (ins.opcode.as_str(), host) {
-            ("add", true) => float.two(|a, b| f32_bits(f32_of(a) + f32_of(b))),
-            ("sub", true) => float.two(|a, b| f32_bits(f32_of(a) - f32_of(b))),
-            (_, true) => float.two(|a, b| f32_bits(f32_of(a) * f32_of(b))),
-            ("add", false) => float.two(move |a, b| round_add(format, mode, a, b)),
-            ("sub", false) => float.two(move |a, b| round_add(format, mode, a, b ^ sign)),
-            (_, false) => float.two(move |a, b| round_mul(format, mode, a, b)),
+        let nearest = mode == Rounding::Nearest;
+        let f = match (ins.opcode.as_str(), nearest, format) {
+            ("add", true, F32) => float.two(|a, b| f32_bits(f32_of(a) + f32_of(b))),
+            ("sub", true, F32) => float.two(|a, b| f32_bits(f32_of(a) - f32_of(b))),
+            (_, true, F32) => float.two(|a, b| f32_bits(f32_of(a) * f32_of(b))),
+            ("add", true, F16) => float.two(|a, b| half::add(F16, a, b)),
+            ("sub", true, F16) => float.two(|a, b| half::add(F16, a, b ^ 0x8000)),
+            (_, true, F16) => float.two(|a, b| half::mul(F16, a, b)),
+            ("add", true, _) => float.two(|a, b| half::add(BF16, a, b)),
+            ("sub", true, _) => float.two(|a, b| half::add(BF16, a, b ^ 0x8000)),
+            (_, true, _) => float.two(|a, b| half::mul(BF16, a, b)),
+            ("add", false, _) => float.two(move |a, b| round_add(format, mode, a, b)),
+            ("sub", false, _) => float.two(move |a, b| round_add(format, mode, a, b ^ sign)),
+            (_, false, _) => float.two(move |a, b| round_mul(format, mode, a, b)),
         };
         self.uniform(ins, float.width(), f)
     }
@@ -197,10 +221,13 @@ impl Decoder<'_> {
     fn fused(&mut self, ins: &Instruction, m: &mut Modifiers<'_>, float: Float) -> Decoded<()> {
         let mode = self.stated_rounding(ins, m, float)?;
         let format = float.format;
-        let f = if format == F32 && mode == Rounding::Nearest {
-            float.three(|a, b, c| f32_bits(f32_of(a).mul_add(f32_of(b), f32_of(c))))
-        } else {
-            float.three(move |a, b, c| round_fma(format, mode, a, b, c))
+        let f = match (mode, format) {
+            (Rounding::Nearest, F32) => {
+                float.three(|a, b, c| f32_bits(half::fma_f32(f32_of(a), f32_of(b), f32_of(c))))
+            }
+            (Rounding::Nearest, F16) => float.three(|a, b, c| half::fma(F16, a, b, c)),
+            (Rounding::Nearest, _) => float.three(|a, b, c| half::fma(BF16, a, b, c)),
+            _ => float.three(move |a, b, c| round_fma(format, mode, a, b, c)),
         };
         self.uniform(ins, float.width(), f)
     }
@@ -279,7 +306,7 @@ impl Decoder<'_> {
             let f = three(move |a, b, c| how.apply(float, how.apply(float, a, b), c));
             return self.uniform(ins, 32, f);
         }
-        self.uniform(ins, float.width(), float.two(move |a, b| how.apply(float, a, b)))
+        self.uniform(ins, float.width(), how.compute(float))
     }
 
     fn classify(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
