@@ -1,13 +1,15 @@
 //! The `fouroversix-conformance` program.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fouroversix_conformance::backend::Backend;
+use fouroversix_conformance::ptx::PtxBackend;
 use fouroversix_conformance::suite::{Counts, Suite, shared_golden};
 use fouroversix_conformance::{carried, oracle::Reference};
+use fouroversix_kernels::ptx::InstructionSet;
 
 /// Checks backends against golden data, bit for bit.
 ///
@@ -24,6 +26,9 @@ struct Arguments {
     /// Backend to check; repeatable (default: all)
     #[arg(long, value_name = "NAME")]
     backend: Vec<String>,
+    /// Check the kernels in this folder (`KERNEL.ptx`) in the PTX executor
+    #[arg(long, value_name = "DIR")]
+    ptx: Option<PathBuf>,
     /// Only checks whose description contains these words, such as "mse-strict-256 tile bf16"
     #[arg(long, value_name = "WORDS", default_value = "")]
     filter: String,
@@ -65,7 +70,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
         writeln!(out, "{kept} cases kept, {left_out} left out as too large, {bytes} bytes")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let backends = backends(&arguments.backend)?;
+    let backends = backends(&arguments.backend, arguments.ptx.as_deref())?;
     let mut suite = Suite::carried()?;
     if let Some(directory) = arguments.golden.clone().or_else(shared_golden) {
         suite.extend(Suite::golden(&directory)?);
@@ -79,9 +84,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The backends with these names; all if there are none.
-fn backends(names: &[String]) -> Result<Vec<Box<dyn Backend>>, AnyError> {
+/// The backends with these names; all if there are none. A folder of PTX is one more.
+fn backends(names: &[String], ptx: Option<&Path>) -> Result<Vec<Box<dyn Backend>>, AnyError> {
     let mut all: Vec<Box<dyn Backend>> = vec![Box::new(Reference)];
+    for isa in InstructionSet::ALL {
+        all.push(Box::new(PtxBackend::committed(isa)));
+    }
     let known: Vec<String> = all.iter().map(|backend| backend.name()).collect();
     for name in names {
         if !known.contains(name) {
@@ -89,6 +97,9 @@ fn backends(names: &[String]) -> Result<Vec<Box<dyn Backend>>, AnyError> {
             return Err(format!("there is no backend {name:?} here: choose from {known}").into());
         }
     }
-    all.retain(|backend| names.is_empty() || names.contains(&backend.name()));
+    all.retain(|backend| names.is_empty() && ptx.is_none() || names.contains(&backend.name()));
+    if let Some(folder) = ptx {
+        all.push(Box::new(PtxBackend::folder(folder.to_owned())));
+    }
     Ok(all)
 }

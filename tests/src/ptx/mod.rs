@@ -11,6 +11,7 @@
 
 mod access;
 mod ast;
+mod backend;
 mod block;
 mod collective;
 mod decode;
@@ -30,6 +31,7 @@ mod warp;
 mod window;
 
 pub use ast::{ParseError, Pos};
+pub use backend::PtxBackend;
 pub use block::ApproxError;
 pub use fault::{Fault, FaultKind, MemoryKind};
 pub use machine::{Machine, Module, Stats};
