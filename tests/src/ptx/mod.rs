@@ -26,7 +26,9 @@ mod op;
 mod parse;
 mod read_modify_write;
 pub mod soft;
+pub mod probe;
 mod statics;
+mod survey;
 mod warp;
 mod window;
 
