@@ -24,7 +24,8 @@ fn every_probe_runs() {
                 while let Some(probe) = probes.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let inputs = probe.inputs(0);
                     let expected = probe.expected(&inputs);
-                    let expected = expected.unwrap_or_else(|e| panic!("{}: {e}", probe.instruction));
+                    let expected =
+                        expected.unwrap_or_else(|e| panic!("{}: {e}", probe.instruction));
                     assert_eq!(probe.difference(&expected, &expected), None);
                     // A wrong bit anywhere in the results is seen.
                     let mut wrong = expected.clone();

@@ -109,12 +109,8 @@ impl Device {
         }
         let context = CudaContext::new(ordinal)?;
         let capability = context.compute_capability()?;
-        let description = format!(
-            "{}, compute capability {}.{}",
-            context.name()?,
-            capability.0,
-            capability.1
-        );
+        let description =
+            format!("{}, compute capability {}.{}", context.name()?, capability.0, capability.1);
         let stream = context.default_stream();
         Ok(Self { context, stream, capability, description })
     }
@@ -162,7 +158,9 @@ impl Device {
             shared_mem_bytes: 0,
         };
         // SAFETY: a probe takes two pointers to `THREADS` records and touches no more than those.
-        unsafe { self.stream.launch_builder(&function).arg(&input).arg(&mut output).launch(config)? };
+        unsafe {
+            self.stream.launch_builder(&function).arg(&input).arg(&mut output).launch(config)?
+        };
         self.stream.clone_dtoh(&output)
     }
 }

@@ -189,6 +189,19 @@ pub(super) enum Op {
         c: Slot,
         f: Compute,
     },
+    /// A copy. Compilers copy and select values that are never used: what is not initialized stays
+    /// so and is no fault here.
+    Move {
+        d: Slot,
+        a: Slot,
+    },
+    /// `a` where `p`, else `b`, with the same tolerance.
+    Select {
+        d: Slot,
+        a: Slot,
+        b: Slot,
+        p: Slot,
+    },
     /// Integer division or remainder: faults where `b` is zero.
     Divide {
         d: Slot,

@@ -213,10 +213,9 @@ impl Builder {
         let at = 8 * self.sources.len();
         self.sources.push(if divisor { Source::Divisor } else { Source::Any(bits) });
         _ = match bits {
-            1 => writeln!(
-                self.before,
-                "ld.global.b32 %r8, [%d1+{at}];\nsetp.ne.s32 {name}, %r8, 0;"
-            ),
+            1 => {
+                writeln!(self.before, "ld.global.b32 %r8, [%d1+{at}];\nsetp.ne.s32 {name}, %r8, 0;")
+            }
             8 => writeln!(self.before, "ld.global.b32 %r8, [%d1+{at}];\ncvt.u8.u32 {name}, %r8;"),
             _ => writeln!(self.before, "ld.global.b{bits} {name}, [%d1+{at}];"),
         };
@@ -229,10 +228,9 @@ impl Builder {
         let at = 8 * self.results;
         self.results += 1;
         _ = match bits {
-            1 => writeln!(
-                self.after,
-                "selp.b32 %r8, 1, 0, {name};\nst.global.b32 [%d2+{at}], %r8;"
-            ),
+            1 => {
+                writeln!(self.after, "selp.b32 %r8, 1, 0, {name};\nst.global.b32 [%d2+{at}], %r8;")
+            }
             8 => writeln!(self.after, "cvt.u32.u8 %r8, {name};\nst.global.b32 [%d2+{at}], %r8;"),
             _ => writeln!(self.after, "st.global.b{bits} [%d2+{at}], {name};"),
         };
@@ -313,12 +311,46 @@ fn kind(shape: &Shape) -> String {
 }
 
 const EDGES_32: [u32; 40] = [
-    0, 0x8000_0000, 1, 0x8000_0001, 0x007f_ffff, 0x0080_0000, 0x807f_ffff, 0x3f80_0000,
-    0xbf80_0000, 0x3f7f_ffff, 0x3f80_0001, 0x4000_0000, 0x40c0_0000, 0x40a0_0000, 0x4020_0000,
-    0x3fc0_0000, 0x3f00_0000, 0x3e80_0000, 0x43e0_0000, 0x43e8_0000, 0x477f_e000, 0x477f_f000,
-    0x3880_0000, 0x3300_0000, 0x3380_0000, 0x7f7f_ffff, 0xff7f_ffff, 0x7f80_0000, 0xff80_0000,
-    0x7fc0_0000, 0xffc0_0001, 0x7f80_0001, 0x3c00_3c00, 0x7bff_fbff, 0x0001_8001, 0x7e00_7c00,
-    0xffff_ffff, 0x7fff_ffff, 0x1f, 0x20,
+    0,
+    0x8000_0000,
+    1,
+    0x8000_0001,
+    0x007f_ffff,
+    0x0080_0000,
+    0x807f_ffff,
+    0x3f80_0000,
+    0xbf80_0000,
+    0x3f7f_ffff,
+    0x3f80_0001,
+    0x4000_0000,
+    0x40c0_0000,
+    0x40a0_0000,
+    0x4020_0000,
+    0x3fc0_0000,
+    0x3f00_0000,
+    0x3e80_0000,
+    0x43e0_0000,
+    0x43e8_0000,
+    0x477f_e000,
+    0x477f_f000,
+    0x3880_0000,
+    0x3300_0000,
+    0x3380_0000,
+    0x7f7f_ffff,
+    0xff7f_ffff,
+    0x7f80_0000,
+    0xff80_0000,
+    0x7fc0_0000,
+    0xffc0_0001,
+    0x7f80_0001,
+    0x3c00_3c00,
+    0x7bff_fbff,
+    0x0001_8001,
+    0x7e00_7c00,
+    0xffff_ffff,
+    0x7fff_ffff,
+    0x1f,
+    0x20,
 ];
 
 const EDGES_16: [u16; 20] = [

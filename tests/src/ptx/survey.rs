@@ -100,7 +100,9 @@ fn shape(operand: &Operand, scopes: &Scopes) -> Shape {
             Some(ty) => Shape::Register(ty.bits),
             None => Shape::Place,
         },
-        Operand::Integer(value) if (*value as i64) < 0 => Shape::Literal((*value as i64).to_string()),
+        Operand::Integer(value) if (*value as i64) < 0 => {
+            Shape::Literal((*value as i64).to_string())
+        }
         Operand::Integer(value) => Shape::Literal(value.to_string()),
         Operand::Single(bits) => Shape::Literal(format!("0f{bits:08X}")),
         Operand::Double(bits) => Shape::Literal(format!("0d{bits:016X}")),

@@ -166,6 +166,12 @@ impl Warp {
                 f(&mut out, a, b, c);
                 self.store(*d, &out, mask);
             }
+            Op::Move { d, a } => {
+                let value = self.registers[*a as usize];
+                let written = self.written[*a as usize];
+                self.assign(*d, &value, written, mask);
+            }
+            Op::Select { d, a, b, p } => self.select(*d, *a, *b, *p, mask)?,
             _ if mask == 0 => {}
             Op::Branch { target } => return Ok(self.branch(group, mask, *target)),
             Op::Exit => return Ok(self.exit(group, mask)),
@@ -203,6 +209,26 @@ impl Warp {
         for lane in lanes_of(mask) {
             register[lane] = values[lane];
         }
+    }
+
+    /// Stores values of which only the lanes of `written` are initialized.
+    fn assign(&mut self, slot: Slot, values: &Lanes, written: u32, mask: u32) {
+        self.store(slot, values, mask);
+        self.written[slot as usize] &= written | !mask;
+    }
+
+    fn select(&mut self, d: Slot, a: Slot, b: Slot, p: Slot, mask: u32) -> Result<(), Trap> {
+        self.check(p, mask)?;
+        let [x, y, choice] = [a, b, p].map(|slot| &self.registers[slot as usize]);
+        let mut out = [0; LANES];
+        let mut first = 0u32;
+        for lane in 0..LANES {
+            out[lane] = if choice[lane] != 0 { x[lane] } else { y[lane] };
+            first |= u32::from(choice[lane] != 0) << lane;
+        }
+        let [in_a, in_b] = [a, b].map(|slot| self.written[slot as usize]);
+        self.assign(d, &out, in_a & first | in_b & !first, mask);
+        Ok(())
     }
 
     /// True if the whole group goes one way.

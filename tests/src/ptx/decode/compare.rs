@@ -1,7 +1,7 @@
 //! Comparisons and selections.
 
 use super::super::ast::{Instruction, Kind, Operand, Type};
-use super::super::op::{Compute, Slot, one, three, two};
+use super::super::op::{Compute, Op, Slot, one, three, two};
 use super::super::soft::{BF16, F16, F32, F64, Format};
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
@@ -119,7 +119,7 @@ impl Decoder<'_> {
                 let b = self.read(ins, 2, ty.bits)?;
                 let p = self.read(ins, 3, 1)?;
                 let d = self.write(ins, 0, ty.bits)?;
-                self.emit_compute(d, &[a, b, p], three(|a, b, p| if p != 0 { a } else { b }));
+                self.emit(Op::Select { d, a, b, p });
                 Ok(())
             }
             _ => {

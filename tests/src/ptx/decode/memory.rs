@@ -114,7 +114,7 @@ impl Decoder<'_> {
                     None => self.read(ins, 1, ty.bits)?,
                 };
                 let d = self.write(ins, 0, ty.bits)?;
-                self.emit_compute(d, &[a], one(|a| a));
+                self.emit(Op::Move { d, a });
                 Ok(())
             }
         }

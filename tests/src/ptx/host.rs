@@ -1,0 +1,99 @@
+//! What a host does around a launch: parameter bytes, output buffers, and reading them back.
+
+use std::mem::size_of;
+
+use fouroversix_kernels::abi::{
+    AmaxParams, DequantizeParams, GlobalScale, QuantizeParams, QuantizeTensor,
+};
+use fouroversix_kernels::config::{Config, ScaleLayout};
+
+use super::Machine;
+use crate::backend::BackendError;
+use crate::case::Output;
+
+/// A parameter struct of [`fouroversix_kernels::abi`]: plain `repr(C)` data without padding.
+pub(super) trait Plain: Copy {}
+impl Plain for AmaxParams {}
+impl Plain for QuantizeParams {}
+impl Plain for QuantizeTensor {}
+impl Plain for DequantizeParams {}
+
+pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: `Plain` types are `repr(C)` without padding (their reserved fields are explicit), so
+    // that all of their bytes are initialized; the slice lives as long as the value.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// One side of a quantization: what its output is called in the kernel's parameters.
+pub(super) struct Side {
+    pub(super) shape: [usize; 2],
+    pub(super) codes: u64,
+    pub(super) scales: u64,
+    /// [`GlobalScale`]s.
+    pub(super) global: u64,
+    pub(super) globals: usize,
+}
+
+pub(super) fn float_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// Allocates the outputs of one side. The caller of a kernel zeroes the padding of swizzled scales.
+pub(super) fn outputs(
+    machine: &mut Machine,
+    config: &Config,
+    shape: [usize; 2],
+    global: u64,
+    globals: usize,
+) -> Result<Side, BackendError> {
+    let [rows, cols] = shape;
+    let layout = config.scale_layout();
+    let codes = machine.memory.alloc(rows * cols / 2);
+    let scales = machine.memory.alloc(layout.bytes(rows, cols));
+    if layout == ScaleLayout::Swizzled128x4 {
+        let mut padding = vec![true; layout.bytes(rows, cols)];
+        for row in 0..rows {
+            for block in 0..cols / 16 {
+                padding[layout.offset(cols, row, block)] = false;
+            }
+        }
+        for (i, _) in padding.iter().enumerate().filter(|(_, padding)| **padding) {
+            machine.memory.write(scales + i as u64, &[0])?;
+        }
+    }
+    Ok(Side { shape, codes, scales, global, globals })
+}
+
+pub(super) fn read_output(
+    machine: &mut Machine,
+    config: &Config,
+    side: &Side,
+) -> Result<Output, BackendError> {
+    let [rows, cols] = side.shape;
+    let globals = machine.memory.read(side.global, side.globals * size_of::<GlobalScale>())?;
+    Ok(Output {
+        codes: machine.memory.read(side.codes, rows * cols / 2)?,
+        scales: machine.memory.read(side.scales, config.scale_layout().bytes(rows, cols))?,
+        global_amax: floats(&globals).into_iter().step_by(4).collect(),
+    })
+}
+
+/// The elements of a device buffer as raw bits.
+pub(super) fn elements(bytes: &[u8], width: usize) -> Vec<u32> {
+    bytes
+        .chunks_exact(width)
+        .map(|b| b.iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte)))
+        .collect()
+}
+
+impl Side {
+    /// Whether a kernel wrote anything to these outputs.
+    pub(super) fn touched(&self, machine: &mut Machine) -> Result<bool, BackendError> {
+        let [rows, cols] = self.shape;
+        Ok(machine.memory.written(self.codes, rows * cols / 2)?.contains(&true))
+    }
+}
