@@ -110,7 +110,7 @@ fn add_to_odd(a: f64, b: f64) -> f64 {
     // Away from zero if the error has the sum's sign, else toward it. A NaN error (∞) compares false.
     let outward = (error > 0.0) == (sum > 0.0);
     let moved = if outward { bits + 1 } else { bits.wrapping_sub(1) };
-    let inexact = error < 0.0 || error > 0.0;
+    let inexact = error.abs() > 0.0;
     f64::from_bits(if inexact && bits & 1 == 0 { moved } else { bits })
 }
 
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn conversions_equal_soft() {
         let mut random = Random(2);
-        let mut check = |bits: u32| {
+        let check = |bits: u32| {
             let value = F32.unpack(u64::from(bits));
             assert_eq!(f16_from_f32(u64::from(bits)), F16.round(value, NEAR), "{bits:#x}");
             assert_eq!(bf16_from_f32(u64::from(bits)), BF16.round(value, NEAR), "{bits:#x}");
