@@ -4,7 +4,8 @@
 //! host it is what a host needs to launch them: the vocabulary of the library ([`config`]), the
 //! launch contract and the committed PTX.
 #![cfg_attr(target_arch = "nvptx64", no_std)]
-#![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch, stdarch_nvptx))]
+#![cfg_attr(target_arch = "nvptx64", feature(abi_ptx, asm_experimental_arch))]
+#![cfg_attr(all(target_arch = "nvptx64", not(nvvm)), feature(stdarch_nvptx))]
 #![cfg_attr(target_arch = "nvptx64", allow(missing_docs))]
 
 pub mod abi;

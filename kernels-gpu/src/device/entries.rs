@@ -10,6 +10,7 @@ use crate::abi::{AmaxParams, DequantizeParams, QuantizeParams};
 macro_rules! entries {
     ($params:ty: $($name:ident = $body:path;)*) => {$(
         #[unsafe(no_mangle)]
+        #[cfg_attr(nvvm, nvvm_internal::kernel)]
         pub unsafe extern "ptx-kernel" fn $name(p: $params) {
             // SAFETY: the launch contract.
             unsafe { $body(&p) }

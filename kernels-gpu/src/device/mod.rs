@@ -1,6 +1,7 @@
 //! The kernels.
 mod block;
 mod block_wide;
+mod codegen;
 mod copy;
 mod dequantize;
 mod e4m3;
@@ -20,8 +21,3 @@ mod rowwise;
 mod thread;
 mod tile;
 mod warp;
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
-}

@@ -1,9 +1,8 @@
 //! Where a thread stands, and what it finds there.
 
-use core::arch::nvptx::{
+use super::codegen::{
     _block_dim_x, _block_idx_x, _block_idx_y, _block_idx_z, _grid_dim_x, _thread_idx_x,
 };
-
 use super::memory;
 use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE, SWIZZLED};
 
