@@ -2,18 +2,21 @@
 //!
 //! - `cargo xtask ptx`: compile the kernels and write `kernels-gpu/ptx/`.
 //! - `cargo xtask ptx --check`: compile and compare with what is committed.
+//! - `cargo xtask ptx --codegen nvvm`: compile with rust-cuda's back end, into `target/`.
+//! - `cargo xtask ptx --codegen nvvm --check`: compile that path without that back end.
 //! - `cargo xtask sass`: assemble the committed PTX and write `docs/benchmarks/sass.*`.
 //! - `cargo xtask sass --check`: assemble and compare.
 //! - `cargo xtask sass --arch A --kernel PART [--ptx DIR] [--path]`: print counts, and the hot path.
 //! - `cargo xtask sass --arch sm_90 --ncu CSV…`: compare with the hardware's counter.
 
+mod nvvm;
 mod ptx;
 mod rust_src;
 mod sass;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask ptx [--check] [--isa NAME] [--out DIR]
+const USAGE: &str = "usage: cargo xtask ptx [--check] [--codegen nvvm] [--isa NAME] [--out DIR]
        cargo xtask sass [--check] [--tools DIR] [--arch ARCH] [--kernel PART] [--ptx DIR] [--path]
                         [--ncu CSV]";
 

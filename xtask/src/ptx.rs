@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::rust_src;
+use crate::{nvvm, rust_src};
 
 /// An instruction set: our name, the compiler's target CPU and PTX version.
 pub(crate) struct Isa {
     pub(crate) name: &'static str,
-    cpu: &'static str,
+    pub(crate) cpu: &'static str,
     ptx: &'static str,
 }
 
@@ -24,15 +24,16 @@ const ISAS: [Isa; 5] = [
 ];
 const COMMITTED: usize = 4;
 
-type Files = BTreeMap<PathBuf, String>;
+pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let (mut check, mut only, mut out) = (false, None, None);
+    let (mut check, mut codegen, mut only, mut out) = (false, None, None, None);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--check" => check = true,
+            "--codegen" => codegen = Some(arguments.next().ok_or("--codegen takes nvvm")?.clone()),
             "--isa" => only = Some(arguments.next().ok_or("--isa takes a name")?.clone()),
             "--out" => out = Some(PathBuf::from(arguments.next().ok_or("--out takes a folder")?)),
             other => return Err(format!("unknown option {other:?}: see cargo xtask")),
@@ -41,6 +42,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?.to_owned();
     let work = root.join("target/xtask");
     fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
+    let isas = match &only {
+        Some(name) => ISAS.iter().filter(|isa| isa.name == name).collect::<Vec<_>>(),
+        None => ISAS[..COMMITTED].iter().collect(),
+    };
+    if isas.is_empty() {
+        return Err(format!("unknown instruction set {only:?}"));
+    }
+    match codegen.as_deref() {
+        None => {}
+        Some("nvvm") => return nvvm::run(&root, &work, &isas, check, out),
+        Some(other) => return Err(format!("unknown back end {other:?}: --codegen takes nvvm")),
+    }
     let Some(sysroot) = rust_src::sysroot(&work)? else {
         eprintln!(
             "xtask: NOT CHECKED, NOT BUILT: the sources of the standard library can't be had here."
@@ -49,16 +62,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         return if check { Ok(()) } else { Err("no PTX was built".to_owned()) };
     };
     let mut files = Files::new();
-    let isas = match &only {
-        Some(name) => ISAS.iter().filter(|isa| isa.name == name).collect::<Vec<_>>(),
-        None => ISAS[..COMMITTED].iter().collect(),
-    };
-    if isas.is_empty() {
-        return Err(format!("unknown instruction set {only:?}"));
-    }
     for isa in isas {
         eprintln!("xtask: compiling for {}", isa.name);
-        let text = compile(&root, &work, &sysroot, isa)?;
+        let text = compile(&root, &work, &sysroot, isa, "")?;
         for (kernel, text) in split(&text)? {
             files.insert(Path::new(isa.name).join(format!("{kernel}.ptx")), text);
         }
@@ -78,8 +84,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// Compiles the kernels for one instruction set, to one PTX text.
-fn compile(root: &Path, work: &Path, sysroot: &Path, isa: &Isa) -> Result<String, String> {
+/// Compiles the kernels for one instruction set, with more flags if any, to one PTX text.
+pub(crate) fn compile(
+    root: &Path,
+    work: &Path,
+    sysroot: &Path,
+    isa: &Isa,
+    more: &str,
+) -> Result<String, String> {
     // Cargo looks for the sources in its compiler's sysroot: give it a compiler with ours.
     let rustc = work.join("rustc");
     let script = format!("#!/bin/sh\nexec rustc \"$@\" --sysroot '{}'\n", sysroot.display());
@@ -89,7 +101,7 @@ fn compile(root: &Path, work: &Path, sysroot: &Path, isa: &Isa) -> Result<String
 
     let target = work.join(isa.name);
     let flags = format!(
-        "-Ctarget-cpu={} -Ctarget-feature=+{} -Clinker=true -Cllvm-args=-unroll-runtime=0 --cfg isa=\"{}\"",
+        "-Ctarget-cpu={} -Ctarget-feature=+{} -Clinker=true -Cllvm-args=-unroll-runtime=0 --cfg isa=\"{}\" {more}",
         isa.cpu, isa.ptx, isa.name
     );
     let profile =
@@ -161,7 +173,7 @@ fn index(files: &Files) -> String {
     text + "]\n"
 }
 
-fn write(folder: &Path, files: &Files) -> Result<(), String> {
+pub(crate) fn write(folder: &Path, files: &Files) -> Result<(), String> {
     for (path, text) in files {
         let path = folder.join(path);
         let parent = path.parent().ok_or("no folder")?;

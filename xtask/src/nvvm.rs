@@ -1,0 +1,196 @@
+//! `cargo xtask ptx --codegen nvvm`: the same kernels, compiled by rust-cuda's `rustc_codegen_nvvm`.
+//!
+//! The flags are those of rust-cuda's `cuda_builder`, without its libm override (the kernels call
+//! none) and with `-fma=0`: the back end contracts `a * b + c` by default and the numeric contract
+//! forbids it. Nothing here runs without that back end: `docs/rust-cuda.md` says how to get it.
+//!
+//! With `--check` the built-in back end compiles what `--cfg nvvm` selects. That shows that the path
+//! type-checks, and its PTX can be executed; it says nothing about `rustc_codegen_nvvm`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::ptx::{self, Files, Isa};
+use crate::rust_src;
+
+/// What rust-cuda registers for its attributes.
+const REGISTER_TOOL: [&str; 2] =
+    ["-Zcrate-attr=feature(register_tool)", "-Zcrate-attr=register_tool(nvvm_internal)"];
+
+/// Compiles for `isas` and writes one file for each kernel to `out`, or below `work`.
+pub(crate) fn run(
+    root: &Path,
+    work: &Path,
+    isas: &[&Isa],
+    check: bool,
+    out: Option<PathBuf>,
+) -> Result<(), String> {
+    let (toolchain, sysroot) = if check {
+        let Some(sysroot) = rust_src::sysroot(work)? else {
+            eprintln!("xtask: NOT CHECKED: the sources of the standard library can't be had here.");
+            return Ok(());
+        };
+        (None, sysroot)
+    } else {
+        (Some(Toolchain::from_environment()?), PathBuf::new())
+    };
+    let work = work.join(if check { "nvvm-check" } else { "nvvm" });
+    std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
+    let out = out.unwrap_or_else(|| work.join("ptx"));
+    if is_within(&out, &root.join("kernels-gpu/ptx")) {
+        return Err("the committed PTX is the built-in back end's: name another folder".into());
+    }
+    let cfg = format!("--cfg nvvm {}", REGISTER_TOOL.join(" "));
+    let mut files = Files::new();
+    for isa in isas {
+        eprintln!("xtask: compiling for {} (nvvm)", isa.name);
+        let text = match &toolchain {
+            Some(toolchain) => toolchain.compile(root, &work, isa)?,
+            None => ptx::compile(root, &work, &sysroot, isa, &cfg)?,
+        };
+        let kernels = modules(&text);
+        if kernels.is_empty() {
+            return Err(format!("the PTX for {} has no entry", isa.name));
+        }
+        for (kernel, text) in kernels {
+            files.insert(Path::new(isa.name).join(format!("{kernel}.ptx")), text);
+        }
+    }
+    ptx::write(&out, &files)
+}
+
+/// Whether `path` is `folder` or lies in it; either may not exist yet.
+fn is_within(path: &Path, folder: &Path) -> bool {
+    let Ok(folder) = folder.canonicalize() else { return false };
+    path.ancestors().any(|ancestor| ancestor.canonicalize().is_ok_and(|a| a == folder))
+}
+
+/// A compiler of rust-cuda's nightly and the back end built for it.
+struct Toolchain {
+    backend: String,
+    rustc: Option<PathBuf>,
+}
+
+impl Toolchain {
+    fn from_environment() -> Result<Self, String> {
+        let backend = std::env::var("RUSTC_CODEGEN_NVVM").map_err(|_| {
+            "RUSTC_CODEGEN_NVVM is not set: name rust-cuda's librustc_codegen_nvvm.so by it, see \
+             docs/rust-cuda.md"
+        })?;
+        if !Path::new(&backend).is_file() {
+            return Err(format!("RUSTC_CODEGEN_NVVM names {backend}, which is not a file"));
+        }
+        Ok(Self { backend, rustc: std::env::var_os("NVVM_RUSTC").map(PathBuf::from) })
+    }
+
+    /// The `cargo` beside the named compiler, or the active one.
+    fn cargo(&self) -> PathBuf {
+        let beside =
+            self.rustc.as_deref().and_then(Path::parent).map(|folder| folder.join("cargo"));
+        beside.filter(|path| path.is_file()).unwrap_or_else(|| "cargo".into())
+    }
+
+    fn flags(&self, isa: &Isa) -> Vec<String> {
+        let mut flags =
+            vec![format!("-Zcodegen-backend={}", self.backend), "-Zunstable-options".to_owned()];
+        flags.extend(REGISTER_TOOL.map(str::to_owned));
+        flags.extend([
+            "-Zsaturating_float_casts=false".to_owned(),
+            "-Cpanic=immediate-abort".to_owned(),
+            format!("-Cllvm-args=-arch={} -fma=0", isa.cpu.replacen("sm_", "compute_", 1)),
+        ]);
+        flags.extend(["--cfg", "nvvm", "--cfg"].map(str::to_owned));
+        flags.push(format!("isa=\"{}\"", isa.name));
+        flags
+    }
+
+    fn compile(&self, root: &Path, work: &Path, isa: &Isa) -> Result<String, String> {
+        let target = work.join(isa.name);
+        let mut command = Command::new(self.cargo());
+        if let Some(rustc) = &self.rustc {
+            command.env("RUSTC", rustc);
+        }
+        let status = command
+            .current_dir(root.join("kernels-gpu"))
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags(isa).join("\x1f"))
+            .env("CARGO_TARGET_DIR", &target)
+            // The back end has neither type, and the compiler's builtins would use them.
+            .env("CARGO_FEATURE_NO_F16_F128", "1")
+            .env_remove("RUSTFLAGS")
+            .env_remove("RUSTC_WRAPPER")
+            .args(["rustc", "--quiet", "--profile", "ptx"])
+            .args(["--config", "profile.ptx.inherits='release'"])
+            .args(["--config", "profile.ptx.debug=0"])
+            .args(["--lib", "--crate-type", "cdylib", "--target", "nvptx64-nvidia-cuda"])
+            .arg("-Zbuild-std=core")
+            .status()
+            .map_err(|e| format!("cannot run {}: {e}", self.cargo().display()))?;
+        if !status.success() {
+            return Err(format!(
+                "rustc_codegen_nvvm does not compile the kernels for {}: Blackwell needs one built \
+                 with LLVM 19, see docs/rust-cuda.md",
+                isa.name
+            ));
+        }
+        let text = target.join("nvptx64-nvidia-cuda/ptx/fouroversix_kernels.ptx");
+        std::fs::read_to_string(&text).map_err(|e| format!("{}: {e}", text.display()))
+    }
+}
+
+/// One module for each entry: what stands outside of functions, every function, and the entry.
+///
+/// Unlike the built-in back end, this one may leave functions that entries call.
+fn modules(text: &str) -> Vec<(String, String)> {
+    let (mut common, mut entries) = (String::new(), Vec::<(String, String)>::new());
+    let (mut in_entry, mut depth) = (false, 0);
+    for line in text.lines() {
+        let line = line.split("//").next().unwrap_or_default().trim().replace('\t', " ");
+        if line.is_empty() {
+            continue;
+        }
+        let head = line.trim_start_matches(".visible ");
+        if let Some(rest) = head.strip_prefix(".entry ").filter(|_| depth == 0) {
+            entries.push((
+                rest.split('(').next().unwrap_or_default().trim().to_owned(),
+                String::new(),
+            ));
+            in_entry = true;
+        }
+        let to = match entries.last_mut() {
+            Some((_, text)) if in_entry => text,
+            _ => &mut common,
+        };
+        to.push_str(&line);
+        to.push('\n');
+        depth += line.matches('{').count() as i32 - line.matches('}').count() as i32;
+        if depth == 0 && line.ends_with('}') {
+            in_entry = false;
+        }
+    }
+    entries.sort();
+    entries.into_iter().map(|(name, entry)| (name, format!("{common}{entry}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::modules;
+
+    #[test]
+    fn entries_are_parted_and_keep_what_they_share() {
+        let text = "//\n.version 8.5\n.target sm_89\n\n.func helper(\n)\n{\n\tret;\n}\n\
+                    .visible .entry b(\n\t.param .b32 p\n)\n.maxntid 128\n{\n\t{ .reg .b32 t; }\n\
+                    \tret; // done\n}\n.shared .b8 s[4];\n.visible .entry a(\n)\n{\n\tret;\n}\n";
+        let common =
+            ".version 8.5\n.target sm_89\n.func helper(\n)\n{\nret;\n}\n.shared .b8 s[4];\n";
+        let b =
+            ".visible .entry b(\n.param .b32 p\n)\n.maxntid 128\n{\n{ .reg .b32 t; }\nret;\n}\n";
+        assert_eq!(
+            modules(text),
+            [
+                ("a".to_owned(), format!("{common}.visible .entry a(\n)\n{{\nret;\n}}\n")),
+                ("b".to_owned(), format!("{common}{b}")),
+            ]
+        );
+    }
+}
