@@ -1,0 +1,35 @@
+//! Compiles the kernels with `rustc_codegen_nvvm` to one PTX module, `kernels.ptx`.
+
+use std::env;
+use std::path::PathBuf;
+
+use cuda_builder::{CudaBuilder, NvvmArch};
+
+/// Runs on every device that has kernels at all.
+const DEFAULT_ISA: &str = "sm_80";
+
+fn main() {
+    println!("cargo::rerun-if-changed=../kernels-gpu/src");
+    println!("cargo::rerun-if-env-changed=FOUROVERSIX_ISA");
+    let isa = env::var("FOUROVERSIX_ISA").unwrap_or_else(|_| DEFAULT_ISA.to_owned());
+    let arch = match isa.as_str() {
+        "sm_80" => NvvmArch::Compute80,
+        "sm_89" => NvvmArch::Compute89,
+        "sm_100f" => NvvmArch::Compute100f,
+        "sm_120f" => NvvmArch::Compute120f,
+        other => panic!("FOUROVERSIX_ISA is {other}: use sm_80, sm_89, sm_100f or sm_120f"),
+    };
+    // SAFETY: a build script has one thread. The kernels' build script reads it.
+    unsafe { env::set_var("FOUROVERSIX_ISA", &isa) };
+    println!("cargo::rustc-env=FOUROVERSIX_ISA={isa}");
+
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    CudaBuilder::new("kernels")
+        .arch(arch)
+        // The numeric contract: every operation rounds by itself.
+        .fma_contraction(false)
+        .override_libm(false)
+        .copy_to(out.join("kernels.ptx"))
+        .build()
+        .expect("rustc_codegen_nvvm compiles the kernels, see docs/rust-cuda.md");
+}
