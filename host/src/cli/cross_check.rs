@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fouroversix::cross_check::{Options, large, random};
+use fouroversix::cross_check::{Options, adversarial, handle, large, random};
 
 use super::device::open;
 use super::{Outcome, print};
@@ -34,6 +34,14 @@ pub(crate) struct Args {
     /// One tensor of more than 2^32 elements instead
     #[arg(long)]
     large: bool,
+
+    /// Inputs at the edges of every decision instead, this many tensors of 32x96 of each kind
+    #[arg(long, value_name = "TENSORS", conflicts_with = "large")]
+    adversarial: Option<usize>,
+
+    /// The ways to launch instead: graphs, groups, threads, small shapes, refusals
+    #[arg(long, conflicts_with_all = ["large", "adversarial"])]
+    handle: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
@@ -41,6 +49,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut progress = |line: &str| eprintln!("{line}");
     let reports = if args.large {
         large(&device, &mut progress)?
+    } else if args.handle {
+        handle(&device, &mut progress)?
+    } else if let Some(tensors) = args.adversarial {
+        adversarial(&device, tensors, &args.filter, &mut progress)?
     } else {
         let options = Options {
             elements: args.elements,

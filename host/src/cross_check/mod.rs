@@ -1,10 +1,12 @@
 //! A device against the CPU path on the same machine: every bit, on as many elements as asked.
 //!
 //! [`random`] draws fast random tensors, [`adversarial`] the conformance suite's inputs at the
-//! edges of every decision, [`large`] makes one tensor of more than 2³² elements.
+//! edges of every decision, [`large`] makes one tensor of more than 2³² elements, [`handle`] uses
+//! the device in every way there is.
 
 mod adversarial;
 mod fill;
+mod handle;
 mod large;
 mod mode;
 mod random;
@@ -13,6 +15,7 @@ use std::fmt;
 
 pub use adversarial::adversarial;
 pub(crate) use fill::{Distribution, fill};
+pub use handle::handle;
 pub use large::large;
 pub use random::{Options, random};
 
