@@ -85,7 +85,11 @@ fn open() -> Result<(), DeviceError> {
                     None => Ok(()),
                 };
             }
-            Err(error) if reason.is_empty() => reason = error.to_string(),
+            Err(error) if reason.is_empty() => {
+                // The loader's own words are one level down.
+                let cause = std::error::Error::source(&error);
+                reason = cause.map_or_else(|| error.to_string(), ToString::to_string);
+            }
             Err(_) => {}
         }
     }
