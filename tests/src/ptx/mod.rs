@@ -22,6 +22,7 @@ mod layout;
 mod lex;
 mod machine;
 mod memory;
+pub mod mutate;
 pub mod narrow;
 mod op;
 mod parse;
