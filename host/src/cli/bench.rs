@@ -1,15 +1,22 @@
 //! `bench`: measurements.
 
+#[cfg(feature = "cuda")]
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+#[cfg(feature = "cuda")]
 use fouroversix::bench::kernels;
+#[cfg(feature = "cuda")]
 use fouroversix::checkpoint::Checkpoint;
 
+#[cfg(feature = "cuda")]
 use super::device::open;
+#[cfg(feature = "cuda")]
 use super::error::CliError;
-use super::{Outcome, print};
+#[cfg(feature = "cuda")]
+use super::print;
+use super::{Outcome, bench_cpu};
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
@@ -20,12 +27,17 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// The CPU path, each mode beside a copy of the input in the same run
+    Cpu(bench_cpu::Args),
     /// GPU kernels, each beside a copy of as many bytes in the same run
+    #[cfg(feature = "cuda")]
     Kernels(KernelArgs),
     /// From the start of the process to the first result on a GPU
+    #[cfg(feature = "cuda")]
     Startup(StartupArgs),
 }
 
+#[cfg(feature = "cuda")]
 #[derive(Debug, clap::Args)]
 struct StartupArgs {
     /// The GPU's number
@@ -37,6 +49,7 @@ struct StartupArgs {
     json: bool,
 }
 
+#[cfg(feature = "cuda")]
 #[derive(Debug, clap::Args)]
 struct KernelArgs {
     /// The GPU's number
@@ -77,9 +90,13 @@ struct KernelArgs {
 }
 
 /// `begin` is when the process began.
+#[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
 pub(crate) fn run(args: &Args, begin: Instant) -> Outcome {
     match &args.what {
+        What::Cpu(args) => bench_cpu::run(args),
+        #[cfg(feature = "cuda")]
         What::Kernels(args) => run_kernels(args),
+        #[cfg(feature = "cuda")]
         What::Startup(args) => {
             let startup = kernels::startup(begin, args.gpu)?;
             if args.json {
@@ -92,6 +109,7 @@ pub(crate) fn run(args: &Args, begin: Instant) -> Outcome {
     }
 }
 
+#[cfg(feature = "cuda")]
 fn run_kernels(args: &KernelArgs) -> Outcome {
     let device = open(args.gpu)?;
     let options = kernels::Options {
@@ -112,6 +130,7 @@ fn run_kernels(args: &KernelArgs) -> Outcome {
     Ok(if record.correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+#[cfg(feature = "cuda")]
 /// All weights of a file that are 2-D and FP32, one after the other.
 fn floats(path: &std::path::Path) -> Result<Vec<f32>, CliError> {
     let checkpoint = Checkpoint::open(path)?;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod args;
-#[cfg(feature = "cuda")]
 mod bench;
+mod bench_cpu;
 mod compare;
 #[cfg(feature = "cuda")]
 mod cross_check;
@@ -47,7 +47,6 @@ enum Command {
     #[cfg(feature = "cuda")]
     CrossCheck(cross_check::Args),
     /// Measure, with outputs checked first.
-    #[cfg(feature = "cuda")]
     Bench(bench::Args),
     /// Write an HTML page and a table of a quantized directory's error figures.
     Report(report::Args),
@@ -58,7 +57,6 @@ enum Command {
 /// Parses the arguments, does what they say and returns the exit status: 0 when it is done, 1 when
 /// a check failed, 2 when the input or an option is at fault.
 pub(crate) fn run() -> ExitCode {
-    #[cfg(feature = "cuda")]
     let begin = std::time::Instant::now();
     let result = match Cli::parse().command {
         Command::Quantize(args) => quantize::run(&args),
@@ -68,7 +66,6 @@ pub(crate) fn run() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         #[cfg(feature = "cuda")]
         Command::CrossCheck(args) => cross_check::run(&args),
-        #[cfg(feature = "cuda")]
         Command::Bench(args) => bench::run(&args, begin),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),

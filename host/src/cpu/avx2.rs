@@ -232,5 +232,28 @@ impl Vector for Avx2 {
         }
     }
 
+    #[inline(always)]
+    unsafe fn look_up(magnitudes: [u16; 8], codes: &[u8; 8], to: *mut u16) {
+        unsafe {
+            // Two tables of 16 bytes: the low and the high halves of the 16 words.
+            let words = _mm_loadu_si128(magnitudes.as_ptr().cast());
+            let low = _mm_and_si128(words, _mm_set1_epi16(0xFF));
+            let low = _mm_packus_epi16(low, low);
+            let high = _mm_srli_epi16::<8>(words);
+            let signed = _mm_xor_si128(high, _mm_set1_epi16(0x80));
+            let high = _mm_packus_epi16(high, signed);
+            let codes = _mm_loadl_epi64(codes.as_ptr().cast());
+            let mask = _mm_set1_epi8(0x0F);
+            let even = _mm_and_si128(codes, mask);
+            let odd = _mm_and_si128(_mm_srli_epi16::<4>(codes), mask);
+            let index = _mm_unpacklo_epi8(even, odd);
+            let low = _mm_shuffle_epi8(low, index);
+            let high = _mm_shuffle_epi8(high, index);
+            let to: *mut __m128i = to.cast();
+            _mm_storeu_si128(to, _mm_unpacklo_epi8(low, high));
+            _mm_storeu_si128(to.add(1), _mm_unpackhi_epi8(low, high));
+        }
+    }
+
     rare_functions!(#[target_feature(enable = "avx2,fma")]);
 }

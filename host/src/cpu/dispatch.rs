@@ -6,9 +6,10 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+use super::decode::Decode;
 use super::kernel::{self, Panel};
 use super::portable::Portable;
-use super::{Path, amax, tile};
+use super::{Path, amax, decode, tile};
 
 /// The kernels of an element type.
 pub trait Kernels: Sized {
@@ -29,6 +30,12 @@ pub trait Kernels: Sized {
     /// # Safety
     /// The path is available.
     unsafe fn amax(path: Path, input: &[Self]) -> f32;
+
+    /// Decodes blocks of 16; `factors` has one for each.
+    ///
+    /// # Safety
+    /// The path is available.
+    unsafe fn decode(path: Path, codes: &[u8], factors: &[f32], out: &mut [Self]);
 }
 
 /// The kernel's entry points for one instruction set.
@@ -63,6 +70,16 @@ macro_rules! entry_points {
             }
 
             $(#[$features])?
+            pub(super) unsafe fn decode<T: Decode>(
+                codes: &[u8],
+                factors: &[f32],
+                out: &mut [T],
+            ) {
+                // SAFETY: the caller's.
+                unsafe { decode::blocks::<$vector, T>(codes, factors, out) };
+            }
+
+            $(#[$features])?
             pub(super) unsafe fn amax_u16(bits: &[u16], infinity: u16) -> u16 {
                 amax::of_u16(bits, infinity)
             }
@@ -79,12 +96,24 @@ entry_points!(portable, Portable<8>,);
 #[cfg(target_arch = "x86_64")]
 entry_points!(avx2, super::super::avx2::Avx2, #[target_feature(enable = "avx2,fma")]);
 
+#[cfg(target_arch = "x86_64")]
+entry_points!(avx512, super::super::avx512::Avx512, #[target_feature(enable = "avx512f,avx512bw")]);
+
+#[cfg(target_arch = "aarch64")]
+entry_points!(neon, super::super::neon::Neon, #[target_feature(enable = "neon")]);
+
 macro_rules! dispatch {
     ($path:expr, $function:ident($($argument:expr),*)) => {
         match $path {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the caller's; the path is available.
             Path::Avx2 => unsafe { avx2::$function($($argument),*) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the caller's; the path is available.
+            Path::Avx512 => unsafe { avx512::$function($($argument),*) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: the caller's; the path is available.
+            Path::Neon => unsafe { neon::$function($($argument),*) },
             // SAFETY: the caller's.
             _ => unsafe { portable::$function($($argument),*) },
         }
@@ -104,6 +133,10 @@ macro_rules! kernels {
 
             unsafe fn amax(path: Path, input: &[Self]) -> f32 {
                 $amax(path, input)
+            }
+
+            unsafe fn decode(path: Path, codes: &[u8], factors: &[f32], out: &mut [Self]) {
+                dispatch!(path, decode(codes, factors, out))
             }
         }
     )*};

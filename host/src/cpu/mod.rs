@@ -5,6 +5,8 @@
 mod amax;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(crate) mod block_scale;
 pub(crate) mod decision;
 mod decode;
@@ -13,10 +15,14 @@ mod formats;
 pub(crate) mod group;
 pub(crate) mod kernel;
 mod lines;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panels;
 mod portable;
 mod scalar;
 mod scale;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tile;
 pub(crate) mod vector;
 
@@ -42,6 +48,12 @@ pub enum Path {
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX-512 F and BW.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// NEON, little-endian.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Path {
@@ -63,8 +75,16 @@ impl Path {
     pub fn available() -> Vec<Self> {
         let mut paths = Vec::new();
         #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            paths.push(Self::Avx512);
+        }
+        #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             paths.push(Self::Avx2);
+        }
+        #[cfg(target_arch = "aarch64")]
+        if cfg!(target_endian = "little") {
+            paths.push(Self::Neon);
         }
         // The kernel takes pairs of 16-bit elements apart as little-endian words.
         if cfg!(target_endian = "little") {
@@ -90,6 +110,10 @@ impl Path {
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "neon",
         }
     }
 
@@ -100,6 +124,10 @@ impl Path {
             Self::Portable => 8,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => 8,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 16,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => 4,
         }
     }
 }

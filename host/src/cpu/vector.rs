@@ -84,6 +84,20 @@ pub trait Vector: Copy + 'static {
     /// Writes the low byte of each lane (the rest is zero): `LANES` bytes.
     unsafe fn store_bytes(value: Self::U, to: *mut u8);
 
+    /// Writes the 16 words that the codes of a block select: `magnitudes`, with bit 15 flipped for
+    /// codes with a sign.
+    #[inline(always)]
+    unsafe fn look_up(magnitudes: [u16; 8], codes: &[u8; 8], to: *mut u16) {
+        let word = |code: u8| magnitudes[usize::from(code % 8)] ^ (u16::from(code & 8) << 12);
+        for (j, code) in codes.iter().enumerate() {
+            // SAFETY: the caller's: 16 words may be written.
+            unsafe {
+                to.add(2 * j).write_unaligned(word(code & 0xF));
+                to.add(2 * j + 1).write_unaligned(word(code >> 4));
+            }
+        }
+    }
+
     /// [`super::decision::rare_group`] as a function of its own, with the instructions enabled.
     unsafe fn rare_group<T: Element, const COLUMNS: bool, const RULE: u8>(
         panel: &Panel<'_, T>,

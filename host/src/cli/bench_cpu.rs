@@ -1,0 +1,59 @@
+//! `bench cpu`: the CPU path beside a memory copy.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use fouroversix::bench::cpu;
+use half::bf16;
+
+use super::error::CliError;
+use super::{Outcome, print};
+
+/// Options of `bench cpu`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Rows and columns of the tensor, multiples of 16
+    #[arg(long, num_args = 2, value_names = ["ROWS", "COLS"], default_values_t = [8192, 4096])]
+    shape: Vec<usize>,
+
+    /// A file with the tensor's bf16 bits, little-endian and nothing else, in place of a random one
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+
+    /// Timed runs of each work
+    #[arg(long, default_value_t = 9)]
+    repeats: usize,
+
+    /// The commit that was built, for the record
+    #[arg(long)]
+    commit: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let options = cpu::Options {
+        shape: [args.shape[0], args.shape[1]],
+        input: args.input.as_deref().map(read).transpose()?.unwrap_or_default(),
+        repeats: args.repeats,
+        commit: args.commit.clone(),
+    };
+    let record = cpu::run(&options, &mut |row| {
+        eprintln!("{} ({}, {}): {:.2} GB/s", row.work, row.path, row.threads, row.gb_per_s);
+    })?;
+    if args.json {
+        print::json(&record)?;
+    } else {
+        print::line(record.to_markdown().trim_end())?;
+    }
+    Ok(if record.correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read(path: &Path) -> Result<Vec<bf16>, CliError> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        CliError::said(format!("cannot read {}: {error}: pass another --input", path.display()))
+    })?;
+    Ok(bytes.chunks_exact(2).map(|b| bf16::from_bits(u16::from_le_bytes([b[0], b[1]]))).collect())
+}

@@ -1,0 +1,106 @@
+//! Random tensors on every CPU path against the reference: as many elements as
+//! `FOUROVERSIX_ELEMENTS` says, 10^9 when it is not set.
+//!
+//! `cargo test --release -p fouroversix --test random -- --ignored --nocapture`
+
+use fouroversix::cpu::{self, Path};
+use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix_reference as reference;
+use half::bf16;
+use rayon::prelude::*;
+
+const SHAPE: [usize; 2] = [64, 1024];
+
+fn reference_rule(rule: Rule) -> reference::Rule {
+    match rule {
+        Rule::Plain => reference::Rule::Plain,
+        Rule::FourOverSix { metric, error_path, e4m3_max } => reference::Rule::FourOverSix {
+            metric: match metric {
+                Metric::Mae => reference::Metric::Mae,
+                Metric::Mse => reference::Metric::Mse,
+            },
+            error_path: match error_path {
+                ErrorPath::Strict => reference::ErrorPath::Strict,
+                ErrorPath::Fast => reference::ErrorPath::Fast,
+            },
+            e4m3_max: match e4m3_max {
+                E4m3Max::M448 => reference::E4m3Max::M448,
+                E4m3Max::M256 => reference::E4m3Max::M256,
+            },
+        },
+    }
+}
+
+fn config(index: u64) -> Config {
+    let rules = [None, Some(Metric::Mae), Some(Metric::Mse)];
+    let rule = rules[(index % 3) as usize].map_or(Rule::Plain, |metric| Rule::FourOverSix {
+        metric,
+        error_path: if (index / 3).is_multiple_of(2) { ErrorPath::Strict } else { ErrorPath::Fast },
+        e4m3_max: if (index / 6).is_multiple_of(2) { E4m3Max::M256 } else { E4m3Max::M448 },
+    });
+    let scalings = [Scaling::Tensor, Scaling::Row, Scaling::Tile];
+    let scaling = scalings[(index / 12 % 3) as usize];
+    Config::new(rule, scaling, Outputs::Rowwise, ScaleLayout::Linear).expect("rowwise is defined")
+}
+
+/// Elements near a normal distribution, with a scale of its own for every tensor and row.
+fn tensor(index: u64) -> Vec<bf16> {
+    let mut state = index.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / 16_777_216.0
+    };
+    let mut values = Vec::with_capacity(SHAPE[0] * SHAPE[1]);
+    for _ in 0..SHAPE[0] {
+        let scale = (16.0 * next() - 8.0).exp2();
+        for _ in 0..SHAPE[1] {
+            let sum = next() + next() + next() - 1.5;
+            values.push(bf16::from_f32(scale * sum));
+        }
+    }
+    values
+}
+
+#[test]
+#[ignore = "minutes to hours: set FOUROVERSIX_ELEMENTS"]
+fn random_tensors_give_the_reference_bits() {
+    let wanted = std::env::var("FOUROVERSIX_ELEMENTS").ok().and_then(|n| n.parse().ok());
+    let elements = (SHAPE[0] * SHAPE[1]) as u64;
+    let tensors = wanted.unwrap_or(1_000_000_000_u64).div_ceil(elements);
+    let paths = Path::available();
+    let wrong: u64 = (0..tensors)
+        .into_par_iter()
+        .map(|index| {
+            let (config, input) = (config(index), tensor(index));
+            let values: Vec<f32> = input.iter().map(|x| x.to_f32()).collect();
+            let scaling = match config.scaling() {
+                Scaling::Tensor => reference::Scaling::Tensor,
+                Scaling::Row => reference::Scaling::Row,
+                Scaling::Tile => reference::Scaling::Tile,
+            };
+            let rule = reference_rule(config.rule());
+            let [rows, cols] = SHAPE;
+            let expected = reference::quantize(&values, rows, cols, rule, scaling, None)
+                .expect("the shape is a multiple of 16");
+            let mut wrong = 0;
+            for path in &paths {
+                let actual = cpu::quantize(*path, &input, SHAPE, &config, None)
+                    .expect("the path is available")
+                    .rowwise
+                    .expect("rowwise was asked for");
+                let differ = |a: &[u8], b: &[u8]| {
+                    assert_eq!(a.len(), b.len());
+                    a.iter().zip(b).filter(|(a, b)| a != b).count() as u64
+                };
+                wrong += differ(actual.codes(), &expected.codes);
+                wrong += differ(actual.scales(), &expected.scales);
+            }
+            wrong
+        })
+        .sum();
+    let names: Vec<_> = paths.iter().map(|path| path.name()).collect();
+    println!("{} elements on {names:?}: {wrong} bytes differ", tensors * elements);
+    assert_eq!(wrong, 0);
+}
