@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use super::Report;
 use super::fill::{Distribution, fill};
 use super::mode::{Difference, Mode};
-use crate::cuda::Device;
+use crate::cuda::{Device, Resident};
 use crate::element::Element;
 use crate::error::Error;
 use crate::quantize::{Amax, quantize, quantize_with_amax};
@@ -92,6 +92,8 @@ fn run_batch<T: Element>(
     fill(distribution, seed ^ T::TYPE.bytes() as u64, &mut input);
     let tensor = Tensor { input: &input, shape, layout, supplied: index % 4 == 3 };
 
+    let stream = device.stream()?;
+    let resident = Resident::new(&stream, &input, shape)?;
     let mut expected: Option<(Mode, Quantized)> = None;
     for (mode, report) in modes.iter().zip(reports) {
         if mode.element != T::TYPE {
@@ -102,7 +104,9 @@ fn run_batch<T: Element>(
             expected = Some((*mode, tensor.expected(*mode)?));
         }
         let (_, expected) = expected.as_ref().expect("set above");
-        let actual = tensor.actual(device, *mode)?;
+        let config = mode.config(layout).expect("modes are valid");
+        let actual =
+            tensor.with_amax(*mode, |amax| resident.quantize(device, &stream, &config, amax))?;
         let difference = Difference::between(expected, &actual);
         report.add(input.len(), difference, |_| {
             format!("{distribution:?}, seed {seed}, shape {shape:?}, {layout:?}")
@@ -129,14 +133,6 @@ impl<T: Element> Tensor<'_, T> {
         self.with_amax(mode, |amax| match amax {
             None => quantize(self.input, self.shape, &config),
             Some(amax) => quantize_with_amax(self.input, self.shape, &config, amax),
-        })
-    }
-
-    fn actual(&self, device: &Device, mode: Mode) -> Result<Quantized, Error> {
-        let config = mode.config(self.layout).expect("modes are valid");
-        self.with_amax(mode, |amax| match amax {
-            None => device.quantize(self.input, self.shape, &config),
-            Some(amax) => device.quantize_with_amax(self.input, self.shape, &config, amax),
         })
     }
 

@@ -253,3 +253,23 @@ fn a_group_is_quantized_tensor_by_tensor() {
         }
     }
 }
+
+#[test]
+fn a_copy_writes_the_bytes_of_every_output() {
+    let input = input();
+    for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+        let config = Config::new(Rule::Plain, Scaling::Tensor, outputs, ScaleLayout::Linear);
+        let plan = plan(&config.expect("plain"), AmaxSource::Input);
+        let mut machine = Machine::new();
+        let at = place(&mut machine, &plan, &input, [&[], &[]], 0);
+        let launch = launch::copy_quantize(InputType::F32, SHAPE).expect("valid");
+        run(&mut machine, &launch, &plan.copy_params(&at).expect("aligned"));
+        let [rows, cols] = SHAPE;
+        for output in [at.rowwise, at.columnwise] {
+            if output.codes != 0 {
+                machine.memory.read(output.codes, rows * cols / 2).expect("all written");
+                machine.memory.read(output.scales, rows * cols / 16).expect("all written");
+            }
+        }
+    }
+}

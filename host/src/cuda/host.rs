@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaStream, result};
-use fouroversix_kernels::config::{Config, Scaling};
+use cudarc::driver::{CudaSlice, CudaStream, result};
+use fouroversix_kernels::config::{Config, InputType, Scaling};
 
 use super::address::{OutputAddresses, QuantizeAddresses};
 use super::device::Device;
@@ -65,14 +65,24 @@ impl Device {
                 Some(amax) => crate::quantize_with_amax(input, shape, config, amax),
             };
         }
-        let source = if amax.is_some() { AmaxSource::Supplied } else { AmaxSource::Input };
-        let quantizer = self.quantizer(config, T::TYPE, shape, source)?;
         let stream = self.stream()?;
-        let mut device_input = memory::allocate(&stream, size_of_val(input))?;
-        memory::upload(&stream, Elements::of(input), &mut device_input)?;
-        let out = quantizer.allocate(&stream)?;
-        let mut addresses = out.addresses(&stream);
-        addresses.input = memory::address(&device_input, &stream);
+        let resident = Resident::new(&stream, input, shape)?;
+        self.quantize_resident(&stream, &resident, config, supplied)
+    }
+
+    /// Quantizes what has been copied to the device.
+    fn quantize_resident(
+        &self,
+        stream: &Arc<CudaStream>,
+        input: &Resident,
+        config: &Config,
+        supplied: Option<Supplied>,
+    ) -> Result<Quantized, Error> {
+        let source = if supplied.is_some() { AmaxSource::Supplied } else { AmaxSource::Input };
+        let quantizer = self.quantizer(config, input.element, input.shape, source)?;
+        let out = quantizer.allocate(stream)?;
+        let mut addresses = out.addresses(stream);
+        addresses.input = memory::address(&input.memory, stream);
         let supplied = supplied.unwrap_or_default();
         let mut kept = Vec::new();
         let lists = [
@@ -81,16 +91,16 @@ impl Device {
         ];
         for (values, address) in lists {
             if !values.is_empty() {
-                let mut list = memory::allocate(&stream, size_of_val(values.as_slice()))?;
-                memory::upload(&stream, &values, &mut list)?;
-                *address = memory::address(&list, &stream);
+                let mut list = memory::allocate(stream, size_of_val(values.as_slice()))?;
+                memory::upload(stream, &values, &mut list)?;
+                *address = memory::address(&list, stream);
                 kept.push(list);
             }
         }
         // SAFETY: the buffers were allocated for this launch on its stream, where they are freed
         // after it.
         unsafe { quantizer.launch(&addresses, stream.cu_stream())? };
-        out.to_host(&stream)
+        out.to_host(stream)
     }
 }
 
@@ -108,6 +118,39 @@ impl Device {
         self.bind()?;
         let (free, total) = check("measure the free memory", result::mem_get_info())?;
         Ok((free as u64, total as u64))
+    }
+}
+
+/// A tensor copied to the device.
+pub(crate) struct Resident {
+    memory: CudaSlice<u8>,
+    element: InputType,
+    shape: [usize; 2],
+}
+
+impl Resident {
+    pub(crate) fn new<T: Element>(
+        stream: &Arc<CudaStream>,
+        input: &[T],
+        shape: [usize; 2],
+    ) -> Result<Self, Error> {
+        expect_length("the input", input.len(), shape[0].saturating_mul(shape[1]))?;
+        let mut memory = memory::allocate(stream, size_of_val(input))?;
+        memory::upload(stream, Elements::of(input), &mut memory)?;
+        Ok(Self { memory, element: T::TYPE, shape })
+    }
+
+    /// [`Device::quantize_with_amax`], or without, of the tensor.
+    #[cfg(feature = "cli")]
+    pub(crate) fn quantize(
+        &self,
+        device: &Device,
+        stream: &Arc<CudaStream>,
+        config: &Config,
+        amax: Option<Amax<'_>>,
+    ) -> Result<Quantized, Error> {
+        let supplied = amax.map(|amax| Supplied::new(amax, self.shape, config)).transpose()?;
+        device.quantize_resident(stream, self, config, supplied)
     }
 }
 

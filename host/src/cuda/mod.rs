@@ -29,6 +29,8 @@ pub use fouroversix_kernels::launch::LaunchError;
 pub use fouroversix_kernels::ptx::InstructionSet;
 pub use group::{GroupQuantizer, GroupTable};
 #[cfg(feature = "cli")]
+pub(crate) use host::Resident;
+#[cfg(feature = "cli")]
 pub(crate) use kernel::CopyKernel;
 pub use kernel::KernelInfo;
 pub use plan::AmaxSource;

@@ -205,6 +205,22 @@ impl Plan {
         })
     }
 
+    /// For the copy kernel, which writes rowwise outputs and, where there are any, columnwise ones:
+    /// a columnwise output alone takes the place of the rowwise one, which has as many bytes.
+    #[cfg(feature = "cli")]
+    pub(super) fn copy_params(
+        &self,
+        at: &QuantizeAddresses,
+    ) -> Result<QuantizeParams, DeviceError> {
+        let mut params = self.quantize_params(at)?;
+        if !self.config.outputs().rowwise() {
+            let tensor = &mut params.tensor;
+            (tensor.codes, tensor.codes_t) = (tensor.codes_t, 0);
+            (tensor.scales, tensor.scales_t) = (tensor.scales_t, 0);
+        }
+        Ok(params)
+    }
+
     /// The tensor of a launch, its addresses checked.
     pub(super) fn tensor(&self, at: &QuantizeAddresses) -> Result<QuantizeTensor, DeviceError> {
         if self.is_empty() {

@@ -198,7 +198,7 @@ impl Quantizer {
         at: &QuantizeAddresses,
         stream: sys::CUstream,
     ) -> Result<(), Error> {
-        let params = self.plan.quantize_params(at)?;
+        let params = self.plan.copy_params(at)?;
         // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
         unsafe { copy.0.enqueue(&params, stream) }.map_err(Error::from)
     }
