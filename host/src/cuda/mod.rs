@@ -1,4 +1,29 @@
 //! Quantization on NVIDIA GPUs since Ampere.
+//!
+//! [`Device`] opens a device (or borrows a context that another library made) and loads kernels as
+//! they are needed. [`Device::quantizer`] checks a configuration and shape once; the [`Quantizer`]
+//! then launches on device memory, on the caller's stream, without allocating or waiting:
+//! [`Quantizer::launch`] on raw addresses, [`Quantizer::quantize`] on `cudarc`'s slices.
+//! [`Device::group_quantizer`] and [`Device::dequantizer`] are its siblings. [`Device::quantize`] is
+//! for tensors in host memory. All give the bits of the CPU path.
+//!
+//! The driver is loaded at run time. Without one, everything here is an [`crate::Error::Device`]
+//! that says so.
+//!
+//! ```
+//! use fouroversix::cuda::Device;
+//! use fouroversix::{Config, Rule};
+//!
+//! let (input, shape, config) = ([0.5f32; 64], [2, 32], Config::rowwise(Rule::Plain));
+//! match Device::new(0) {
+//!     Ok(device) => {
+//!         let quantized = device.quantize(&input, shape, &config)?;
+//!         assert_eq!(quantized, fouroversix::quantize(&input, shape, &config)?);
+//!     }
+//!     Err(error) => println!("on the CPU then: {error}"),
+//! }
+//! # Ok::<(), fouroversix::Error>(())
+//! ```
 
 mod address;
 #[cfg(feature = "cli")]
