@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use fouroversix_conformance::backend::Backend;
-use fouroversix_conformance::ptx::{ApproxError, PtxBackend};
+use fouroversix_conformance::ptx::{ApproxError, PtxBackend, large};
 use fouroversix_conformance::suite::Suite;
 use fouroversix_kernels::config::InputType;
 use fouroversix_kernels::ptx::{self, InstructionSet};
@@ -50,7 +50,9 @@ fn check(suite: &Suite, backend: &PtxBackend) {
 
 fn check_part(isa: InstructionSet, first: u64) {
     let backend = PtxBackend::committed(isa);
-    check(&part(first, 4), &backend);
+    let mut suite = part(first, 4);
+    suite.cases.extend(large::cases());
+    check(&suite, &backend);
     for element in [InputType::Bf16, InputType::F16, InputType::F32] {
         backend.run_copies(element, [32, 80]).unwrap_or_else(|e| panic!("copies: {e}"));
     }

@@ -12,7 +12,7 @@ use clap::Parser;
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::case::Case;
 use fouroversix_conformance::ptx::mutate::{Mutant, Mutator};
-use fouroversix_conformance::ptx::{Module, PtxBackend};
+use fouroversix_conformance::ptx::{Module, PtxBackend, large};
 use fouroversix_conformance::suite::Suite;
 use fouroversix_kernels::ptx::{self, InstructionSet};
 
@@ -32,7 +32,7 @@ struct Arguments {
     /// Only kernels whose name contains this
     #[arg(long, default_value = "quantize_")]
     kernel: String,
-    /// Cases tried on a mutant, at most
+    /// Cases tried on a mutant first; on one that they do not find, all are
     #[arg(long, default_value_t = 400)]
     cases: usize,
     /// Mutants tried at the same time
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
     let mut suite = Suite::carried()?;
     suite.extend(Suite::generated(4));
+    suite.cases.extend(large::cases());
     let mut by_kernel = BTreeMap::new();
     let recorder = PtxBackend::committed(InstructionSet::Sm100f);
     for case in &suite.cases {
@@ -76,7 +77,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
             scope.spawn(|| {
                 while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let cases = spread(&by_kernel[trial.kernel], arguments.cases);
-                    let verdict = kill(trial, &cases);
+                    // What a sample does not find, all cases may.
+                    let verdict = kill(trial, &cases)
+                        .or_else(|| kill(trial, &spread(&by_kernel[trial.kernel], usize::MAX)));
                     let Trial { isa, kernel, mutant } = trial;
                     let word = verdict.as_deref().unwrap_or("SURVIVED");
                     println!(

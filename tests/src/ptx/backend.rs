@@ -50,7 +50,7 @@ enum Way {
     Single,
     /// One tensor, after a launch that a set `skip` word must keep from doing anything.
     Skippable,
-    /// The tensor three times in one launch.
+    /// The tensor three times in one launch, after one that is skipped.
     Grouped,
 }
 
@@ -316,7 +316,7 @@ impl PtxBackend {
         params: &mut AmaxParams,
         count: usize,
     ) -> Result<(), BackendError> {
-        if Way::of(case) == Way::Skippable {
+        if Way::of(case) != Way::Single {
             params.skip = machine.memory.alloc_from(&1u32.to_le_bytes());
             self.run(machine, launch, params)?;
             let written =
@@ -391,24 +391,21 @@ impl PtxBackend {
             flags: launch::flags(&case.config),
             ..QuantizeParams::default()
         };
-        match way {
-            Way::Single => {}
-            Way::Skippable => {
-                params.skip = machine.memory.alloc_from(&1u32.to_le_bytes());
-                params.flags |= SKIPPABLE;
-                self.run(machine, launch, &params)?;
-                for side in layers.iter().flatten().flatten() {
-                    if side.touched(machine)? {
-                        return Err(format!("{} writes though it is skipped", launch.kernel).into());
-                    }
+        if way == Way::Grouped {
+            let bytes: Vec<u8> = tensors.iter().flat_map(bytes_of).copied().collect();
+            params.group = machine.memory.alloc_from(&bytes);
+            params.tensor = QuantizeTensor::default();
+        }
+        if way != Way::Single {
+            params.skip = machine.memory.alloc_from(&1u32.to_le_bytes());
+            params.flags |= SKIPPABLE;
+            self.run(machine, launch, &params)?;
+            for side in layers.iter().flatten().flatten() {
+                if side.touched(machine)? {
+                    return Err(format!("{} writes though it is skipped", launch.kernel).into());
                 }
-                machine.memory.write(params.skip, &[0; 4])?;
             }
-            Way::Grouped => {
-                let bytes: Vec<u8> = tensors.iter().flat_map(bytes_of).copied().collect();
-                params.group = machine.memory.alloc_from(&bytes);
-                params.tensor = QuantizeTensor::default();
-            }
+            machine.memory.write(params.skip, &[0; 4])?;
         }
         self.run(machine, launch, &params)
     }

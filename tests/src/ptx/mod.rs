@@ -18,6 +18,7 @@ mod decode;
 mod fault;
 mod half;
 mod host;
+pub mod large;
 mod layout;
 mod lex;
 mod machine;

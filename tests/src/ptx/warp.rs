@@ -137,7 +137,9 @@ impl Warp {
             mask &= if guard.negated { !set } else { set };
         }
         if step.counted {
-            let lanes = mask.count_ones();
+            // A branch is executed by the lanes that do not take it as well.
+            let branches = matches!(step.op, Op::Branch { .. });
+            let lanes = if branches { group.mask } else { mask }.count_ones();
             ctx.counts[step.source as usize] += u64::from(lanes);
             *ctx.budget = ctx.budget.checked_sub(u64::from(lanes)).ok_or_else(|| {
                 Trap::lane(FaultKind::InstructionLimit, group.mask.trailing_zeros())

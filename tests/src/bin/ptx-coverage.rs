@@ -1,0 +1,63 @@
+//! Lists the instructions of the committed kernels that no case executes.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use fouroversix_conformance::ptx::{PtxBackend, large};
+use fouroversix_conformance::suite::Suite;
+use fouroversix_kernels::config::InputType;
+use fouroversix_kernels::ptx::{self, InstructionSet};
+
+/// Runs the carried, generated and large cases on the committed PTX and lists, for each kernel, the
+/// instructions that were never executed.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Instruction set; repeatable (default: all)
+    #[arg(long)]
+    isa: Vec<String>,
+    /// Run every n-th of the carried and generated cases
+    #[arg(long, default_value_t = 1)]
+    step: usize,
+}
+
+type AnyError = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ptx-coverage: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
+    let mut suite = Suite::carried()?;
+    suite.extend(Suite::generated(4));
+    let step = arguments.step.max(1);
+    suite.cases = suite.cases.into_iter().step_by(step).collect();
+    suite.cases.extend(large::cases());
+    let mut failed = 0;
+    for isa in InstructionSet::ALL {
+        if !arguments.isa.is_empty() && !arguments.isa.contains(&isa.to_string()) {
+            continue;
+        }
+        let backend = PtxBackend::committed(isa);
+        failed += suite.run(&backend, &mut std::io::stdout().lock())?.failed;
+        for element in [InputType::Bf16, InputType::F16, InputType::F32] {
+            backend.run_copies(element, [32, 80])?;
+        }
+        let (mut instructions, mut never) = (0, 0);
+        for kernel in ptx::kernels(isa) {
+            instructions += backend.module(kernel)?.instructions(kernel).len();
+            for source in backend.never_executed(kernel)? {
+                never += 1;
+                println!("{isa} {kernel}.ptx:{} {}", source.pos, source.text);
+            }
+        }
+        println!("{isa}: {never} of {instructions} instructions never executed");
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

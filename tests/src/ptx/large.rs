@@ -1,0 +1,58 @@
+//! Cases of the sizes at which kernels take paths that small ones don't: several turns of unrolled
+//! loops, several tiles with tails in both directions, more than 128 rows of swizzled scales.
+
+use std::sync::Arc;
+
+use fouroversix_kernels::config::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
+
+use crate::case::{Case, every_rule};
+use crate::generate::{ELEMENTS, PATTERNS, SCALINGS};
+use crate::oracle;
+
+/// The cases, with the reference's expectations. Every kernel has some of every layout.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    let mut out = Vec::new();
+    let mut turn = 0;
+    for rule in every_rule() {
+        for element in ELEMENTS {
+            for scaling in SCALINGS {
+                for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+                    // Every rule has a kernel with several others: a layout for each will do.
+                    turn += 1;
+                    let layout = match turn % 3 {
+                        0 => ScaleLayout::Linear,
+                        _ => ScaleLayout::Swizzled128x4,
+                    };
+                    let Ok(config) = Config::new(rule, scaling, outputs, layout) else { continue };
+                    out.extend(case(turn, config, element, [144, 80]));
+                }
+            }
+        }
+    }
+    // Rows longer than a block of threads takes at once, and tensors longer than a grid does.
+    for (element, layout) in ELEMENTS.into_iter().zip([
+        ScaleLayout::Linear,
+        ScaleLayout::Swizzled128x4,
+        ScaleLayout::Linear,
+    ]) {
+        for rule in every_rule().into_iter().step_by(4) {
+            let row = Config::new(rule, Scaling::Row, Outputs::Rowwise, layout);
+            out.extend(row.ok().and_then(|config| case(1, config, element, [1, 73_744])));
+        }
+        let tensor = Config::rowwise(Rule::Plain);
+        out.extend(case(2, tensor, element, [16, 18_480]));
+    }
+    out
+}
+
+fn case(turn: usize, config: Config, element: InputType, shape: [usize; 2]) -> Option<Case> {
+    // Patterns whose blocks differ: a wrong place shows.
+    let patterns = ["normal", "any-finite-bits", "subnormal-scales", "signed-zeros", "nan"];
+    let name = patterns[turn % patterns.len()];
+    let pattern = PATTERNS.iter().find(|pattern| pattern.name == name)?;
+    let input = pattern.input(element, shape, turn as u64);
+    let expected = oracle::quantize(config, &input, None).ok()?;
+    let name = format!("large {name} {turn}");
+    Some(Case { name, config, input: Arc::new(input), supplied_amax: None, expected })
+}
