@@ -2,9 +2,10 @@
 """Times the PyPI package fouroversix (PyTorch back end) and this project on one CPU.
 
 The same bf16 tensor and modes, the tensor maximum included in both. Needs a Python with `torch`
-and `fouroversix` (its setup wants torch installed first: `pip install torch setuptools wheel`,
-then `pip install --no-build-isolation --no-deps fouroversix`), and the program:
+and `fouroversix`, whose setup wants torch installed first, and the program:
 
+    pip install torch transformers setuptools wheel
+    pip install --no-build-isolation --no-deps fouroversix
     cargo build --release
     python scripts/side_by_side.py --program target/release/fouroversix
 
