@@ -15,7 +15,7 @@ pub struct GlobalScale {
     pub s_enc: f32,
     /// `fl(1 / s_enc)`.
     pub s_dec: f32,
-    /// 7, in the unit of the instruction set's E2M1 arithmetic, where the hot path's proof holds
+    /// 6.5, in the unit of the instruction set's E2M1 arithmetic, where the hot path's proof holds
     /// (`2⁻⁵⁰ ≤ s_dec ≤ 2⁵⁰`); else 0: no block passes the test `scaled amax < limit`, and all take
     /// the exact path.
     pub limit: f32,

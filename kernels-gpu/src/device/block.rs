@@ -7,7 +7,7 @@
 //!     e_c   = 1 / (s_c · S_dec)
 //!     q_c   = E2M1(|x|·e_c)                                    16 codes
 //!     err_c = s_c · Σ |q_c − |x|·e_c|       (MAE; squared for MSE)
-//! map4 = err4 < err6, if they differ by enough to be sure;  else the exact path decides
+//! map4 = err4 < err6, if they differ by enough to be sure;  else [`near`] decides
 //! ```
 //!
 //! 1. **One loop for strict and fast, FP32 alone (certified decision).** The contract measures the
@@ -20,26 +20,33 @@
 //!      u: at most `4u·q·s + u·D ≤ 4u·X + 5u·D` from D; fast: `2u·X + u·D`.
 //!
 //!    So terms differ by at most `7u·X + 6u·D`. Sums add at most 15u (the contract's 15 additions)
-//!    and 10u (here, the weight included) of ΣD. As y < 7, `X ≤ 7·s`, and `D ≤ s`. MAE: the sums
-//!    differ by at most `(7·112 + 31·16)·u·s = 1280·u·s` a candidate. MSE: squares differ by
-//!    `14u·X·D + 12u·D²`, with `X·D ≤ 7·s²`: at most `(14·112 + 38·16)·u·s² = 2176·u·s²`. A tile of
-//!    16 rows has 16 times that and a tree of 4 more additions on both sides: `22784` and `37376`,
-//!    below 16 times the constants. [`Metric::UNCERTAINTY`] is larger than all of these. Nothing
-//!    in this leaves the normal range while `2⁻⁵⁰ ≤ S_dec ≤ 2⁵⁰` (`GlobalScale::limit`): the
-//!    smallest square that matters is 2⁻¹⁸·S_dec², the largest sum 2²²·S_dec².
+//!    and 10u (here, the weight included) of ΣD. A regular block has `X ≤ 6.5·s6`.
+//!    - MAE: a candidate's sums differ by at most `7u·ΣX + 31u·ΣD`; both candidates' by
+//!      `2·7·104·u·s6 + 31u·(err4 + err6)`, 2·7·104 = 1456.
+//!    - MSE: squares differ by `14u·X·D + 12u·D²`, and `ΣX·D ≤ ΣX²/32 + 8·ΣD²` (means), with
+//!      `ΣX² ≤ 676·s6²`: both candidates' sums by `592u·s6² + (112 + 12 + 26)·u·(err4 + err6)`.
+//!
+//!    A tile of 16 rows has 16 times the first part and a tree of 4 more additions on both sides:
+//!    40u and 160u in the second. [`Metric::OF_SCALE`] and [`Metric::OF_ERROR`] are larger than all
+//!    of these. Nothing in this leaves the normal range while `2⁻⁵⁰ ≤ S_dec ≤ 2⁵⁰`
+//!    (`GlobalScale::limit`): the smallest square that matters is 2⁻¹⁸·S_dec², the largest sum
+//!    2²²·S_dec².
 //! 2. **Exact ties.** Where both candidates stand for the same 16 values (zeros, constants, any
 //!    block of zeros and one magnitude, when s4 = 1.5·s6) the contract's two errors are the same
-//!    computation: a tie, map6. Found by comparing values, without the exact path.
+//!    computation: a tie, map6. Found by comparing values, without computing the errors.
 //! 3. **bmax/6** is `RN(1/6)` with one correction, exact by Markstein's theorem (all significands
 //!    tested); where it would underflow, b rounds to 0 and the block is not regular anyway.
 //! 4. **The reciprocal** is the hardware's approximation and one Newton step: the very sequence
 //!    that `rcp.rn.f32` compiles to on every target in the range where it takes no slow path.
-//! 5. Saturated, subnormal or zero scales, NaN and ∞ all show as `bmax·e ≥ 7` or NaN: such a block
+//! 5. Saturated, subnormal or zero scales, NaN and ∞ all show as `bmax·e ≥ 6.5` or NaN: such a block
 //!    is not regular and takes the exact path.
 
 use super::e4m3;
+use super::exact::Strided;
+use super::input::Input;
 use super::isa::{Isa, Target};
 use super::metric::Metric;
+use super::near;
 use super::ptx;
 use crate::abi::GlobalScale;
 
@@ -106,7 +113,7 @@ pub(crate) fn scales<M: Metric>(bmax: f32, global: &GlobalScale) -> ScalePair {
 /// What the cheap errors say about the choice.
 pub(crate) struct Choice {
     pub(crate) map4: bool,
-    /// Whether the errors are far enough apart; if not, see the values, then the exact path.
+    /// Whether the errors are far enough apart; if not, see the values, then [`near`].
     pub(crate) certain: bool,
 }
 
@@ -117,38 +124,41 @@ pub(crate) fn choose<M: Metric, const ROWS: u32>(
     error4: f32,
     s: &ScalePair,
 ) -> Choice {
-    let (weight6, weight4) = (M::weight(s.s6), M::weight(s.s4));
     // The errors carry GRID (MAE) or GRID² (MSE).
-    let unit = M::UNCERTAINTY * ROWS as f32 * M::weight(Target::GRID);
-    let difference = error4 * weight4 - error6 * weight6;
-    let uncertainty = (weight4 + weight6) * unit;
+    let unit = M::OF_SCALE * ROWS as f32 * M::weight(Target::GRID);
+    let weight6 = M::weight(s.s6);
+    let (error6, error4) = (error6 * weight6, error4 * M::weight(s.s4));
+    let difference = error4 - error6;
+    let uncertainty = ptx::fma_rn(error4 + error6, M::OF_ERROR, weight6 * unit);
     Choice { map4: difference < 0.0, certain: difference.abs() > uncertainty }
 }
 
-/// One block of 16 magnitudes; `None` if only the exact path can tell.
+/// One block of 16 elements, loaded from `at`; `None` if it is not regular and takes the exact path.
 #[inline(always)]
-pub(crate) fn encode<M: Metric>(
-    x: &[f32; 16],
-    signs: [u32; 2],
-    bmax: f32,
+pub(crate) fn encode<T: Input, M: Metric>(
+    raw: T::Raw,
+    at: Strided,
     global: &GlobalScale,
+    flags: u32,
 ) -> Option<Encoded> {
+    let (bmax, signs) = (T::amax(raw), T::signs(raw));
+    let x = &T::widen(raw);
     let s = scales::<M>(bmax, global);
     if !s.regular {
-        return None;
+        // Zeros are common, and need no arithmetic: scale 0, and E2M1 keeps their signs.
+        return if bmax == 0.0 { Some(Encoded { codes: signs, scale: 0 }) } else { None };
     }
-    let (codes6, error6) = Target::candidate::<M>(x, s.encode6);
     if !M::FOUR_OVER_SIX {
-        return Some(Encoded { codes: Target::nibbles(codes6, signs), scale: s.bytes });
+        let [map6] = Target::candidates::<M, 1>(x, [s.encode6]);
+        return Some(Encoded { codes: Target::nibbles(map6.codes, signs), scale: s.bytes });
     }
-    let (codes4, error4) = Target::candidate::<M>(x, s.encode4);
-    let mut choice = choose::<M, 1>(error6, error4, &s);
+    let [map6, map4] = Target::candidates::<M, 2>(x, [s.encode6, s.encode4]);
+    let mut choice = choose::<M, 1>(map6.error, map4.error, &s);
     if !choice.certain {
-        if !Target::same_values(codes4, s.s4, codes6, s.s6) {
-            return None;
-        }
-        choice.map4 = false;
+        choice.map4 = !Target::same_values(map4.codes, s.s4, map6.codes, s.s6)
+            && near::map4_is_better::<T, M, 1>(([at], true), &s, global, flags, |[error]| error);
     }
-    let codes = Target::nibbles(Target::select(choice.map4, codes4, codes6), signs);
-    Some(Encoded { codes, scale: if choice.map4 { s.bytes >> 8 } else { s.bytes } })
+    let (codes, scale) =
+        if choice.map4 { (map4.codes, s.bytes >> 8) } else { (map6.codes, s.bytes) };
+    Some(Encoded { codes: Target::nibbles(codes, signs), scale })
 }

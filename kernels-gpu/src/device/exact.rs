@@ -1,7 +1,7 @@
 //! The exact path: the contract's own sequence for one block, element by element from memory.
 //!
-//! Taken where the hot loop can't be sure: near ties, saturated or subnormal scales, NaN, ∞,
-//! extreme tensors. It holds few registers and loops, so that the hot loop need not pay for it.
+//! Taken by blocks that are not regular: saturated or zero scales, NaN, ∞, tensors of extreme
+//! magnitude. It holds few registers and loops, so that the hot loop need not pay for it.
 
 use super::block::Encoded;
 use super::e4m3;
@@ -9,6 +9,19 @@ use super::input::Input;
 use super::metric::Metric;
 use super::ptx;
 use crate::abi::{E4M3_MAX_256, GlobalScale, STRICT};
+
+/// 16, which neither compiler can know: no flag has bit 31. Loops of this many steps stay loops, and
+/// the exact path stays small.
+#[inline(always)]
+pub(crate) fn sixteen(flags: u32) -> u64 {
+    16 + u64::from(flags >> 31)
+}
+
+/// 2, likewise.
+#[inline(always)]
+pub(crate) fn two(flags: u32) -> u32 {
+    2 + (flags >> 31)
+}
 
 /// A block in memory: 16 elements `stride` bytes apart.
 #[derive(Clone, Copy)]
@@ -26,9 +39,9 @@ impl Strided {
 
     /// Largest magnitude, NaN ignored.
     #[inline(always)]
-    pub(crate) fn amax<T: Input>(self) -> f32 {
+    pub(crate) fn amax<T: Input>(self, flags: u32) -> f32 {
         let mut amax = 0.0;
-        for i in 0..ptx::sixteen() {
+        for i in 0..sixteen(flags) {
             amax = ptx::max(amax, self.element::<T>(i).abs());
         }
         amax
@@ -66,36 +79,52 @@ impl Candidate {
 
     /// The 16 codes of a block.
     #[inline(always)]
-    pub(crate) fn codes<T: Input>(self, block: Strided) -> [u32; 2] {
+    pub(crate) fn codes<T: Input>(self, block: Strided, flags: u32) -> [u32; 2] {
         let mut codes = 0u64;
-        for i in 0..ptx::sixteen() {
+        for i in 0..sixteen(flags) {
             codes |= u64::from(self.code(block.element::<T>(i))) << (4 * i as u32);
         }
         [codes as u32, (codes >> 32) as u32]
     }
 
+    /// The contract's term of one element, added to a sum.
+    #[inline(always)]
+    fn add<T: Input, M: Metric>(self, sum: f32, x: f32, global: &GlobalScale, flags: u32) -> f32 {
+        let q = self.magnitude(x);
+        let q = if x < 0.0 { -q } else { q };
+        let d = if flags & STRICT != 0 {
+            let six_a = if flags & E4M3_MAX_256 != 0 { 6.0 * 256.0 } else { 6.0 * 448.0 };
+            ptx::div_rn(q * self.scale * global.amax, six_a) - x
+        } else {
+            q * self.scale - x * global.s_enc
+        };
+        M::add_exact(sum, d)
+    }
+
     /// The contract's error of 16 elements, in element order.
     #[inline(always)]
-    pub(crate) fn error<T: Input, M: Metric>(
-        self,
-        block: Strided,
-        global: &GlobalScale,
-        flags: u32,
-    ) -> f32 {
-        let six_a = if flags & E4M3_MAX_256 != 0 { 6.0 * 256.0 } else { 6.0 * 448.0 };
+    fn error<T: Input, M: Metric>(self, block: Strided, global: &GlobalScale, flags: u32) -> f32 {
         let mut error = 0.0;
-        for i in 0..ptx::sixteen() {
-            let x = block.element::<T>(i);
-            let q = self.magnitude(x);
-            let q = if x < 0.0 { -q } else { q };
-            let d = if flags & STRICT != 0 {
-                ptx::div_rn(q * self.scale * global.amax, six_a) - x
-            } else {
-                q * self.scale - x * global.s_enc
-            };
-            error = M::add_exact(error, d);
+        for i in 0..sixteen(flags) {
+            error = self.add::<T, M>(error, block.element::<T>(i), global, flags);
         }
         error
+    }
+
+    /// The same for two blocks at a time.
+    #[inline(always)]
+    pub(crate) fn errors<T: Input, M: Metric>(
+        self,
+        [a, b]: [Strided; 2],
+        global: &GlobalScale,
+        flags: u32,
+    ) -> [f32; 2] {
+        let mut errors = [0.0; 2];
+        for i in 0..sixteen(flags) {
+            errors[0] = self.add::<T, M>(errors[0], a.element::<T>(i), global, flags);
+            errors[1] = self.add::<T, M>(errors[1], b.element::<T>(i), global, flags);
+        }
+        errors
     }
 }
 
@@ -110,6 +139,35 @@ pub(crate) fn scale_bytes<M: Metric>(bmax: f32, global: &GlobalScale) -> u32 {
     }
 }
 
+/// The better of two candidates, whose errors `error_of` measures, and its scale byte.
+///
+/// A loop and not two calls: one copy of the code, which is rarely run.
+#[inline(always)]
+pub(crate) fn better<M: Metric>(
+    bytes: u32,
+    global: &GlobalScale,
+    flags: u32,
+    mut error_of: impl FnMut(Candidate) -> f32,
+) -> (Candidate, u32) {
+    let [s6, s4] = e4m3::decode(bytes);
+    let mut best = Candidate::new(s6, global.s_dec);
+    let mut scale = bytes;
+    if M::FOUR_OVER_SIX {
+        let mut candidate = best;
+        let mut least = 0.0;
+        for second in 0..two(flags) {
+            let error = error_of(candidate);
+            if second == 0 {
+                least = error;
+                candidate = Candidate::new(s4, global.s_dec);
+            } else if error < least {
+                (best, scale) = (candidate, bytes >> 8);
+            }
+        }
+    }
+    (best, scale)
+}
+
 /// One block by the contract's own sequence.
 #[inline(always)]
 pub(crate) fn encode<T: Input, M: Metric>(
@@ -117,19 +175,9 @@ pub(crate) fn encode<T: Input, M: Metric>(
     global: &GlobalScale,
     flags: u32,
 ) -> Encoded {
-    let bytes = scale_bytes::<M>(block.amax::<T>(), global);
-    let [s6, s4] = e4m3::decode(bytes);
-    let mut best = Candidate::new(s6, global.s_dec);
-    let mut scale = bytes;
-    // A scale of zero is that of a block of zeros, or of one too small for any scale: both
-    // candidates' codes are signs or saturate alike unless s4 is above zero.
-    if M::FOUR_OVER_SIX && bytes != 0 {
-        let map4 = Candidate::new(s4, global.s_dec);
-        let error6 = best.error::<T, M>(block, global, flags);
-        let error4 = map4.error::<T, M>(block, global, flags);
-        if error4 < error6 {
-            (best, scale) = (map4, bytes >> 8);
-        }
-    }
-    Encoded { codes: best.codes::<T>(block), scale }
+    let bytes = scale_bytes::<M>(block.amax::<T>(flags), global);
+    let (best, scale) = better::<M>(bytes, global, flags, |candidate| {
+        candidate.error::<T, M>(block, global, flags)
+    });
+    Encoded { codes: best.codes::<T>(block, flags), scale }
 }

@@ -20,7 +20,7 @@ pub(crate) fn global_scale(amax: f32, flags: u32) -> GlobalScale {
     let proven = s_enc == quotient
         && s_dec >= f32::from_bits((127 - 50) << 23)
         && s_dec <= f32::from_bits((127 + 50) << 23);
-    let limit = if proven { 7.0 * Target::GRID } else { 0.0 };
+    let limit = if proven { 6.5 * Target::GRID } else { 0.0 };
     GlobalScale { amax, s_enc, s_dec, limit }
 }
 

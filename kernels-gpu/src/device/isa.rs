@@ -13,27 +13,32 @@ mod native;
 
 use super::metric::Metric;
 
+/// A block encoded with one of its scales.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate {
+    /// The nibbles of `x·encode`. Signs may be missing, see [`Isa::nibbles`].
+    pub(crate) codes: [u32; 2],
+    /// The error `Σ term(E2M1(y) − y)` in the scaled domain, any rounding.
+    pub(crate) error: f32,
+}
+
 /// The arithmetic of one instruction set.
 pub(crate) trait Isa {
     /// A power of two that multiplies every scaled value `y`, see [`grid`]. 1 where E2M1 is native.
     const GRID: f32;
 
-    /// The 16 codes of one candidate, in whatever form is cheap to choose between.
-    type Codes: Copy;
+    /// `E2M1(y)` as a value, for `0 ≤ y < 7·GRID`.
+    fn round(y: f32) -> f32;
 
-    /// The codes of `|x|·encode`, and the error `Σ term(E2M1(y) − y)` in the scaled domain.
-    ///
-    /// `encode` carries the factor `GRID`, so the error does too. `|x|·encode < 7·GRID`.
-    fn candidate<M: Metric>(x: &[f32; 16], encode: f32) -> (Self::Codes, f32);
-
-    /// `a` if `condition`, else `b`.
-    fn select(condition: bool, a: Self::Codes, b: Self::Codes) -> Self::Codes;
+    /// What each factor of `encode` makes of `x`. The factors carry `GRID`, so the errors do too;
+    /// `|x|·encode < 7·GRID`.
+    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], encode: [f32; N]) -> [Candidate; N];
 
     /// Whether all 16 values `a·scale_a` equal `b·scale_b` in magnitude.
-    fn same_values(a: Self::Codes, scale_a: f32, b: Self::Codes, scale_b: f32) -> bool;
+    fn same_values(a: [u32; 2], scale_a: f32, b: [u32; 2], scale_b: f32) -> bool;
 
     /// The 16 nibbles as they are stored. Bit 3 of a nibble of `signs` is an element's sign.
-    fn nibbles(codes: Self::Codes, signs: [u32; 2]) -> [u32; 2];
+    fn nibbles(codes: [u32; 2], signs: [u32; 2]) -> [u32; 2];
 }
 
 #[cfg(not(any(isa = "sm_100f", isa = "sm_120f", isa = "sm_90_as_blackwell")))]

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// Four words at a 16-byte aligned address.
+/// Four words at a 16-byte aligned address. Stays where it is written, ahead of its use.
 #[inline(always)]
 pub(crate) unsafe fn load_v4(at: *const u8) -> [u32; 4] {
     let (a, b, c, d): (u32, u32, u32, u32);
@@ -10,7 +10,7 @@ pub(crate) unsafe fn load_v4(at: *const u8) -> [u32; 4] {
     unsafe {
         asm!("ld.global.nc.v4.b32 {{{a}, {b}, {c}, {d}}}, [{at}];", at = in(reg64) at,
              a = lateout(reg32) a, b = lateout(reg32) b, c = lateout(reg32) c, d = lateout(reg32) d,
-             options(pure, readonly, nostack, preserves_flags));
+             options(readonly, nostack, preserves_flags));
     }
     [a, b, c, d]
 }

@@ -14,9 +14,11 @@ pub(crate) trait Metric {
     fn add_exact(sum: f32, d: f32) -> f32;
     /// The factor that takes an error of the scaled domain to the domain of the block scales.
     fn weight(scale: f32) -> f32;
-    /// Errors that differ by more than this times the sum of the weights compare alike however
-    /// they are computed, see [`super::block`].
-    const UNCERTAINTY: f32;
+    /// Errors that differ by more than `OF_SCALE·weight(s6) + OF_ERROR·(err4 + err6)` compare alike
+    /// however they are computed, see [`super::block`]. For a row of 16.
+    const OF_SCALE: f32;
+    /// See `OF_SCALE`.
+    const OF_ERROR: f32;
 }
 
 /// Sum of absolute differences.
@@ -26,10 +28,12 @@ pub(crate) struct Mse;
 /// Plain NVFP4: one candidate, no error.
 pub(crate) struct Plain;
 
-const ULP: f32 = 1.0 / 16_777_216.0;
+/// The unit of rounding, 2⁻²⁴.
+const U: f32 = 1.0 / 16_777_216.0;
 
 impl Metric for Mae {
-    const UNCERTAINTY: f32 = 1536.0 * ULP;
+    const OF_SCALE: f32 = 1500.0 * U;
+    const OF_ERROR: f32 = 48.0 * U;
 
     #[inline(always)]
     fn add(sum: f32, d: f32) -> f32 {
@@ -53,7 +57,8 @@ impl Metric for Mae {
 }
 
 impl Metric for Mse {
-    const UNCERTAINTY: f32 = 2560.0 * ULP;
+    const OF_SCALE: f32 = 640.0 * U;
+    const OF_ERROR: f32 = 176.0 * U;
 
     #[inline(always)]
     fn add(sum: f32, d: f32) -> f32 {
@@ -78,7 +83,8 @@ impl Metric for Mse {
 
 impl Metric for Plain {
     const FOUR_OVER_SIX: bool = false;
-    const UNCERTAINTY: f32 = 0.0;
+    const OF_SCALE: f32 = 0.0;
+    const OF_ERROR: f32 = 0.0;
 
     #[inline(always)]
     fn add(_: f32, _: f32) -> f32 {

@@ -13,6 +13,7 @@ mod isa;
 mod memory;
 #[allow(dead_code, reason = "no instruction set needs all of it")]
 mod metric;
+mod near;
 mod pair;
 #[allow(dead_code, reason = "no instruction set needs all of them")]
 mod ptx;

@@ -1,11 +1,11 @@
 //! Two blocks of 16 in one lane, and the 16x16 tiles that eight lanes hold between them.
 
 use super::block::{self, Encoded};
-use super::exact::{self, Candidate, Strided};
+use super::exact::{self, Strided};
 use super::input::Input;
 use super::isa::{Isa, Target};
 use super::metric::Metric;
-use super::{e4m3, ptx, warp};
+use super::{near, ptx, warp};
 use crate::abi::GlobalScale;
 
 /// How the 16 lines of a tile are spread over eight lanes, two to a lane.
@@ -101,20 +101,40 @@ pub(crate) struct Lines<T: Input> {
     pub(crate) present: bool,
 }
 
-/// One block with a scale of its own.
+/// A block by the hot loop, and whether that could tell.
 #[inline(always)]
-pub(crate) fn encode_1d<T: Input, M: Metric>(
+fn hot_1d<T: Input, M: Metric>(
     raw: T::Raw,
     at: Strided,
-    present: bool,
     global: &GlobalScale,
     flags: u32,
-) -> Encoded {
-    match block::encode::<M>(&T::widen(raw), T::signs(raw), T::amax(raw), global) {
-        Some(encoded) => encoded,
-        None if present => exact::encode::<T, M>(at, global, flags),
-        None => Encoded { codes: [0; 2], scale: 0 },
+) -> (bool, Encoded) {
+    let encoded = block::encode::<T, M>(raw, at, global, flags);
+    (encoded.is_some(), encoded.unwrap_or(Encoded { codes: [0; 2], scale: 0 }))
+}
+
+/// Each block with a scale of its own.
+#[inline(always)]
+pub(crate) fn encode_1d<T: Input, M: Metric>(
+    lines: &Lines<T>,
+    global: [&GlobalScale; 2],
+    flags: u32,
+) -> [Encoded; 2] {
+    let (certain_a, mut a) = hot_1d::<T, M>(lines.raw[0], lines.at[0], global[0], flags);
+    let (certain_b, mut b) = hot_1d::<T, M>(lines.raw[1], lines.at[1], global[1], flags);
+    if !(certain_a && certain_b) && lines.present {
+        for second in 0..exact::two(flags) {
+            let first = second == 0;
+            if if first { certain_a } else { certain_b } {
+                continue;
+            }
+            let (at, global) =
+                if first { (lines.at[0], *global[0]) } else { (lines.at[1], *global[1]) };
+            let encoded = exact::encode::<T, M>(at, &global, flags);
+            if first { a = encoded } else { b = encoded }
+        }
     }
+    [a, b]
 }
 
 /// One scale and one choice for the tile. All lanes of the warp call it.
@@ -127,40 +147,56 @@ pub(crate) fn encode_2d<T: Input, M: Metric, S: Spread>(
 ) -> [Encoded; 2] {
     let raw = lines.raw;
     let own = ptx::max_nan(T::amax(raw[0]), T::amax(raw[1]));
-    let scales = block::scales::<M>(S::largest(own, ptx::max_nan), global);
-    let (a6, error_a6) = Target::candidate::<M>(&T::widen(raw[0]), scales.encode6);
-    let (b6, error_b6) = Target::candidate::<M>(&T::widen(raw[1]), scales.encode6);
-    let mut certain = scales.regular;
-    let (mut a, mut b, mut scale) = (a6, b6, scales.bytes);
+    let bmax = S::largest(own, ptx::max_nan);
+    let scales = block::scales::<M>(bmax, global);
+    let (x, y) = (T::widen(raw[0]), T::widen(raw[1]));
+    let certain = scales.regular;
+    let (mut a, mut b);
+    let mut scale = scales.bytes;
     if M::FOUR_OVER_SIX {
-        let (a4, error_a4) = Target::candidate::<M>(&T::widen(raw[0]), scales.encode4);
-        let (b4, error_b4) = Target::candidate::<M>(&T::widen(raw[1]), scales.encode4);
-        let error6 = S::any_sum([error_a6, error_b6]);
-        let error4 = S::any_sum([error_a4, error_b4]);
+        let encode = [scales.encode6, scales.encode4];
+        let [a6, a4] = Target::candidates::<M, 2>(&x, encode);
+        let [b6, b4] = Target::candidates::<M, 2>(&y, encode);
+        let error6 = S::any_sum([a6.error, b6.error]);
+        let error4 = S::any_sum([a4.error, b4.error]);
         let mut choice = block::choose::<M, 16>(error6, error4, &scales);
         if warp::ballot(!choice.certain && certain) != 0 {
-            let same = Target::same_values(a4, scales.s4, a6, scales.s6)
-                && Target::same_values(b4, scales.s4, b6, scales.s6);
-            if !choice.certain {
-                choice.map4 = false;
+            let same = Target::same_values(a4.codes, scales.s4, a6.codes, scales.s6)
+                && Target::same_values(b4.codes, scales.s4, b6.codes, scales.s6);
+            let tie = S::all(same, lane);
+            let mut map4 = false;
+            if warp::ballot(!choice.certain && certain && !tie) != 0 {
+                let lines = (lines.at, lines.present);
+                map4 = near::map4_is_better::<T, M, 2>(lines, &scales, global, flags, S::sum);
             }
-            choice.certain |= S::all(same, lane);
+            if !choice.certain {
+                choice.map4 = map4 && !tie;
+            }
         }
-        certain &= choice.certain;
-        a = Target::select(choice.map4, a4, a6);
-        b = Target::select(choice.map4, b4, b6);
+        (a, b) = (a6.codes, b6.codes);
         if choice.map4 {
-            scale >>= 8;
+            (a, b, scale) = (a4.codes, b4.codes, scale >> 8);
         }
+    } else {
+        let [a6] = Target::candidates::<M, 1>(&x, [scales.encode6]);
+        let [b6] = Target::candidates::<M, 1>(&y, [scales.encode6]);
+        (a, b) = (a6.codes, b6.codes);
     }
     let mut encoded = [
         Encoded { codes: Target::nibbles(a, T::signs(raw[0])), scale },
         Encoded { codes: Target::nibbles(b, T::signs(raw[1])), scale },
     ];
     if warp::ballot(!certain && lines.present) != 0 {
-        let exact = exact_2d::<T, M, S>(lines, global, flags);
-        if !certain && lines.present {
-            encoded = exact;
+        // Tiles of zeros are common, and need no arithmetic.
+        let zero = bmax == 0.0;
+        if warp::ballot(!certain && !zero && lines.present) != 0 {
+            let exact = exact_2d::<T, M, S>(lines, global, flags);
+            if !certain {
+                encoded = exact;
+            }
+        }
+        if zero {
+            encoded = raw.map(|raw| Encoded { codes: T::signs(raw), scale: 0 });
         }
     }
     encoded
@@ -174,24 +210,19 @@ fn exact_2d<T: Input, M: Metric, S: Spread>(
     flags: u32,
 ) -> [Encoded; 2] {
     let [a, b] = lines.at;
-    let own = if lines.present { ptx::max(a.amax::<T>(), b.amax::<T>()) } else { 0.0 };
-    let mut scale = exact::scale_bytes::<M>(S::largest(own, ptx::max), global);
-    let [s6, s4] = e4m3::decode(scale);
-    let mut best = Candidate::new(s6, global.s_dec);
-    if M::FOUR_OVER_SIX {
-        let map4 = Candidate::new(s4, global.s_dec);
-        let error = |c: Candidate, at: Strided| {
-            if lines.present { c.error::<T, M>(at, global, flags) } else { 0.0 }
-        };
-        let error6 = S::sum([error(best, a), error(best, b)]);
-        let error4 = S::sum([error(map4, a), error(map4, b)]);
-        if error4 < error6 {
-            best = map4;
-            scale >>= 8;
+    let present = lines.present;
+    let own = if present { ptx::max(a.amax::<T>(flags), b.amax::<T>(flags)) } else { 0.0 };
+    let bytes = exact::scale_bytes::<M>(S::largest(own, ptx::max), global);
+    let (best, scale) = exact::better::<M>(bytes, global, flags, |candidate| {
+        let mut errors = [0.0; 2];
+        if present {
+            errors = candidate.errors::<T, M>([a, b], global, flags);
         }
+        S::sum(errors)
+    });
+    let mut codes = [[0; 2]; 2];
+    if present {
+        codes = [best.codes::<T>(a, flags), best.codes::<T>(b, flags)];
     }
-    if !lines.present {
-        return [Encoded { codes: [0; 2], scale }; 2];
-    }
-    [Encoded { codes: best.codes::<T>(a), scale }, Encoded { codes: best.codes::<T>(b), scale }]
+    codes.map(|codes| Encoded { codes, scale })
 }

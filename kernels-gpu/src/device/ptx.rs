@@ -202,13 +202,13 @@ pub(crate) fn sub_rn_f32_f16x2(a: u32, [c0, c1]: [f32; 2]) -> [f32; 2] {
     [a0 - c0, a1 - c1]
 }
 
-/// 16, unknown to the compiler: a loop of this many steps stays a loop.
+/// The same number, of which the compiler knows nothing before this point.
 #[inline(always)]
-pub(crate) fn sixteen() -> u64 {
-    let n: u64;
-    // SAFETY: sets a register.
+pub(crate) fn opaque(n: u32) -> u32 {
+    let d: u32;
+    // SAFETY: copies a register.
     unsafe {
-        asm!("mov.b64 {n}, 16;", n = lateout(reg64) n, options(pure, nomem, nostack, preserves_flags))
+        asm!("mov.b32 {d}, {n};", d = lateout(reg32) d, n = in(reg32) n, options(nomem, nostack, preserves_flags))
     }
-    n
+    d
 }

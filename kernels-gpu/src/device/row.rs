@@ -32,14 +32,16 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
         while column < blocks_per_row {
             let at = input.add(column as usize * 16 * T::BYTES as usize);
             let raw = T::load(at);
-            let encoded = block::encode::<M>(&T::widen(raw), T::signs(raw), T::amax(raw), &global);
+            let encoded =
+                block::encode::<T, M>(raw, Strided { at, stride: T::BYTES }, &global, p.flags);
             let Encoded { codes, scale } = match encoded {
                 Some(encoded) => encoded,
                 None => exact::encode::<T, M>(Strided { at, stride: T::BYTES }, &global, p.flags),
             };
             memory::store_v2((tensor.codes as *mut u8).add((start + column as usize) * 8), codes);
             let shape = [tensor.rows, blocks_per_row];
-            thread::store_scale(tensor.scales, p.flags, shape, row, column, scale);
+            let at = thread::scale_at(tensor.scales, p.flags, shape, row, column);
+            memory::store_b8(at, scale);
             column += thread::count();
         }
     }

@@ -21,34 +21,29 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
         let at = (tensor.input as *const u8).add(block as usize * 16 * T::BYTES as usize);
         let raw = T::load(at);
         let mut global = tensor.global as *const GlobalScale;
-        let mut row = 0;
+        let mut scale_at = (tensor.scales as *mut u8).add(block as usize);
         if p.flags & (ROW_SCALED | SWIZZLED | SKIPPABLE) != 0 {
             if thread::skipped(p) {
                 return;
             }
-            row = tensor.by_blocks.divide(block);
+            let row = tensor.by_blocks.divide(block);
             if p.flags & ROW_SCALED != 0 {
                 global = global.add(row as usize);
             }
-        }
-        let global = thread::load_global(global);
-        let store = |encoded: Encoded| {
-            memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), encoded.codes);
             if p.flags & SWIZZLED != 0 {
                 let blocks = tensor.cols / 16;
                 let column = block - row * blocks;
-                let shape = [tensor.rows, blocks];
-                thread::store_swizzled(tensor.scales, shape, row, column, encoded.scale);
-            } else {
-                memory::store_b8((tensor.scales as *mut u8).add(block as usize), encoded.scale);
-            }
-        };
-        match block::encode::<M>(&T::widen(raw), T::signs(raw), T::amax(raw), &global) {
-            Some(encoded) => store(encoded),
-            None => {
-                let block = Strided { at, stride: T::BYTES };
-                store(exact::encode::<T, M>(block, &global, p.flags));
+                scale_at = thread::swizzled_at(tensor.scales, [tensor.rows, blocks], row, column);
             }
         }
+        let global = thread::load_global(global);
+        let encoded =
+            block::encode::<T, M>(raw, Strided { at, stride: T::BYTES }, &global, p.flags);
+        let Encoded { codes, scale } = match encoded {
+            Some(encoded) => encoded,
+            None => exact::encode::<T, M>(Strided { at, stride: T::BYTES }, &global, p.flags),
+        };
+        memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);
+        memory::store_b8(scale_at, scale);
     }
 }

@@ -3,7 +3,7 @@
 use super::codegen::{
     _block_dim_x, _block_idx_x, _block_idx_y, _block_idx_z, _grid_dim_x, _thread_idx_x,
 };
-use super::memory;
+use super::{memory, ptx};
 use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE, SWIZZLED};
 
 /// Index within the block.
@@ -87,41 +87,39 @@ pub(crate) fn swizzled(row: u32, block: u32, blocks_per_row: u32) -> usize {
     tile * 512 + ((row % 32) * 16 + (row % 128) / 32 * 4 + block % 4) as usize
 }
 
-/// Stores one scale byte of a `[rows, blocks]` array of scales.
+/// Where the scale of a block goes, of a `[rows, blocks]` array of scales in either layout.
 #[inline(always)]
-pub(crate) unsafe fn store_scale(
+pub(crate) unsafe fn scale_at(
     scales: u64,
     flags: u32,
     shape: [u32; 2],
     row: u32,
     block: u32,
-    scale: u32,
-) {
+) -> *mut u8 {
     // SAFETY: the launch contract.
     unsafe {
         if flags & SWIZZLED != 0 {
-            store_swizzled(scales, shape, row, block, scale);
+            swizzled_at(scales, shape, row, block)
         } else {
-            let offset = row as usize * shape[1] as usize + block as usize;
-            memory::store_b8((scales as *mut u8).add(offset), scale);
+            (scales as *mut u8).add(row as usize * shape[1] as usize + block as usize)
         }
     }
 }
 
-/// The same in the tensor cores' layout, with zeros in the padding: that of 128 rows is shared out
-/// among the rows there are, that of 4 blocks falls to the last block of a row.
+/// The same in the tensor cores' layout. Writes the zeros of its padding on the way: that of 128
+/// rows is shared out among the rows there are, that of 4 blocks falls to the last block of a row.
 #[inline(always)]
-pub(crate) unsafe fn store_swizzled(
+pub(crate) unsafe fn swizzled_at(
     scales: u64,
     [rows, blocks]: [u32; 2],
     row: u32,
     block: u32,
-    scale: u32,
-) {
+) -> *mut u8 {
     let scales = scales as *mut u8;
+    // Nothing of this may be computed ahead in a launch that isn't swizzled.
+    let (rows, blocks) = (ptx::opaque(rows), ptx::opaque(blocks));
     // SAFETY: the launch contract: room for the padding too.
     unsafe {
-        memory::store_b8(scales.add(swizzled(row, block, blocks)), scale);
         let last = block == blocks - 1;
         let mut pad_row = row;
         while pad_row < rows.next_multiple_of(128) {
@@ -135,5 +133,6 @@ pub(crate) unsafe fn store_swizzled(
             }
             pad_row += rows;
         }
+        scales.add(swizzled(row, block, blocks))
     }
 }

@@ -93,14 +93,9 @@ unsafe fn rowwise<T: Input, M: Metric, const TWO_D: bool>(tensor: &QuantizeTenso
             for i in 0..2 {
                 let Encoded { codes, scale } = encoded[i];
                 memory::store_v2((tensor.codes as *mut u8).add(index(rows[i]) * 8), codes);
-                thread::store_scale(
-                    tensor.scales,
-                    place.flags,
-                    [tensor.rows, blocks],
-                    rows[i],
-                    block,
-                    scale,
-                );
+                let shape = [tensor.rows, blocks];
+                let at = thread::scale_at(tensor.scales, place.flags, shape, rows[i], block);
+                memory::store_b8(at, scale);
             }
         }
     }
@@ -154,14 +149,9 @@ unsafe fn store_columns(tensor: &QuantizeTensor, place: &Place) {
                     block_wide::load_v2(at),
                 );
                 let scale = block_wide::load_b8(shared() + SCALES + column * 8 + place.lane % 8);
-                thread::store_scale(
-                    tensor.scales_t,
-                    place.flags,
-                    [tensor.cols, blocks],
-                    row,
-                    block,
-                    scale,
-                );
+                let shape = [tensor.cols, blocks];
+                let at = thread::scale_at(tensor.scales_t, place.flags, shape, row, block);
+                memory::store_b8(at, scale);
             }
         }
     }
@@ -185,10 +175,6 @@ unsafe fn encode<T: Input, M: Metric, S: pair::Spread, const TWO_D: bool>(
             let row_scaled = place.flags & ROW_SCALED != 0 && lines.present;
             thread::load_global(global.add(if row_scaled { line[i] as usize } else { 0 }))
         };
-        let Lines { raw, at, present } = *lines;
-        [
-            pair::encode_1d::<T, M>(raw[0], at[0], present, &own(0), place.flags),
-            pair::encode_1d::<T, M>(raw[1], at[1], present, &own(1), place.flags),
-        ]
+        pair::encode_1d::<T, M>(lines, [&own(0), &own(1)], place.flags)
     }
 }

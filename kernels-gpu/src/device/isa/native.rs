@@ -6,7 +6,7 @@
 
 use super::super::metric::Metric;
 use super::super::ptx;
-use super::Isa;
+use super::{Candidate, Isa};
 
 pub(crate) struct Native;
 
@@ -62,38 +62,36 @@ fn e2m1x8(y: [f32; 8]) -> (u32, [u32; 4]) {
 
 impl Isa for Native {
     const GRID: f32 = 1.0;
-    type Codes = [u32; 2];
 
     #[inline(always)]
-    fn candidate<M: Metric>(x: &[f32; 16], encode: f32) -> ([u32; 2], f32) {
-        let mut codes = [0; 2];
-        let mut error = [0.0; 2];
-        macro_rules! eight {
-            ($half:literal: $($i:literal)*) => {{
-                let y = [
-                    ptx::mul_rn_f32x2([x[8 * $half], x[8 * $half + 1]], encode),
-                    ptx::mul_rn_f32x2([x[8 * $half + 2], x[8 * $half + 3]], encode),
-                    ptx::mul_rn_f32x2([x[8 * $half + 4], x[8 * $half + 5]], encode),
-                    ptx::mul_rn_f32x2([x[8 * $half + 6], x[8 * $half + 7]], encode),
-                ];
-                let (word, values) = e2m1x8([
-                    y[0][0], y[0][1], y[1][0], y[1][1], y[2][0], y[2][1], y[3][0], y[3][1],
-                ]);
-                codes[$half] = word;
-                $(
-                    let d = ptx::sub_rn_f32_f16x2(values[$i], y[$i]);
-                    error = M::add_pair(error, d);
-                )*
-            }};
-        }
-        eight!(0: 0 1 2 3);
-        eight!(1: 0 1 2 3);
-        (codes, error[0] + error[1])
+    fn round(y: f32) -> f32 {
+        // Where few elements need it the arithmetic of `isa::grid` is as good.
+        let m = ptx::max(y, 1.0 + 1.0 / 2_097_152.0);
+        ptx::fma_rn(m, 4_194_304.0, ptx::fma_rn(m, -4_194_304.0, y))
     }
 
     #[inline(always)]
-    fn select(condition: bool, a: [u32; 2], b: [u32; 2]) -> [u32; 2] {
-        if condition { a } else { b }
+    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], encode: [f32; N]) -> [Candidate; N] {
+        let mut codes = [[0; 2]; N];
+        let mut error = [[0.0; 2]; N];
+        macro_rules! half {
+            ($half:literal: $($i:literal)*) => {
+                for c in 0..N {
+                    let y = [$(ptx::mul_rn_f32x2(
+                        [x[8 * $half + 2 * $i], x[8 * $half + 2 * $i + 1]],
+                        encode[c],
+                    )),*];
+                    let (word, values) = e2m1x8([
+                        y[0][0], y[0][1], y[1][0], y[1][1], y[2][0], y[2][1], y[3][0], y[3][1],
+                    ]);
+                    codes[c][$half] = word;
+                    $(error[c] = M::add_pair(error[c], ptx::sub_rn_f32_f16x2(values[$i], y[$i]));)*
+                }
+            };
+        }
+        half!(0: 0 1 2 3);
+        half!(1: 0 1 2 3);
+        core::array::from_fn(|c| Candidate { codes: codes[c], error: error[c][0] + error[c][1] })
     }
 
     #[inline(always)]
