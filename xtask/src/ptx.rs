@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     for isa in isas {
         eprintln!("xtask: compiling for {}", isa.name);
         let text = compile(&root, &work, &sysroot, isa, "")?;
-        for (kernel, text) in split(&text)? {
+        for (kernel, text) in split(&text, isa.name)? {
             files.insert(Path::new(isa.name).join(format!("{kernel}.ptx")), text);
         }
     }
@@ -134,24 +134,29 @@ pub(crate) fn compile(
 /// Registers a thread may have, where fewer than the assembler would take let more warps hide
 /// memory's latency and nothing spills. Measured on H100 (`docs/benchmarks/`); `cargo xtask sass`
 /// fails on a spill.
-fn register_limit(kernel: &str) -> Option<u32> {
+fn register_limit(isa: &str, kernel: &str) -> Option<u32> {
     if kernel.ends_with("_plain") || kernel.contains("_f32_") {
         return None;
     }
-    let limits = [
-        ("quantize_1d_rowwise_grouped", 48),
-        ("quantize_1d_rowwise", 40),
-        ("quantize_rows", 40),
-        ("quantize_1d_columnwise", 56),
-        ("quantize_1d_both", 64),
-        ("quantize_2d_both", 80),
-        ("quantize_2d", 64),
-    ];
+    let limits: &[(&str, u32)] = match isa {
+        "sm_80" | "sm_89" => &[
+            ("quantize_1d_rowwise_grouped", 48),
+            ("quantize_1d_rowwise", 40),
+            ("quantize_rows", 40),
+            ("quantize_1d_columnwise", 56),
+            ("quantize_1d_both", 64),
+            ("quantize_2d_columnwise", 64),
+        ],
+        _ => &[],
+    };
+    if isa == "sm_89" && kernel.starts_with("quantize_2d_rowwise") {
+        return Some(64);
+    }
     limits.iter().find(|(prefix, _)| kernel.starts_with(prefix)).map(|(_, registers)| *registers)
 }
 
 /// One module for each kernel: the common header, then the entry. Comments and indentation go.
-fn split(text: &str) -> Result<Vec<(String, String)>, String> {
+fn split(text: &str, isa: &str) -> Result<Vec<(String, String)>, String> {
     let mut header = String::new();
     let mut kernels: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
@@ -167,7 +172,7 @@ fn split(text: &str) -> Result<Vec<(String, String)>, String> {
         }
         if line == "{" && kernels.last().is_some_and(|(_, text)| text.ends_with(")\n")) {
             let (name, text) = kernels.last_mut().ok_or("no kernel")?;
-            if let Some(registers) = register_limit(name) {
+            if let Some(registers) = register_limit(isa, name) {
                 text.push_str(&format!(".maxnreg {registers}\n"));
             }
         }
