@@ -13,6 +13,8 @@ mod dequantize;
 mod element;
 mod error;
 mod quantize;
+#[cfg(feature = "cli")]
+pub mod study;
 mod tensor;
 
 pub use dequantize::{Deviation, dequantize, dequantize_into, deviation};

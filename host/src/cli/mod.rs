@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod agreement;
 mod args;
 mod bench;
 mod bench_cpu;
@@ -19,6 +20,7 @@ mod print;
 mod progress;
 mod quantize;
 mod report;
+mod study;
 mod verify;
 
 use error::CliError;
@@ -48,6 +50,10 @@ enum Command {
     CrossCheck(cross_check::Args),
     /// Measure, with outputs checked first.
     Bench(bench::Args),
+    /// Count the block scales that strict and fast choose alike.
+    Agreement(agreement::Args),
+    /// Study what quantization loses.
+    Study(study::Args),
     /// Write an HTML page and a table of a quantized directory's error figures.
     Report(report::Args),
     /// Compare two checkpoints: bits and values.
@@ -67,6 +73,8 @@ pub(crate) fn run() -> ExitCode {
         #[cfg(feature = "cuda")]
         Command::CrossCheck(args) => cross_check::run(&args),
         Command::Bench(args) => bench::run(&args, begin),
+        Command::Agreement(args) => agreement::run(&args),
+        Command::Study(args) => study::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
     };

@@ -15,6 +15,8 @@ mod formats;
 pub(crate) mod group;
 pub(crate) mod kernel;
 mod lines;
+#[cfg(feature = "cli")]
+pub(crate) mod map4;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod panels;

@@ -1,0 +1,98 @@
+//! `agreement`: strict against fast.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use fouroversix::study::agreement::{self, Source, Table};
+use fouroversix::study::{self, Engine};
+use indicatif::ProgressBar;
+
+use super::args::TalkArgs;
+use super::device::DeviceChoice;
+use super::error::CliError;
+use super::{Outcome, print};
+
+/// Options of `agreement`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Rows and columns of the random tensor, multiples of 16
+    #[arg(long, num_args = 2, value_names = ["ROWS", "COLS"], default_values_t = [98_304, 7168])]
+    shape: Vec<usize>,
+
+    /// What the random tensor depends on
+    #[arg(long, default_value_t = 46)]
+    seed: u64,
+
+    /// A safetensors file or model directory whose 2-D tensors take the random tensor's place
+    #[arg(long, conflicts_with_all = ["shape", "seed"])]
+    weights: Option<PathBuf>,
+
+    /// Where to quantize: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
+
+    #[command(flatten)]
+    talk: TalkArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let engine = engine(args.device)?;
+    let weights = args.weights.as_deref().map(study::load).transpose()?;
+    if weights.as_ref().is_some_and(Vec::is_empty) {
+        return Err(CliError::said(
+            "there is no 2-D float tensor with dimensions in multiples of 16: pass other weights",
+        ));
+    }
+    let sources: Vec<Source<'_>> = match &weights {
+        Some(weights) => weights.iter().map(Source::Weights).collect(),
+        None => vec![Source::Normal { seed: args.seed, shape: [args.shape[0], args.shape[1]] }],
+    };
+    let bar = if args.talk.quiet { ProgressBar::hidden() } else { ProgressBar::new(1000) };
+    let start = Instant::now();
+    let mut progress = |share: f64| bar.set_position((share * 1000.0) as u64);
+    let table = agreement::run(&engine, &sources, &mut progress)?;
+    bar.finish_and_clear();
+    if args.talk.json {
+        print::json(&serde_json::json!({
+            "source": source(args),
+            "hash": format!("{:016x}", table.hash),
+            "device": engine.name(),
+            "rows": table.rows,
+        }))?;
+    } else if !args.talk.quiet {
+        print::line(&text(args, &engine, &table, start.elapsed().as_secs_f64()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn source(args: &Args) -> String {
+    match &args.weights {
+        Some(path) => path.display().to_string(),
+        None => format!("normal {}x{}, seed {}", args.shape[0], args.shape[1], args.seed),
+    }
+}
+
+fn text(args: &Args, engine: &Engine, table: &Table, seconds: f64) -> String {
+    let (source, hash, device) = (source(args), table.hash, engine.name());
+    let rows = table.to_markdown();
+    format!("{rows}\n{source}, XXH3 {hash:016x}; {seconds:.1} s on {device}")
+}
+
+/// Where to quantize.
+fn engine(choice: DeviceChoice) -> Result<Engine, CliError> {
+    #[cfg(feature = "cuda")]
+    {
+        use super::device::open;
+        match choice {
+            DeviceChoice::Cpu => Ok(Engine::Cpu),
+            DeviceChoice::Cuda(number) => Ok(Engine::Cuda(open(number)?)),
+            DeviceChoice::Auto => Ok(open(0).map_or(Engine::Cpu, Engine::Cuda)),
+        }
+    }
+    #[cfg(not(feature = "cuda"))]
+    {
+        // Says what a GPU would need.
+        super::device::quantizer(choice).map(|_| Engine::Cpu)
+    }
+}

@@ -1,0 +1,77 @@
+//! `study`: what quantization loses.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use fouroversix::study::{self, error};
+
+use super::args::TalkArgs;
+use super::error::CliError;
+use super::{Outcome, print};
+
+/// Options of `study`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Relative MSE and SQNR of each rule on random tensors and real weights, on the CPU
+    Error(ErrorArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ErrorArgs {
+    /// Rows and columns of the random tensors, multiples of 16
+    #[arg(long, num_args = 2, value_names = ["ROWS", "COLS"], default_values_t = [8192, 4096])]
+    shape: Vec<usize>,
+
+    /// What the random tensors depend on
+    #[arg(long, default_value_t = 46)]
+    seed: u64,
+
+    /// A safetensors file or model directory with real weights
+    #[arg(long)]
+    weights: Option<PathBuf>,
+
+    /// What to call the weights [default: the last part of the path]
+    #[arg(long, requires = "weights")]
+    weights_name: Option<String>,
+
+    /// A file to write a plot to, as SVG
+    #[arg(long)]
+    svg: Option<PathBuf>,
+
+    #[command(flatten)]
+    talk: TalkArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let What::Error(args) = &args.what;
+    let weights = args.weights.as_deref().map(study::load).transpose()?;
+    let name = args
+        .weights_name
+        .clone()
+        .or_else(|| Some(args.weights.as_deref()?.file_name()?.to_string_lossy().into_owned()));
+    let weights = weights.as_deref().map(|it| (name.as_deref().unwrap_or("weights"), it));
+    let options = error::Options { shape: [args.shape[0], args.shape[1]], seed: args.seed };
+    let mut progress = |line: &str| {
+        if !args.talk.quiet {
+            eprintln!("{line}");
+        }
+    };
+    let table = error::run(&options, weights, &mut progress)?;
+    if let Some(path) = &args.svg {
+        std::fs::write(path, table.to_svg()).map_err(|error| {
+            CliError::said(format!("cannot write {}: {error}: check --svg", path.display()))
+        })?;
+    }
+    if args.talk.json {
+        print::json(&table)?;
+    } else if !args.talk.quiet {
+        print::line(table.to_markdown().trim_end())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,13 @@
+//! The measurements by which Four Over Six was argued, repeated.
+//!
+//! `docs/studies.md` says what each shows and how the random tensors are made.
+
+pub mod agreement;
+mod engine;
+pub mod error;
+mod sample;
+mod weights;
+
+pub use engine::Engine;
+pub use sample::{Distribution, fill, sample};
+pub use weights::{Weights, load};
