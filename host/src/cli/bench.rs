@@ -11,6 +11,8 @@ use fouroversix::bench::kernels;
 use fouroversix::checkpoint::Checkpoint;
 
 #[cfg(feature = "cuda")]
+use super::bench_grouped;
+#[cfg(feature = "cuda")]
 use super::device::open;
 #[cfg(feature = "cuda")]
 use super::error::CliError;
@@ -32,6 +34,9 @@ enum What {
     /// GPU kernels, each beside a copy of as many bytes in the same run
     #[cfg(feature = "cuda")]
     Kernels(KernelArgs),
+    /// A grouped linear layer, forward and backward, quantized by each recipe
+    #[cfg(feature = "cuda")]
+    GroupedLinear(bench_grouped::Args),
     /// From the start of the process to the first result on a GPU
     #[cfg(feature = "cuda")]
     Startup(StartupArgs),
@@ -96,6 +101,8 @@ pub(crate) fn run(args: &Args, begin: Instant) -> Outcome {
         What::Cpu(args) => bench_cpu::run(args),
         #[cfg(feature = "cuda")]
         What::Kernels(args) => run_kernels(args),
+        #[cfg(feature = "cuda")]
+        What::GroupedLinear(args) => bench_grouped::run(args),
         #[cfg(feature = "cuda")]
         What::Startup(args) => {
             let startup = kernels::startup(begin, args.gpu)?;

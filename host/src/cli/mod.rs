@@ -8,6 +8,8 @@ mod agreement;
 mod args;
 mod bench;
 mod bench_cpu;
+#[cfg(feature = "cuda")]
+mod bench_grouped;
 mod compare;
 #[cfg(feature = "cuda")]
 mod cross_check;

@@ -88,6 +88,15 @@ pub enum DeviceError {
         /// What was prepared for.
         prepared: InputType,
     },
+    /// NVIDIA's library of matrix products could not be loaded.
+    CublasAbsent,
+    /// A call to NVIDIA's library of matrix products failed.
+    Cublas {
+        /// What was being done.
+        action: &'static str,
+        /// The library's name for the error.
+        status: String,
+    },
     /// A buffer belongs to another device or context than the launch.
     OtherContext {
         /// Which buffer.
@@ -157,6 +166,13 @@ impl fmt::Display for DeviceError {
                 "the elements are not {prepared:?}, which the launch was prepared for: prepare one \
                  for their type"
             ),
+            Self::CublasAbsent => f.write_str(
+                "the loader finds no libcublasLt.so or libcublasLt.so.12: put its folder on \
+                 LD_LIBRARY_PATH, with a link of such a name where there is only a later version",
+            ),
+            Self::Cublas { action, status } => {
+                write!(f, "cuBLASLt failed to {action}: {status}")
+            }
             Self::OtherContext { buffer } => write!(
                 f,
                 "{buffer} belongs to another CUDA context than the launch: copy it to this device"

@@ -5,6 +5,7 @@
 pub mod agreement;
 mod engine;
 pub mod error;
+pub mod grouped;
 mod sample;
 mod weights;
 

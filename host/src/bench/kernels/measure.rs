@@ -9,7 +9,7 @@ use crate::cuda::check;
 use crate::error::Error;
 
 /// Enqueues one launch on the given slot of rotating memory.
-pub(super) type Enqueue<'a> = dyn Fn(usize, sys::CUstream) -> Result<(), Error> + 'a;
+pub(crate) type Enqueue<'a> = dyn Fn(usize, sys::CUstream) -> Result<(), Error> + 'a;
 
 /// Rounds whose events are recorded before the device is waited for.
 const ROUNDS: usize = 50;
@@ -18,7 +18,7 @@ const ROUNDS: usize = 50;
 ///
 /// The first round after each wait is dropped: its work may start before the host has enqueued
 /// the next event.
-pub(super) fn in_turns(
+pub(crate) fn in_turns(
     stream: &Arc<CudaStream>,
     works: &[&Enqueue<'_>],
     warmup: usize,

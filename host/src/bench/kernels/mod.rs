@@ -13,6 +13,7 @@ mod startup;
 mod statistics;
 
 pub use machine::Machine;
+pub(crate) use measure::{Enqueue, in_turns};
 pub use record::{Record, Row};
 pub use startup::{Startup, startup};
 pub use statistics::Times;
