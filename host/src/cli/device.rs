@@ -63,7 +63,7 @@ fn cuda(number: usize) -> Result<Box<dyn Quantizer>, CliError> {
 pub(crate) fn open(number: usize) -> Result<fouroversix::cuda::Device, CliError> {
     fouroversix::cuda::Device::new(number).map_err(|error| {
         CliError::said(format!(
-            "--device cuda:{number} can't be used: {error}, or use --device cpu"
+            "--device cuda:{number} can't be used: {error} (--device cpu works everywhere)"
         ))
     })
 }
