@@ -78,6 +78,8 @@ pub fn compare(first: &Checkpoint, second: &Checkpoint) -> Result<Comparison, Ch
             None => Difference::OnlyInFirst,
         };
         comparison.tensors.insert(name.clone(), difference);
+        first.release();
+        second.release();
     }
     for name in b.keys().filter(|name| !a.contains_key(*name)) {
         comparison.tensors.insert(name.clone(), Difference::OnlyInSecond);

@@ -44,7 +44,7 @@ impl TensorFile {
             Header::parse(&map).map_err(|problem| CheckpointError::malformed(path, problem))?;
         let index = header.entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
         let file = Self { path: path.to_owned(), header, index, map };
-        file.release_range(0, file.map.len());
+        file.release_all();
         Ok(file)
     }
 
@@ -97,6 +97,11 @@ impl TensorFile {
     pub(crate) fn release(&self, entry: &TensorEntry, start: usize, end: usize) {
         let base = self.offsets(entry).0;
         self.release_range(base + start, base + end);
+    }
+
+    /// Drops all of it from this process's memory.
+    pub(crate) fn release_all(&self) {
+        self.release_range(0, self.map.len());
     }
 
     fn release_range(&self, start: usize, end: usize) {

@@ -1,5 +1,6 @@
 //! What a run says about each tensor it quantized.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Choices, Deviation, Scaling};
@@ -92,17 +93,13 @@ impl Histograms {
     /// Of packed codes and scale bytes.
     #[must_use]
     pub fn of(codes: &[u8], scales: &[u8]) -> Self {
-        let mut bytes = [0_u64; 256];
-        for &byte in codes {
-            bytes[usize::from(byte)] += 1;
-        }
         let mut histograms = Self::default();
-        for (byte, count) in bytes.into_iter().enumerate() {
+        for (byte, count) in byte_counts(codes).into_iter().enumerate() {
             histograms.magnitudes[byte & 7] += count;
             histograms.magnitudes[(byte >> 4) & 7] += count;
         }
-        for &scale in scales {
-            histograms.scale_exponents[usize::from((scale >> 3) & 15)] += 1;
+        for (byte, count) in byte_counts(scales).into_iter().enumerate() {
+            histograms.scale_exponents[(byte >> 3) & 15] += count;
         }
         histograms
     }
@@ -116,6 +113,22 @@ impl Histograms {
             *count += more;
         }
     }
+}
+
+/// How often each byte occurs.
+fn byte_counts(bytes: &[u8]) -> [u64; 256] {
+    let count = |bytes: &[u8]| {
+        let mut counts = [0_u64; 256];
+        for &byte in bytes {
+            counts[usize::from(byte)] += 1;
+        }
+        counts
+    };
+    let sum = |mut a: [u64; 256], b: [u64; 256]| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+        a
+    };
+    bytes.par_chunks(1 << 16).map(count).reduce(|| [0; 256], sum)
 }
 
 /// One quantized tensor.

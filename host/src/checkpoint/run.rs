@@ -202,6 +202,7 @@ impl<'a> Runner<'a> {
             file.release(entry, start, end);
             self.observer.advance((end - start) as u64);
         }
+        self.checkpoint.release();
         Ok(())
     }
 

@@ -194,6 +194,12 @@ impl Checkpoint {
         })
     }
 
+    /// Drops the pages of all files from this process's memory, where they would otherwise pile up
+    /// as tensors are read; the next look at them maps them again.
+    pub fn release(&self) {
+        self.files.iter().for_each(TensorFile::release_all);
+    }
+
     /// Every quantized tensor, in the order of the codes' bytes.
     #[must_use]
     pub fn stored_names(&self) -> Vec<StoredName> {

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut quantized = Vec::with_capacity(stored.len());
     for name in &stored {
         quantized.push((name, statistics(&checkpoint.stored(name)?)));
+        checkpoint.release();
     }
     let others = || checkpoint.tensors().filter(|(_, entry)| !parts.contains(&entry.name));
     if args.talk.json {

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Times `fouroversix quantize` on a synthetic model directory beside `cp -r` of it, same run.
+
+usage: large_model.py PROGRAM WORK_FOLDER [--gigabytes 8] [--keep] [-- OPTIONS OF quantize]
+
+Makes the directory (a Llama's tensor names and shapes, bfloat16, in shards of 2 GB), then takes
+turns: `cp -r`, quantize, quantize without error figures, `cp -r` again. Each is followed by a sync
+that counts into its time. Prints a Markdown table with wall times and the largest resident memory
+of the process. Needs only Python; the folder needs three times the size.
+"""
+
+import argparse
+import array
+import json
+import math
+import os
+import pathlib
+import random
+import shutil
+import struct
+import subprocess
+import time
+
+HIDDEN, INTER, KV, VOCAB = 4096, 14336, 1024, 32000
+
+
+def tensors(layers):
+    yield "model.embed_tokens.weight", (VOCAB, HIDDEN)
+    for layer in range(layers):
+        base = f"model.layers.{layer}"
+        yield f"{base}.input_layernorm.weight", (HIDDEN,)
+        for leaf, rows in (("q", HIDDEN), ("k", KV), ("v", KV), ("o", HIDDEN)):
+            yield f"{base}.self_attn.{leaf}_proj.weight", (rows, HIDDEN)
+        for leaf, shape in (
+            ("gate", (INTER, HIDDEN)),
+            ("up", (INTER, HIDDEN)),
+            ("down", (HIDDEN, INTER)),
+        ):
+            yield f"{base}.mlp.{leaf}_proj.weight", shape
+        yield f"{base}.post_attention_layernorm.weight", (HIDDEN,)
+    yield "lm_head.weight", (VOCAB, HIDDEN)
+
+
+def noise():
+    """32 MiB of bfloat16 from a normal distribution of deviation 0.02."""
+    rng = random.Random(46)
+    base = array.array("H")
+    for _ in range(1 << 20):
+        bits = struct.unpack("<I", struct.pack("<f", rng.gauss(0, 0.02)))[0]
+        base.append(bits >> 16)
+    raw = base.tobytes()
+    return raw * 16
+
+
+def make(folder, gigabytes):
+    per_layer = 2 * (2 * HIDDEN * HIDDEN + 2 * KV * HIDDEN + 3 * INTER * HIDDEN)
+    layers = math.ceil((gigabytes * 1e9 - 4 * VOCAB * HIDDEN) / per_layer)
+    folder.mkdir(parents=True)
+    shards, current, size = [], [], 0
+    for name, shape in tensors(layers):
+        count = 2 * math.prod(shape)
+        if current and size + count > 2e9:
+            shards.append(current)
+            current, size = [], 0
+        current.append((name, shape, count))
+        size += count
+    shards.append(current)
+    block, turn, weight_map, total = noise(), 0, {}, 0
+    for i, shard in enumerate(shards):
+        name = f"model-{i + 1:05}-of-{len(shards):05}.safetensors"
+        header, offset = {}, 0
+        for tensor, shape, count in shard:
+            header[tensor] = {
+                "dtype": "BF16",
+                "shape": shape,
+                "data_offsets": [offset, offset + count],
+            }
+            offset += count
+            weight_map[tensor] = name
+        total += offset
+        text = json.dumps(header, separators=(",", ":"))
+        text += " " * (-len(text) % 8)
+        with open(folder / name, "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text.encode())
+            for _, _, count in shard:
+                # No two tensors start at the same place of the block.
+                turn = (turn + 2 * 7919) % len(block)
+                left, at = count, turn
+                while left:
+                    take = min(left, len(block) - at)
+                    file.write(memoryview(block)[at : at + take])
+                    left, at = left - take, 0
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map})
+    )
+    (folder / "config.json").write_text(
+        json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"})
+    )
+    (folder / "tokenizer.json").write_text("{}")
+    return total
+
+
+def timed(command):
+    """Wall seconds including the sync, and the largest resident size in bytes."""
+    start = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"{command[0]} failed with status {status}")
+    os.sync()
+    return time.monotonic() - start, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("work", type=pathlib.Path)
+    parser.add_argument("--gigabytes", type=float, default=8)
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("options", nargs="*")
+    arguments = parser.parse_args()
+    model, target = arguments.work / "model", arguments.work / "target"
+    need = 3.2 * arguments.gigabytes * 1e9
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(arguments.work).free < need:
+        raise SystemExit(f"{arguments.work} has less than {need / 1e9:.0f} GB free")
+    if not model.exists():
+        make(model, arguments.gigabytes)
+        os.sync()
+    size = sum(file.stat().st_size for file in model.iterdir())
+    largest = 2 * VOCAB * HIDDEN
+    quantize = [arguments.program, "quantize", str(model), str(target), "--quiet", *arguments.options]
+    runs = [
+        ("`cp -r`", ["cp", "-r", str(model), str(target)]),
+        ("`fouroversix quantize`", quantize),
+        ("`fouroversix quantize --no-figures`", [*quantize, "--no-figures"]),
+        ("`cp -r` again", ["cp", "-r", str(model), str(target)]),
+    ]
+    print(f"{size / 1e9:.2f} GB in {len(list(model.glob('*.safetensors')))} shards, ", end="")
+    print(f"largest tensor {largest / 1e6:.0f} MB, {os.cpu_count()} cores\n")
+    print("| command | wall (s) | CPU (s) | GB/s of input | written (GB) | peak memory (MB) |")
+    print("|---|---|---|---|---|---|")
+    worst = 0
+    for label, command in runs:
+        seconds, memory, cpu = timed(command)
+        written = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+        print(
+            f"| {label} | {seconds:.1f} | {cpu:.1f} | {size / seconds / 1e9:.2f} | "
+            f"{written / 1e9:.2f} | {memory / 1e6:.0f} |",
+            flush=True,
+        )
+        if "quantize" in label:
+            worst = max(worst, memory)
+        shutil.rmtree(target)
+        os.sync()
+    bound = 1.2 * largest + 64e6
+    print(f"\nPeak memory of quantize: {worst / 1e6:.0f} MB; the bound, 1.2 × the largest tensor + 64 MB, is {bound / 1e6:.0f} MB.")
+    if not arguments.keep:
+        shutil.rmtree(arguments.work)
+    if worst > bound:
+        raise SystemExit(1)
+
+
+main()
