@@ -28,7 +28,7 @@ use super::write::{Digest, FileWriter};
 use crate::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
 
 /// Bytes copied or converted at a time.
-const COPY_CHUNK: usize = 8 << 20;
+const COPY_CHUNK: usize = 4 << 20;
 
 /// What a run tells while it goes on.
 pub trait Observer {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -48,7 +48,7 @@ impl FileWriter {
             .map_err(failed)?;
         file.write_all_at(encoded, 0).map_err(failed)?;
         let (queue, arriving) = sync_channel(QUEUE);
-        let (give_back, recycled) = channel();
+        let (give_back, recycled) = sync_channel(QUEUE);
         let regions = absolute_ranges(header);
         let mut hashes = Hashes::new(encoded, regions.len());
         let path = path.to_owned();
@@ -113,7 +113,7 @@ fn append(
     mut regions: Vec<Range<u64>>,
     hashes: &mut Hashes,
     arriving: &Receiver<(usize, Vec<u8>)>,
-    give_back: &Sender<Vec<u8>>,
+    give_back: &SyncSender<Vec<u8>>,
 ) -> Result<(), CheckpointError> {
     for (region, bytes) in arriving {
         let rest = &mut regions[region];
@@ -122,8 +122,8 @@ fn append(
             .map_err(|error| CheckpointError::write(path, error))?;
         rest.start += bytes.len() as u64;
         hashes.regions[region].update(&bytes);
-        // Nobody takes it back once the computation is done.
-        let _ = give_back.send(bytes);
+        // Dropped when enough are waiting: not all that arrive were taken from here.
+        let _ = give_back.try_send(bytes);
     }
     Ok(())
 }
