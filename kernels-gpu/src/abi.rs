@@ -69,7 +69,7 @@ pub struct QuantizeParams {
 }
 
 /// Rows of the tile that a block of threads takes in the `2d`, `columnwise` and `both` kernels.
-pub const TILE_ROWS: u32 = 128;
+pub const TILE_ROWS: u32 = 64;
 /// Columns of that tile.
 pub const TILE_COLS: u32 = 64;
 

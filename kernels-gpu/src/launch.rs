@@ -13,12 +13,13 @@ use crate::config::{Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLa
 
 /// Threads of a block in the kernels that give each thread a block of 16 elements.
 const THREADS: u32 = 128;
-/// Threads of a block in the kernels that take 128x64 tiles.
-const TILE_THREADS: u32 = 256;
-/// Shared memory of the columnwise kernels: 64 columns of 72 + 8 bytes.
-const COLUMN_SHARED: u32 = TILE_COLS * (72 + 8);
+/// Threads of a block in the kernels that give a thread one or two of 64x64 elements' 256 blocks.
+const COLUMNS_THREADS: u32 = 256;
+const TILE_THREADS: u32 = 128;
+/// Shared memory of the columnwise kernels of 16x16 blocks: codes and scales of 64x64 elements.
+const TILE_SHARED: u32 = 4 * 544 + 16;
 /// Shared memory of the kernels that reduce over a block.
-const REDUCE_SHARED: u32 = 144;
+const REDUCE_SHARED: u32 = 128;
 /// Most blocks of 16 in one tensor: kernels count them in 31 bits.
 const MAX_BLOCKS: u64 = 1 << 31;
 
@@ -220,6 +221,7 @@ fn quantize_checked(
 ) -> Launch {
     use crate::config::Outputs;
     let largest = |f: fn(&[usize; 2]) -> u32| shapes.iter().map(f).max().unwrap_or(0);
+    let element_bytes = input.bytes() as u32;
     let (input, rule) = (input.name(), rule_name(config.rule()));
     let outputs = match config.outputs() {
         Outputs::Rowwise => "rowwise",
@@ -236,7 +238,6 @@ fn quantize_checked(
             shared_bytes: 0,
         };
     }
-    // The tile kernels look at run time whether they are grouped.
     let mut grid = [
         largest(|[_, cols]| (*cols as u32).div_ceil(TILE_COLS)),
         largest(|[rows, _]| (*rows as u32).div_ceil(TILE_ROWS)),
@@ -246,10 +247,17 @@ fn quantize_checked(
         grid = [0; 3];
     }
     Launch {
-        kernel: format!("quantize_{}_{outputs}_{input}_{rule}", if two_d { "2d" } else { "1d" }),
+        kernel: format!(
+            "quantize_{}_{outputs}{grouped}_{input}_{rule}",
+            if two_d { "2d" } else { "1d" }
+        ),
         grid,
-        threads: TILE_THREADS,
-        shared_bytes: if config.outputs().columnwise() { COLUMN_SHARED } else { 0 },
+        threads: if two_d { TILE_THREADS } else { COLUMNS_THREADS },
+        shared_bytes: match (config.outputs().columnwise(), two_d) {
+            (false, _) => 0,
+            (true, true) => TILE_SHARED,
+            (true, false) => TILE_ROWS * TILE_COLS * element_bytes,
+        },
     }
 }
 
@@ -268,8 +276,8 @@ pub fn quantize_rows(
     Ok(Launch {
         kernel: format!("quantize_rows_{}_{}", input.name(), rule_name(config.rule())),
         grid: [if cols == 0 { 0 } else { rows as u32 }, 1, 1],
-        // Measured on H100: with much to compute, many small blocks overlap better than few large.
-        threads: row_threads(cols, if config.rule() == Rule::Plain { 512 } else { 128 }),
+        // Measured on H100: many small blocks overlap better than few large ones.
+        threads: row_threads(cols, 128),
         shared_bytes: REDUCE_SHARED,
     })
 }

@@ -42,7 +42,7 @@
 //!    is not regular and takes the exact path.
 
 use super::e4m3;
-use super::exact::Strided;
+use super::exact::{self, Strided};
 use super::input::Input;
 use super::isa::{Isa, Target};
 use super::metric::Metric;
@@ -133,32 +133,35 @@ pub(crate) fn choose<M: Metric, const ROWS: u32>(
     Choice { map4: difference < 0.0, certain: difference.abs() > uncertainty }
 }
 
-/// One block of 16 elements, loaded from `at`; `None` if it is not regular and takes the exact path.
+/// One block of 16 elements. `place` tells where it lies; only the slow paths ask.
 #[inline(always)]
 pub(crate) fn encode<T: Input, M: Metric>(
     raw: T::Raw,
-    at: Strided,
+    place: impl Fn() -> Strided,
     global: &GlobalScale,
     flags: u32,
-) -> Option<Encoded> {
+) -> Encoded {
     let (bmax, signs) = (T::amax(raw), T::signs(raw));
     let x = &T::widen(raw);
     let s = scales::<M>(bmax, global);
     if !s.regular {
         // Zeros are common, and need no arithmetic: scale 0, and E2M1 keeps their signs.
-        return if bmax == 0.0 { Some(Encoded { codes: signs, scale: 0 }) } else { None };
+        if bmax == 0.0 {
+            return Encoded { codes: signs, scale: 0 };
+        }
+        return exact::encode::<T, M>(place(), global, flags);
     }
     if !M::FOUR_OVER_SIX {
         let [map6] = Target::candidates::<M, 1>(x, [s.encode6]);
-        return Some(Encoded { codes: Target::nibbles(map6.codes, signs), scale: s.bytes });
+        return Encoded { codes: Target::nibbles(map6.codes, signs), scale: s.bytes };
     }
     let [map6, map4] = Target::candidates::<M, 2>(x, [s.encode6, s.encode4]);
     let mut choice = choose::<M, 1>(map6.error, map4.error, &s);
     if !choice.certain {
         choice.map4 = !Target::same_values(map4.codes, s.s4, map6.codes, s.s6)
-            && near::map4_is_better::<T, M, 1>(([at], true), &s, global, flags, |[error]| error);
+            && near::map4_is_better::<T, M, 1>([place()], &s, global, flags, |[error]| error);
     }
     let (codes, scale) =
         if choice.map4 { (map4.codes, s.bytes >> 8) } else { (map6.codes, s.bytes) };
-    Some(Encoded { codes: Target::nibbles(codes, signs), scale })
+    Encoded { codes: Target::nibbles(codes, signs), scale }
 }

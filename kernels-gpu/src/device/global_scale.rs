@@ -10,7 +10,7 @@ use crate::abi::{AmaxParams, E4M3_MAX_256, GlobalScale};
 
 /// `S_enc = min(fl(6·A / amax), FMAX)`, 1 if amax or that is 0; `S_dec = fl(1 / S_enc)`.
 #[inline(always)]
-pub(crate) fn global_scale(amax: f32, flags: u32) -> GlobalScale {
+pub(crate) fn of_amax(amax: f32, flags: u32) -> GlobalScale {
     let six_a = if flags & E4M3_MAX_256 != 0 { 6.0 * 256.0 } else { 6.0 * 448.0 };
     let quotient = ptx::div_rn(six_a, amax);
     let s_enc = ptx::min(quotient, f32::MAX);
@@ -25,7 +25,7 @@ pub(crate) fn global_scale(amax: f32, flags: u32) -> GlobalScale {
 }
 
 #[inline(always)]
-unsafe fn store(at: *mut GlobalScale, scale: GlobalScale) {
+pub(crate) unsafe fn store(at: *mut GlobalScale, scale: GlobalScale) {
     let GlobalScale { amax, s_enc, s_dec, limit } = scale;
     // SAFETY: the caller's promise.
     unsafe { memory::store_v4(at.cast(), [amax, s_enc, s_dec, limit].map(f32::to_bits)) }
@@ -90,7 +90,7 @@ pub(crate) unsafe fn tensor<T: Input>(p: &AmaxParams) {
             if memory::atomic_inc(workspace.add(1), blocks - 1) == blocks - 1 {
                 memory::fence();
                 let amax = f32::from_bits(memory::atomic_exchange(workspace, 0));
-                store(p.global as *mut GlobalScale, global_scale(amax, p.flags));
+                store(p.global as *mut GlobalScale, of_amax(amax, p.flags));
             }
         }
     }
@@ -110,7 +110,7 @@ pub(crate) unsafe fn rows<T: Input>(p: &AmaxParams) {
         let amax = block_wide::max(amax);
         if thread::index() == 0 {
             let global = (p.global as *mut GlobalScale).add(row as usize);
-            store(global, global_scale(amax, p.flags));
+            store(global, of_amax(amax, p.flags));
         }
     }
 }
@@ -133,7 +133,7 @@ pub(crate) unsafe fn columns<T: Input>(p: &AmaxParams) {
             amax = ptx::max(amax, T::element(at).abs());
             at = at.add((p.cols * T::BYTES) as usize);
         }
-        store((p.global as *mut GlobalScale).add(column as usize), global_scale(amax, p.flags));
+        store((p.global as *mut GlobalScale).add(column as usize), of_amax(amax, p.flags));
     }
 }
 
@@ -147,26 +147,6 @@ pub(crate) unsafe fn supplied(p: &AmaxParams) {
             return;
         }
         let amax = f32::from_bits(memory::load_b32((p.input as *const u8).add(4 * i)));
-        store((p.global as *mut GlobalScale).add(i), global_scale(amax, p.flags));
-    }
-}
-
-/// Row scaling in one pass: the row's amax and its quantization together. See [`super::row`].
-#[inline(always)]
-pub(crate) unsafe fn of_row<T: Input>(
-    at: *const u8,
-    cols: u64,
-    flags: u32,
-    out: *mut GlobalScale,
-) -> GlobalScale {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let amax = block_wide::max(share::<T>(at, cols, thread::index(), thread::count()));
-        let first = thread::index() == 0;
-        let scale = if first { global_scale(amax, flags) } else { GlobalScale::default() };
-        if first {
-            store(out, scale);
-        }
-        block_wide::broadcast(scale)
+        store((p.global as *mut GlobalScale).add(i), of_amax(amax, p.flags));
     }
 }

@@ -1,6 +1,6 @@
 //! The input types: how 16 elements are loaded, measured and widened.
 
-use super::{memory, ptx};
+use super::{memory, ptx, shared, staged};
 
 /// An element type, as the kernels see it: a block of 16 in registers.
 pub(crate) trait Input {
@@ -11,8 +11,10 @@ pub(crate) trait Input {
 
     /// Loads 16 elements. `at` is 16-byte aligned global memory.
     unsafe fn load(at: *const u8) -> Self::Raw;
-    /// Loads 16 rows of two neighbouring columns, rows `stride` bytes apart.
-    unsafe fn load_columns(at: *const u8, stride: u64) -> [Self::Raw; 2];
+    /// Stores 16 elements to shared memory, piece `i` of 16 bytes at `at ^ 16·i`.
+    unsafe fn store_shared(at: u32, raw: Self::Raw);
+    /// Loads a thread's 16 elements of a column of what [`staged`] holds. All lanes of the warp.
+    unsafe fn load_shared_column(base: u32, thread: u32) -> Self::Raw;
     /// Zeros.
     fn zeros() -> Self::Raw;
     /// Largest magnitude; NaN if any element is.
@@ -53,23 +55,25 @@ unsafe fn load_8_words(at: *const u8) -> [u32; 8] {
     [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
 }
 
-/// Two columns of 16-bit elements, each rearranged into what a row's 16 elements look like.
 #[inline(always)]
-unsafe fn load_column_pair(at: *const u8, stride: u64) -> [[u32; 8]; 2] {
-    let mut columns = [[0; 8]; 2];
-    macro_rules! two_rows {
-        ($($i:literal)*) => {$(
-            // SAFETY: the caller's promise.
-            let (a, b) = unsafe {
-                (memory::load_b32(at.add(2 * $i * stride as usize)),
-                 memory::load_b32(at.add((2 * $i + 1) * stride as usize)))
-            };
-            columns[0][$i] = ptx::prmt::<0x5410>(a, b);
-            columns[1][$i] = ptx::prmt::<0x7632>(a, b);
-        )*};
+unsafe fn store_shared_8_words(at: u32, w: [u32; 8]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        shared::store_v4(at, [w[0], w[1], w[2], w[3]]);
+        shared::store_v4(at ^ 16, [w[4], w[5], w[6], w[7]]);
     }
-    two_rows!(0 1 2 3 4 5 6 7);
-    columns
+}
+
+/// A column of 16-bit elements in the order in which a row's lie in memory.
+#[inline(always)]
+unsafe fn load_shared_column_16(base: u32, thread: u32) -> [u32; 8] {
+    const EIGHT_ROWS: u32 = 8 * staged::EDGE * 2;
+    let at = base + staged::matrix_row(thread);
+    // SAFETY: the caller's promise.
+    let (a, b) = unsafe {
+        (shared::ldmatrix_x4_trans::<0>(at), shared::ldmatrix_x4_trans::<EIGHT_ROWS>(at))
+    };
+    [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
 }
 
 /// Sign nibbles of 8 elements in 4 words of two 16-bit elements each.
@@ -109,9 +113,15 @@ impl Input for Bf16 {
     }
 
     #[inline(always)]
-    unsafe fn load_columns(at: *const u8, stride: u64) -> [[u32; 8]; 2] {
+    unsafe fn store_shared(at: u32, raw: [u32; 8]) {
         // SAFETY: the caller's promise.
-        unsafe { load_column_pair(at, stride) }
+        unsafe { store_shared_8_words(at, raw) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_shared_column(base: u32, thread: u32) -> [u32; 8] {
+        // SAFETY: the caller's promise.
+        unsafe { load_shared_column_16(base, thread) }
     }
 
     #[inline(always)]
@@ -121,8 +131,9 @@ impl Input for Bf16 {
 
     #[inline(always)]
     fn amax(w: [u32; 8]) -> f32 {
-        let [lo, hi] = Self::pair(largest_of_8(w, ptx::max_nan_abs_bf16x2));
-        ptx::max_nan(lo.abs(), hi.abs())
+        let pair = largest_of_8(w, ptx::max_nan_abs_bf16x2);
+        let largest = ptx::max_nan_abs_bf16x2(pair, ptx::prmt::<0x1032>(pair, pair));
+        f32::from_bits(largest & 0x7FFF_0000)
     }
 
     type Running = u32;
@@ -178,9 +189,15 @@ impl Input for F16 {
     }
 
     #[inline(always)]
-    unsafe fn load_columns(at: *const u8, stride: u64) -> [[u32; 8]; 2] {
+    unsafe fn store_shared(at: u32, raw: [u32; 8]) {
         // SAFETY: the caller's promise.
-        unsafe { load_column_pair(at, stride) }
+        unsafe { store_shared_8_words(at, raw) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_shared_column(base: u32, thread: u32) -> [u32; 8] {
+        // SAFETY: the caller's promise.
+        unsafe { load_shared_column_16(base, thread) }
     }
 
     #[inline(always)]
@@ -248,18 +265,36 @@ impl Input for F32 {
     }
 
     #[inline(always)]
-    unsafe fn load_columns(at: *const u8, stride: u64) -> [[f32; 16]; 2] {
-        let mut columns = [[0.0; 16]; 2];
-        macro_rules! row {
+    unsafe fn store_shared(at: u32, x: [f32; 16]) {
+        let w = x.map(f32::to_bits);
+        // SAFETY: the caller's promise.
+        unsafe {
+            shared::store_v4(at, [w[0], w[1], w[2], w[3]]);
+            shared::store_v4(at ^ 16, [w[4], w[5], w[6], w[7]]);
+            shared::store_v4(at ^ 32, [w[8], w[9], w[10], w[11]]);
+            shared::store_v4(at ^ 48, [w[12], w[13], w[14], w[15]]);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_shared_column(base: u32, thread: u32) -> [f32; 16] {
+        const ROW: u32 = staged::EDGE * 4;
+        let even = base + staged::column_start(thread);
+        let odd = even ^ 16;
+        let mut x = [0.0; 16];
+        macro_rules! two_rows {
             ($($i:literal)*) => {$(
                 // SAFETY: the caller's promise.
-                let [a, b] = unsafe { memory::load_v2(at.add($i * stride as usize)) };
-                columns[0][$i] = f32::from_bits(a);
-                columns[1][$i] = f32::from_bits(b);
+                let (a, b) = unsafe {
+                    (shared::load_b32_at::<{ $i * ROW }>(even),
+                     shared::load_b32_at::<{ ($i + 1) * ROW }>(odd))
+                };
+                x[$i] = f32::from_bits(a);
+                x[$i + 1] = f32::from_bits(b);
             )*};
         }
-        row!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-        columns
+        two_rows!(0 2 4 6 8 10 12 14);
+        x
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ use super::metric::Metric;
 /// A block encoded with one of its scales.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate {
-    /// The nibbles of `x·encode`. Signs may be missing, see [`Isa::nibbles`].
+    /// The codes of `x·encode`, for [`Isa::nibbles`] to finish.
     pub(crate) codes: [u32; 2],
     /// The error `Σ term(E2M1(y) − y)` in the scaled domain, any rounding.
     pub(crate) error: f32,
@@ -37,7 +37,7 @@ pub(crate) trait Isa {
     /// Whether all 16 values `a·scale_a` equal `b·scale_b` in magnitude.
     fn same_values(a: [u32; 2], scale_a: f32, b: [u32; 2], scale_b: f32) -> bool;
 
-    /// The 16 nibbles as they are stored. Bit 3 of a nibble of `signs` is an element's sign.
+    /// A candidate's codes as they are stored. Bit 3 of a nibble of `signs` is an element's sign.
     fn nibbles(codes: [u32; 2], signs: [u32; 2]) -> [u32; 2];
 }
 

@@ -2,6 +2,7 @@
 mod block;
 mod block_wide;
 mod codegen;
+mod columns;
 mod copy;
 mod dequantize;
 mod e4m3;
@@ -14,11 +15,14 @@ mod memory;
 #[allow(dead_code, reason = "no instruction set needs all of it")]
 mod metric;
 mod near;
-mod pair;
+mod nibbles;
 #[allow(dead_code, reason = "no instruction set needs all of them")]
 mod ptx;
 mod row;
 mod rowwise;
+mod shared;
+mod staged;
 mod thread;
 mod tile;
+mod tile_encode;
 mod warp;

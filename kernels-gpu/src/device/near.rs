@@ -45,11 +45,10 @@ fn add<M: Metric>(
     M::add_exact(sum, d)
 }
 
-/// Whether map4 has the lower error over one or two lines of 16, whose errors `sum` adds up. Lines
-/// that are not present are zeros.
+/// Whether map4 has the lower error over one or two lines of 16, whose errors `sum` adds up.
 #[inline(always)]
 pub(crate) fn map4_is_better<T: Input, M: Metric, const LINES: usize>(
-    (lines, present): ([Strided; LINES], bool),
+    lines: [Strided; LINES],
     scales: &ScalePair,
     global: &GlobalScale,
     flags: u32,
@@ -60,7 +59,7 @@ pub(crate) fn map4_is_better<T: Input, M: Metric, const LINES: usize>(
     for i in 0..sixteen(flags) {
         macro_rules! line {
             ($l:expr) => {
-                let x = if present { lines[$l].element::<T>(i).abs() } else { 0.0 };
+                let x = lines[$l].element::<T>(i).abs();
                 error6[$l] = add::<M>(error6[$l], x, s6, encode6, global, flags);
                 error4[$l] = add::<M>(error4[$l], x, s4, encode4, global, flags);
             };

@@ -134,6 +134,11 @@ pub(crate) fn prmt<const SELECTOR: u32>(a: u32, b: u32) -> u32 {
     d
 }
 
+instruction! {
+    /// Bytes of `b:a` chosen by the four nibbles of `selector` (low first).
+    prmt_by, "prmt.b32 {d}, {a}, {b}, {selector};", (a: u32, b: u32, selector: u32) -> u32
+}
+
 /// A pair times a number, each product rounded to nearest even. One instruction on Blackwell.
 #[cfg(any(isa = "sm_100f", isa = "sm_120f"))]
 #[inline(always)]

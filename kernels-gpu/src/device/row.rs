@@ -2,47 +2,70 @@
 //! L1 still holds.
 
 use super::block::{self, Encoded};
-use super::exact::{self, Strided};
+use super::block_wide;
+use super::exact::Strided;
 use super::global_scale;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
 use super::thread;
-use crate::abi::{GlobalScale, QuantizeParams};
+use crate::abi::{GlobalScale, QuantizeParams, SWIZZLED};
 
 /// Encodes one row and stores it, its amax too.
 #[inline(always)]
-pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &QuantizeParams) {
+pub(crate) unsafe fn kernel<T: Input, M: Metric>(p: &QuantizeParams) {
     // SAFETY: the launch contract.
     unsafe {
         if thread::skipped(p) {
             return;
         }
-        let tensor = thread::tensor::<GROUPED>(p);
+        let tensor = &p.tensor;
         let row = thread::block()[0];
-        if row >= tensor.rows {
-            return;
+        let blocks = tensor.cols / 16;
+        let first = row * blocks;
+        let input = (tensor.input as *const u8).add(first as usize * 16 * T::BYTES as usize);
+        // Every thread works out the scale: one that did it for all would keep them waiting.
+        let amax = block_wide::max_of_four_warps(amax::<T>(input, blocks));
+        let global = global_scale::of_amax(amax, p.flags);
+        if thread::index() == 0 {
+            let out = (tensor.global as *mut GlobalScale).add(row as usize);
+            global_scale::store(out, global);
         }
-        let blocks_per_row = tensor.cols / 16;
-        let start = row as usize * blocks_per_row as usize;
-        let input = (tensor.input as *const u8).add(start * 16 * T::BYTES as usize);
-        let out = (tensor.global as *mut GlobalScale).add(row as usize);
-        let global = global_scale::of_row::<T>(input, u64::from(tensor.cols), p.flags, out);
-        let mut column = thread::index();
-        while column < blocks_per_row {
-            let at = input.add(column as usize * 16 * T::BYTES as usize);
-            let raw = T::load(at);
-            let encoded =
-                block::encode::<T, M>(raw, Strided { at, stride: T::BYTES }, &global, p.flags);
-            let Encoded { codes, scale } = match encoded {
-                Some(encoded) => encoded,
-                None => exact::encode::<T, M>(Strided { at, stride: T::BYTES }, &global, p.flags),
-            };
-            memory::store_v2((tensor.codes as *mut u8).add((start + column as usize) * 8), codes);
-            let shape = [tensor.rows, blocks_per_row];
-            let at = thread::scale_at(tensor.scales, p.flags, shape, row, column);
+        let mut block = thread::index();
+        while block < blocks {
+            let at = input.add(block as usize * 16 * T::BYTES as usize);
+            let place = || Strided { at, stride: T::BYTES };
+            let Encoded { codes, scale } =
+                block::encode::<T, M>(T::load(at), place, &global, p.flags);
+            let index = (first + block) as usize;
+            memory::store_v2((tensor.codes as *mut u8).add(index * 8), codes);
+            let mut at = (tensor.scales as *mut u8).add(index);
+            if p.flags & SWIZZLED != 0 {
+                at = thread::swizzled_at(tensor.scales, [tensor.rows, blocks], row, block);
+            }
             memory::store_b8(at, scale);
-            column += thread::count();
+            block += thread::count();
         }
     }
+}
+
+/// The largest magnitude of this thread's share of a row of `blocks` blocks. NaN is ignored.
+#[inline(always)]
+unsafe fn amax<T: Input>(input: *const u8, blocks: u32) -> f32 {
+    let mut amax = T::Running::default();
+    let mut block = thread::index();
+    while block < blocks {
+        // Four loads in flight. Past the end the last block is looked at again.
+        let step = thread::count();
+        let load = |i: u32| {
+            let block = (block + i * step).min(blocks - 1);
+            // SAFETY: within the row.
+            unsafe { T::load(input.add(block as usize * 16 * T::BYTES as usize)) }
+        };
+        let (a, b, c, d) = (load(0), load(1), load(2), load(3));
+        amax = T::running_amax(T::running_amax(amax, a), b);
+        amax = T::running_amax(T::running_amax(amax, c), d);
+        block += 4 * step;
+    }
+    T::finish_amax(amax)
 }

@@ -1,7 +1,7 @@
 //! 1x16 blocks along rows: a thread for each block, neighbours side by side in memory.
 
 use super::block::{self, Encoded};
-use super::exact::{self, Strided};
+use super::exact::Strided;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
@@ -37,12 +37,8 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
             }
         }
         let global = thread::load_global(global);
-        let encoded =
-            block::encode::<T, M>(raw, Strided { at, stride: T::BYTES }, &global, p.flags);
-        let Encoded { codes, scale } = match encoded {
-            Some(encoded) => encoded,
-            None => exact::encode::<T, M>(Strided { at, stride: T::BYTES }, &global, p.flags),
-        };
+        let place = || Strided { at, stride: T::BYTES };
+        let Encoded { codes, scale } = block::encode::<T, M>(raw, place, &global, p.flags);
         memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);
         memory::store_b8(scale_at, scale);
     }

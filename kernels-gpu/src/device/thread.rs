@@ -4,7 +4,7 @@ use super::codegen::{
     _block_dim_x, _block_idx_x, _block_idx_y, _block_idx_z, _grid_dim_x, _thread_idx_x,
 };
 use super::{memory, ptx};
-use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE, SWIZZLED};
+use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
 
 /// Index within the block.
 #[inline(always)]
@@ -87,26 +87,8 @@ pub(crate) fn swizzled(row: u32, block: u32, blocks_per_row: u32) -> usize {
     tile * 512 + ((row % 32) * 16 + (row % 128) / 32 * 4 + block % 4) as usize
 }
 
-/// Where the scale of a block goes, of a `[rows, blocks]` array of scales in either layout.
-#[inline(always)]
-pub(crate) unsafe fn scale_at(
-    scales: u64,
-    flags: u32,
-    shape: [u32; 2],
-    row: u32,
-    block: u32,
-) -> *mut u8 {
-    // SAFETY: the launch contract.
-    unsafe {
-        if flags & SWIZZLED != 0 {
-            swizzled_at(scales, shape, row, block)
-        } else {
-            (scales as *mut u8).add(row as usize * shape[1] as usize + block as usize)
-        }
-    }
-}
-
-/// The same in the tensor cores' layout. Writes the zeros of its padding on the way: that of 128
+/// Where the scale of a block goes in the tensor cores' layout, of `[rows, blocks]` scales. Writes
+/// the zeros of its padding on the way: that of 128
 /// rows is shared out among the rows there are, that of 4 blocks falls to the last block of a row.
 #[inline(always)]
 pub(crate) unsafe fn swizzled_at(

@@ -1,44 +1,28 @@
-//! 128x64 tiles: 16x16 blocks, and blocks that run down columns.
+//! 16x16 blocks, for the rowwise output, the columnwise one or both.
 //!
-//! A block of 256 threads takes a tile. Rowwise, warp w has rows 16w..16w+16 and a lane two blocks,
-//! eight rows apart, of the 64 columns: a warp's accesses fill whole lines of 128 bytes. Columnwise,
-//! warp w has the same rows, and a lane two neighbouring columns; its results go through shared
-//! memory so that a column's 64 bytes leave together. Both in one launch read the tile once from
-//! memory, the second time from L1.
+//! A block of 128 threads takes 64x64 elements. Warp w has rows 16w to 16w+15, and a lane two blocks
+//! of them, eight rows apart: a warp's accesses fill whole lines of 128 bytes. Columnwise codes are
+//! the rowwise ones transposed by way of shared memory; four neighbours write 32 bytes of a line.
 
-use super::block::Encoded;
-use super::block_wide::{self, shared};
 use super::exact::Strided;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
-use super::pair::{self, Columns, Lines, Rows};
+use super::nibbles;
+use super::shared;
+use super::staged::EDGE;
 use super::thread;
-use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, ROW_SCALED, TILE_COLS, TILE_ROWS};
+use super::tile_encode::{self, Encoded, Lines};
+use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLED};
 
-/// Bytes of a column's 8 blocks of codes in shared memory: 64, and 8 that spread the banks.
-const COLUMN_PITCH: u32 = 72;
-/// Where the columns' scales follow their codes.
-const SCALES: u32 = COLUMN_PITCH * TILE_COLS;
-
-/// Where a warp stands.
-struct Place {
-    flags: u32,
-    lane: u32,
-    warp: u32,
-    /// The tile's first row and column.
-    row: u32,
-    column: u32,
-}
-
-/// Encodes one tile and stores it.
+/// Encodes 64x64 elements and stores them.
 #[inline(always)]
 pub(crate) unsafe fn kernel<
     T: Input,
     M: Metric,
-    const TWO_D: bool,
     const ROWWISE: bool,
     const COLUMNWISE: bool,
+    const GROUPED: bool,
 >(
     p: &QuantizeParams,
 ) {
@@ -47,134 +31,87 @@ pub(crate) unsafe fn kernel<
         if thread::skipped(p) {
             return;
         }
-        let tensor = if p.group == 0 { p.tensor } else { thread::tensor::<true>(p) };
+        let tensor = thread::tensor::<GROUPED>(p);
         let [x, y, _] = thread::block();
-        let thread = thread::index();
-        let place = Place {
-            flags: p.flags,
-            lane: thread % 32,
-            warp: thread / 32,
-            row: y * TILE_ROWS,
-            column: x * TILE_COLS,
-        };
-        if place.row >= tensor.rows || place.column >= tensor.cols {
+        if y * EDGE >= tensor.rows || x * EDGE >= tensor.cols {
             return;
         }
-        if ROWWISE {
-            rowwise::<T, M, TWO_D>(&tensor, &place);
+        let (lane, warp) = (thread::index() % 32, thread::index() / 32);
+        let (row_tiles, blocks) = (tensor.rows / 16, tensor.cols / 16);
+        let (tile, block) = (y * (EDGE / 16) + warp, x * (EDGE / 16) + lane % 4);
+        // Past the edge the last tile is encoded again and not stored: all lanes take part.
+        let present = tile < row_tiles && block < blocks;
+        let (tile, block) = (tile.min(row_tiles - 1), block.min(blocks - 1));
+        let rows = [0, 8].map(|half| tile * 16 + lane / 4 + half);
+        let index = rows.map(|row| row * blocks + block);
+        let input = tensor.input as *const u8;
+        let at = index.map(|index| input.add(index as usize * 16 * T::BYTES as usize));
+        let lines = Lines::<T> {
+            raw: at.map(|at| T::load(at)),
+            rows: at.map(|at| Strided { at, stride: T::BYTES }),
+            columns: columns_of(at[0], lane / 4, u64::from(tensor.cols) * T::BYTES, T::BYTES),
+            lane,
+        };
+        // One scale for both outputs.
+        let global = if ROWWISE { tensor.global } else { tensor.global_t };
+        let global = thread::load_global(global as *const GlobalScale);
+        let [rowwise, columnwise] =
+            tile_encode::encode::<T, M, ROWWISE, COLUMNWISE>(&lines, &global, p.flags);
+        if ROWWISE && present {
+            for i in 0..2 {
+                let index = index[i] as usize;
+                memory::store_v2((tensor.codes as *mut u8).add(index * 8), rowwise.codes[i]);
+                let mut at = (tensor.scales as *mut u8).add(index);
+                if p.flags & SWIZZLED != 0 {
+                    let shape = [tensor.rows, blocks];
+                    at = thread::swizzled_at(tensor.scales, shape, rows[i], block);
+                }
+                memory::store_b8(at, rowwise.scale);
+            }
         }
         if COLUMNWISE {
-            columnwise::<T, M, TWO_D>(&tensor, &place);
+            let Encoded { codes, scale } = columnwise;
+            nibbles::store(warp, lane / 4, lane % 4, codes[0]);
+            nibbles::store(warp, lane / 4 + 8, lane % 4, codes[1]);
+            if lane < 4 {
+                nibbles::store_scale(warp, lane, scale);
+            }
+            shared::barrier();
+            store_columns(&tensor, p.flags, [x, y]);
         }
     }
 }
 
+/// Columns j and j+8 of a tile, whose row j is at `row`.
 #[inline(always)]
-unsafe fn rowwise<T: Input, M: Metric, const TWO_D: bool>(tensor: &QuantizeTensor, place: &Place) {
-    let rows = [
-        place.row + place.warp * 16 + place.lane / 4,
-        place.row + place.warp * 16 + place.lane / 4 + 8,
-    ];
-    let block = place.column / 16 + place.lane % 4;
-    let blocks = tensor.cols / 16;
-    // Rows come in sixteens: both or neither.
-    let present = rows[0] < tensor.rows && block < blocks;
-    let index = |row: u32| row as usize * blocks as usize + block as usize;
-    // SAFETY: the launch contract, for a block that is present.
+fn columns_of(row: *const u8, j: u32, stride: u64, bytes: u64) -> [Strided; 2] {
+    let first = row.wrapping_sub((u64::from(j) * stride) as usize);
+    [j, j + 8].map(|column| Strided {
+        at: first.wrapping_add((u64::from(column) * bytes) as usize),
+        stride,
+    })
+}
+
+/// Shared memory to the columnwise output.
+#[inline(always)]
+unsafe fn store_columns(tensor: &QuantizeTensor, flags: u32, [x, y]: [u32; 2]) {
+    // SAFETY: the launch contract; stored before the barrier.
     unsafe {
-        let at = rows.map(|row| Strided {
-            at: (tensor.input as *const u8).wrapping_add(index(row) * 16 * T::BYTES as usize),
-            stride: T::BYTES,
-        });
-        let load = |at: Strided| if present { T::load(at.at) } else { T::zeros() };
-        let lines = Lines::<T> { raw: [load(at[0]), load(at[1])], at, present };
-        let encoded = encode::<T, M, Rows, TWO_D>(&lines, tensor.global, rows, place);
-        if present {
+        let own = nibbles::load_columns(thread::index());
+        let blocks = tensor.rows / 16;
+        let (line, block) = (x * EDGE + own.column, y * (EDGE / 16) + own.group);
+        // Columns come in sixteens: both or neither.
+        if line < tensor.cols && block < blocks {
             for i in 0..2 {
-                let Encoded { codes, scale } = encoded[i];
-                memory::store_v2((tensor.codes as *mut u8).add(index(rows[i]) * 8), codes);
-                let shape = [tensor.rows, blocks];
-                let at = thread::scale_at(tensor.scales, place.flags, shape, rows[i], block);
-                memory::store_b8(at, scale);
+                let line = line + i as u32;
+                let index = (line * blocks + block) as usize;
+                memory::store_v2((tensor.codes_t as *mut u8).add(index * 8), own.codes[i]);
+                let mut at = (tensor.scales_t as *mut u8).add(index);
+                if flags & SWIZZLED != 0 {
+                    at = thread::swizzled_at(tensor.scales_t, [tensor.cols, blocks], line, block);
+                }
+                memory::store_b8(at, own.scale);
             }
         }
-    }
-}
-
-#[inline(always)]
-unsafe fn columnwise<T: Input, M: Metric, const TWO_D: bool>(
-    tensor: &QuantizeTensor,
-    place: &Place,
-) {
-    let first_row = place.row + place.warp * 16;
-    let column = place.column + place.lane * 2;
-    let present = first_row < tensor.rows && column < tensor.cols;
-    let stride = u64::from(tensor.cols) * T::BYTES;
-    // SAFETY: the launch contract, for columns that are present.
-    unsafe {
-        let at = (tensor.input as *const u8)
-            .wrapping_add((u64::from(first_row) * stride + u64::from(column) * T::BYTES) as usize);
-        let raw = if present { T::load_columns(at, stride) } else { [T::zeros(); 2] };
-        let at =
-            [Strided { at, stride }, Strided { at: at.wrapping_add(T::BYTES as usize), stride }];
-        let lines = Lines::<T> { raw, at, present };
-        let encoded =
-            encode::<T, M, Columns, TWO_D>(&lines, tensor.global_t, [column, column + 1], place);
-        for i in 0..2 {
-            let column = place.lane * 2 + i as u32;
-            let at = shared() + column * COLUMN_PITCH + place.warp * 8;
-            block_wide::store_v2(at, encoded[i].codes);
-            block_wide::store_b8(shared() + SCALES + column * 8 + place.warp, encoded[i].scale);
-        }
-        block_wide::barrier();
-        store_columns(tensor, place);
-    }
-}
-
-/// Shared memory to the columnwise outputs: eight lanes for a column.
-#[inline(always)]
-unsafe fn store_columns(tensor: &QuantizeTensor, place: &Place) {
-    let blocks = tensor.rows / 16;
-    let block = place.row / 16 + place.lane % 8;
-    for half in 0..2 {
-        let column = place.warp * 4 + place.lane / 8 + half * (TILE_COLS / 2);
-        let row = place.column + column;
-        if row < tensor.cols && block < blocks {
-            // SAFETY: the launch contract; written before the barrier.
-            unsafe {
-                let at = shared() + column * COLUMN_PITCH + place.lane % 8 * 8;
-                let index = row as usize * blocks as usize + block as usize;
-                memory::store_v2(
-                    (tensor.codes_t as *mut u8).add(index * 8),
-                    block_wide::load_v2(at),
-                );
-                let scale = block_wide::load_b8(shared() + SCALES + column * 8 + place.lane % 8);
-                let shape = [tensor.cols, blocks];
-                let at = thread::scale_at(tensor.scales_t, place.flags, shape, row, block);
-                memory::store_b8(at, scale);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn encode<T: Input, M: Metric, S: pair::Spread, const TWO_D: bool>(
-    lines: &Lines<T>,
-    global: u64,
-    line: [u32; 2],
-    place: &Place,
-) -> [Encoded; 2] {
-    let global = global as *const GlobalScale;
-    // SAFETY: the launch contract: one scale, or one for each line.
-    unsafe {
-        if TWO_D {
-            let global = thread::load_global(global);
-            return pair::encode_2d::<T, M, S>(lines, &global, place.flags, place.lane);
-        }
-        let own = |i: usize| {
-            let row_scaled = place.flags & ROW_SCALED != 0 && lines.present;
-            thread::load_global(global.add(if row_scaled { line[i] as usize } else { 0 }))
-        };
-        pair::encode_1d::<T, M>(lines, [&own(0), &own(1)], place.flags)
     }
 }

@@ -22,6 +22,9 @@ impl Warp {
             Op::Load { to, ty, width, from, strength } => {
                 self.load(ctx, to, *ty, *width, *from, *strength, mask)
             }
+            Op::LoadMatrix { to, from, transposed } => {
+                self.load_matrix(ctx, to, *from, *transposed, mask)
+            }
             Op::Store { from, ty, to, strength } => {
                 self.store_memory(ctx, from, *ty, *to, *strength, mask)
             }
@@ -146,6 +149,42 @@ impl Warp {
                 self.registers[*slot as usize][lane] = value;
                 self.written[*slot as usize] |= 1 << lane;
             }
+        }
+        Ok(())
+    }
+
+    /// Lane `8·i + r` has the address of row r of matrix i. Lane l receives row `l/4`, columns
+    /// `2·(l%4)` and the next, or of the transposed matrix the same.
+    fn load_matrix(
+        &mut self,
+        ctx: &mut BlockContext<'_>,
+        to: &[Slot],
+        from: Address,
+        transposed: bool,
+        mask: u32,
+    ) -> Result<(), Trap> {
+        if mask != u32::MAX {
+            let what = "ldmatrix by a part of the warp";
+            return Err(Trap::lane(FaultKind::Unsupported { what }, mask.trailing_zeros()));
+        }
+        for (i, slot) in to.iter().enumerate() {
+            self.check(from.base, 0xFF << (8 * i))?;
+            let mut matrix = [[0u16; 8]; 8];
+            for (row, elements) in matrix.iter_mut().enumerate() {
+                let lane = 8 * i + row;
+                let mut bytes = [0; 16];
+                let address = self.address_of(from, lane);
+                self.fetch(ctx, lane, address, Strength::Weak, &mut bytes)?;
+                for (element, bytes) in elements.iter_mut().zip(bytes.chunks_exact(2)) {
+                    *element = u16::from_le_bytes([bytes[0], bytes[1]]);
+                }
+            }
+            let at = |a: usize, b: usize| if transposed { matrix[b][a] } else { matrix[a][b] };
+            let word = |lane: usize| {
+                let column = 2 * (lane % 4);
+                u64::from(at(lane / 4, column)) | u64::from(at(lane / 4, column + 1)) << 16
+            };
+            self.store(*slot, &std::array::from_fn(word), mask);
         }
         Ok(())
     }

@@ -225,6 +225,12 @@ pub(super) enum Op {
         from: Address,
         strength: Strength,
     },
+    /// `ldmatrix` of 8x8 matrices of 16 bits, a register for each, from shared memory.
+    LoadMatrix {
+        to: Vec<Slot>,
+        from: Address,
+        transposed: bool,
+    },
     Store {
         from: Vec<Slot>,
         ty: Type,

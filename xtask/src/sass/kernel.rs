@@ -35,16 +35,23 @@ pub(crate) fn work(kernel: &str) -> Option<Work> {
     match words[0] {
         "quantize" => {
             let candidates = if has("plain") { 1 } else { 2 };
-            let one = has("rows") || (has("1d") && has("rowwise"));
-            let blocks = if one { 1 } else { 2 };
-            // Two passes over the input: for both outputs, and for a row's own amax.
-            let passes = if has("both") || has("rows") { 2 } else { 1 };
+            // A lane has two rows of a 16x16 block, and of a row of 6144 that is quantized in one pass
+            // three blocks, after it has looked for the amax four at a time.
+            let (blocks, loads) = if has("2d") {
+                (2, 2)
+            } else if has("rows") {
+                (3, 4 + 3)
+            } else {
+                (1, 1)
+            };
             let outputs = if has("both") { 2 } else { 1 };
+            // 16x16 blocks have the same codes along rows and columns.
+            let encodings = if has("2d") { 1 } else { outputs };
             Some(Work {
                 blocks,
-                loads: blocks * input * passes,
+                loads: loads * input,
                 stores: blocks * 9 * outputs,
-                packs: blocks * 8 * outputs * candidates,
+                packs: blocks * 8 * encodings * candidates,
                 element: Some(element),
                 traffic: input + 9 * outputs,
             })

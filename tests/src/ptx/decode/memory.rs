@@ -261,6 +261,30 @@ impl Decoder<'_> {
         Ok(())
     }
 
+    /// `ldmatrix.sync.aligned.m8n8.x4{.trans}.shared.b16`.
+    pub(super) fn load_matrix(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
+        for needed in ["sync", "aligned", "m8n8"] {
+            m.require(&[(needed, ())])?;
+        }
+        let matrices = m.require(&[("x1", 1), ("x2", 2), ("x4", 4)])?;
+        let transposed = m.flag("trans");
+        if space(m) != Window::Shared || m.ty()? != Type::new(Kind::Bits, 16) {
+            return m.error("ldmatrix loads .b16 from .shared");
+        }
+        self.operand_count(ins, 2)?;
+        let parts = match self.at(ins, 0)?.clone() {
+            Operand::Vector(parts) if parts.len() == matrices => parts,
+            _ => return m.error(format!("{:?} has another number of matrices", ins.text)),
+        };
+        let from = self.address(ins, 1, Window::Shared)?;
+        let mut to = Vec::new();
+        for part in &parts {
+            to.push(self.target(ins, part, 32, false)?);
+        }
+        self.emit(Op::LoadMatrix { to, from, transposed });
+        Ok(())
+    }
+
     fn atomic(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
         m.choice(&[("relaxed", ()), ("acquire", ()), ("release", ()), ("acq_rel", ())]);
         m.choice(&SCOPES);

@@ -159,6 +159,7 @@ impl<'a> Decoder<'a> {
             "cvt" => self.convert(ins, m),
             "mov" | "ld" | "ldu" | "st" | "atom" | "red" | "cvta" | "isspacep" | "prefetch"
             | "createpolicy" | "cp" => self.memory(ins, m),
+            "ldmatrix" => self.load_matrix(ins, m),
             "shfl" | "vote" | "match" | "redux" | "activemask" | "bar" | "barrier" | "membar"
             | "fence" | "nanosleep" | "griddepcontrol" => self.warp(ins, m),
             "bra" | "brx" | "call" | "ret" | "exit" | "trap" => self.flow(ins, m),
