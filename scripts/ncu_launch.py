@@ -78,11 +78,13 @@ def divisor(d):
 def grid_of(kernel):
     """Grid, threads, bytes of dynamic shared memory."""
     if kernel.startswith("quantize_rows"):
-        return (ROWS, 1, 1), min(max(COLS // 16, 32), 512), 144
+        return (ROWS, 1, 1), min(max(COLS // 16, 32), 128), 128
     if kernel.startswith("quantize_1d_rowwise") or kernel.startswith("copy"):
         return (BLOCKS // 128, 1, 1), 128, 0
-    shared = 0 if "rowwise" in kernel else 64 * 80
-    return (COLS // 64, ROWS // 128, 1), 256, shared
+    tiles = (COLS // 64, ROWS // 64, 1)
+    if kernel.startswith("quantize_2d"):
+        return tiles, 128, 0 if "rowwise" in kernel else 4 * 544 + 16
+    return tiles, 256, 64 * 64 * 2
 
 
 def main():

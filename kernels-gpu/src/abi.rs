@@ -68,10 +68,12 @@ pub struct QuantizeParams {
     pub reserved: u32,
 }
 
-/// Rows of the tile that a block of threads takes in the `2d`, `columnwise` and `both` kernels.
+/// Rows of the tile that a block of threads takes in the `2d` kernels.
 pub const TILE_ROWS: u32 = 64;
-/// Columns of that tile.
+/// Columns of that tile, and of that of the `1d_columnwise` and `1d_both` kernels.
 pub const TILE_COLS: u32 = 64;
+/// Bytes of a column of the latter.
+pub const COLUMNS_BYTES: u32 = 512;
 
 /// The error of a candidate is measured in the input domain.
 pub const STRICT: u32 = 1;

@@ -7,16 +7,20 @@
 use std::fmt;
 
 use crate::abi::{
-    Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT, SWIZZLED, TILE_COLS, TILE_ROWS,
+    COLUMNS_BYTES, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT,
+    SWIZZLED, TILE_COLS, TILE_ROWS,
 };
 use crate::config::{Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling};
 
 /// Threads of a block in the kernels that give each thread a block of 16 elements.
 const THREADS: u32 = 128;
-/// Threads of a block in the kernels that give a thread one or two of 64x64 elements' 256 blocks.
+/// Threads of a block in the kernels of blocks that run down columns.
 const COLUMNS_THREADS: u32 = 256;
+/// Shared memory of those kernels: their tile.
+const COLUMNS_SHARED: u32 = TILE_COLS * COLUMNS_BYTES;
+/// Threads of a block in the kernels of 16x16 blocks.
 const TILE_THREADS: u32 = 128;
-/// Shared memory of the columnwise kernels of 16x16 blocks: codes and scales of 64x64 elements.
+/// Shared memory of those kernels with columnwise outputs: the tile's codes and scales.
 const TILE_SHARED: u32 = 4 * 544 + 16;
 /// Shared memory of the kernels that reduce over a block.
 const REDUCE_SHARED: u32 = 128;
@@ -220,7 +224,6 @@ fn quantize_checked(
     grouped: &str,
 ) -> Launch {
     use crate::config::Outputs;
-    let largest = |f: fn(&[usize; 2]) -> u32| shapes.iter().map(f).max().unwrap_or(0);
     let element_bytes = input.bytes() as u32;
     let (input, rule) = (input.name(), rule_name(config.rule()));
     let outputs = match config.outputs() {
@@ -230,7 +233,8 @@ fn quantize_checked(
     };
     let two_d = config.scaling() == Scaling::Tile;
     if !two_d && config.outputs() == Outputs::Rowwise {
-        let blocks = largest(|[rows, cols]| *rows as u32 * (*cols / 16) as u32);
+        let blocks = shapes.iter().map(|[rows, cols]| (*rows * (*cols / 16)) as u32);
+        let blocks = blocks.max().unwrap_or(0);
         return Launch {
             kernel: format!("quantize_1d_rowwise{grouped}_{input}_{rule}"),
             grid: [blocks.div_ceil(THREADS), 1, shapes.len() as u32],
@@ -238,9 +242,12 @@ fn quantize_checked(
             shared_bytes: 0,
         };
     }
+    let [tile_rows, tile_cols] =
+        if two_d { [TILE_ROWS, TILE_COLS] } else { [COLUMNS_BYTES / element_bytes, TILE_COLS] };
+    let tiles = |shape: &[usize; 2], i: usize, edge: u32| (shape[i] as u32).div_ceil(edge);
     let mut grid = [
-        largest(|[_, cols]| (*cols as u32).div_ceil(TILE_COLS)),
-        largest(|[rows, _]| (*rows as u32).div_ceil(TILE_ROWS)),
+        shapes.iter().map(|shape| tiles(shape, 1, tile_cols)).max().unwrap_or(0),
+        shapes.iter().map(|shape| tiles(shape, 0, tile_rows)).max().unwrap_or(0),
         shapes.len() as u32,
     ];
     if grid.contains(&0) {
@@ -256,7 +263,7 @@ fn quantize_checked(
         shared_bytes: match (config.outputs().columnwise(), two_d) {
             (false, _) => 0,
             (true, true) => TILE_SHARED,
-            (true, false) => TILE_ROWS * TILE_COLS * element_bytes,
+            (true, false) => COLUMNS_SHARED,
         },
     }
 }

@@ -135,23 +135,18 @@ pub(crate) fn compile(
 /// memory's latency and nothing spills. Measured on H100 (`docs/benchmarks/`); `cargo xtask sass`
 /// fails on a spill.
 fn register_limit(isa: &str, kernel: &str) -> Option<u32> {
-    if kernel.ends_with("_plain") || kernel.contains("_f32_") {
+    if !matches!(isa, "sm_80" | "sm_89") || kernel.ends_with("_plain") || kernel.contains("_f32_") {
         return None;
     }
-    let limits: &[(&str, u32)] = match isa {
-        "sm_80" | "sm_89" => &[
-            ("quantize_1d_rowwise_grouped", 48),
-            ("quantize_1d_rowwise", 40),
-            ("quantize_rows", 40),
-            ("quantize_1d_columnwise", 56),
-            ("quantize_1d_both", 64),
-            ("quantize_2d_columnwise", 64),
-        ],
-        _ => &[],
-    };
-    if isa == "sm_89" && kernel.starts_with("quantize_2d_rowwise") {
-        return Some(64);
-    }
+    let limits = [
+        ("quantize_1d_rowwise", 48),
+        ("quantize_rows", 48),
+        ("quantize_1d_columnwise", 48),
+        ("quantize_1d_both", 64),
+        ("quantize_2d_rowwise", 56),
+        ("quantize_2d_columnwise", 56),
+        ("quantize_2d_both", 64),
+    ];
     limits.iter().find(|(prefix, _)| kernel.starts_with(prefix)).map(|(_, registers)| *registers)
 }
 

@@ -112,7 +112,7 @@ pub(crate) unsafe fn kernel<T: Output>(p: &DequantizeParams) {
         let amax = f32::from_bits(memory::load_b32(amax));
         let [lo, hi] = memory::load_v2((p.codes as *const u8).add(block as usize * 8));
         let byte = memory::load_b8((p.scales as *const u8).add(scale_offset));
-        let [scale, _] = e4m3::decode(byte);
+        let scale = e4m3::value(byte);
         let per_six_a =
             if p.flags & E4M3_MAX_256 != 0 { 1.0 / (6.0 * 256.0) } else { 1.0 / (6.0 * 448.0) };
         let factor = scale * amax * per_six_a;

@@ -52,10 +52,27 @@ pub(crate) fn encode(hi: f32, lo: f32) -> u32 {
 #[cfg(isa = "sm_80")]
 #[inline(always)]
 pub(crate) fn decode(bytes: u32) -> [f32; 2] {
-    // Moved to the top of an f32 a byte is 2⁻¹²⁰ times its value, subnormals included.
-    #[inline(always)]
-    fn one(byte: u32) -> f32 {
-        f32::from_bits(byte << 20) * f32::from_bits((127 + 120) << 23)
-    }
-    [one(bytes & 0x7F), one((bytes >> 8) & 0x7F)]
+    [magnitude(bytes & 0x7F), magnitude((bytes >> 8) & 0x7F)]
+}
+
+/// Moved to the top of an f32 a byte is 2⁻¹²⁰ times its value, subnormals included.
+#[cfg(isa = "sm_80")]
+#[inline(always)]
+fn magnitude(byte: u32) -> f32 {
+    f32::from_bits(byte << 20) * f32::from_bits((127 + 120) << 23)
+}
+
+/// The value of any byte: no block that we encode has a negative scale or a NaN, files may.
+#[cfg(isa = "sm_80")]
+#[inline(always)]
+pub(crate) fn value(byte: u32) -> f32 {
+    let magnitude = if byte & 0x7F == 0x7F { f32::NAN } else { magnitude(byte & 0x7F) };
+    f32::from_bits(magnitude.to_bits() | (byte & 0x80) << 24)
+}
+
+/// The value of any byte.
+#[cfg(not(isa = "sm_80"))]
+#[inline(always)]
+pub(crate) fn value(byte: u32) -> f32 {
+    decode(byte)[0]
 }

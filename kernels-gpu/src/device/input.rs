@@ -11,8 +11,8 @@ pub(crate) trait Input {
 
     /// Loads 16 elements. `at` is 16-byte aligned global memory.
     unsafe fn load(at: *const u8) -> Self::Raw;
-    /// Stores 16 elements to shared memory, piece `i` of 16 bytes at `at ^ 16·i`.
-    unsafe fn store_shared(at: u32, raw: Self::Raw);
+    /// Loads 16 elements from shared memory, piece `i` of 16 bytes from `at ^ 16·i`.
+    unsafe fn load_shared_row(at: u32) -> Self::Raw;
     /// Loads a thread's 16 elements of a column of what [`staged`] holds. All lanes of the warp.
     unsafe fn load_shared_column(base: u32, thread: u32) -> Self::Raw;
     /// Zeros.
@@ -56,12 +56,10 @@ unsafe fn load_8_words(at: *const u8) -> [u32; 8] {
 }
 
 #[inline(always)]
-unsafe fn store_shared_8_words(at: u32, w: [u32; 8]) {
+unsafe fn load_shared_8_words(at: u32) -> [u32; 8] {
     // SAFETY: the caller's promise.
-    unsafe {
-        shared::store_v4(at, [w[0], w[1], w[2], w[3]]);
-        shared::store_v4(at ^ 16, [w[4], w[5], w[6], w[7]]);
-    }
+    let (a, b) = unsafe { (shared::load_v4(at), shared::load_v4(at ^ 16)) };
+    [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
 }
 
 /// A column of 16-bit elements in the order in which a row's lie in memory.
@@ -113,9 +111,9 @@ impl Input for Bf16 {
     }
 
     #[inline(always)]
-    unsafe fn store_shared(at: u32, raw: [u32; 8]) {
+    unsafe fn load_shared_row(at: u32) -> [u32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { store_shared_8_words(at, raw) }
+        unsafe { load_shared_8_words(at) }
     }
 
     #[inline(always)]
@@ -189,9 +187,9 @@ impl Input for F16 {
     }
 
     #[inline(always)]
-    unsafe fn store_shared(at: u32, raw: [u32; 8]) {
+    unsafe fn load_shared_row(at: u32) -> [u32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { store_shared_8_words(at, raw) }
+        unsafe { load_shared_8_words(at) }
     }
 
     #[inline(always)]
@@ -265,15 +263,10 @@ impl Input for F32 {
     }
 
     #[inline(always)]
-    unsafe fn store_shared(at: u32, x: [f32; 16]) {
-        let w = x.map(f32::to_bits);
+    unsafe fn load_shared_row(at: u32) -> [f32; 16] {
         // SAFETY: the caller's promise.
-        unsafe {
-            shared::store_v4(at, [w[0], w[1], w[2], w[3]]);
-            shared::store_v4(at ^ 16, [w[4], w[5], w[6], w[7]]);
-            shared::store_v4(at ^ 32, [w[8], w[9], w[10], w[11]]);
-            shared::store_v4(at ^ 48, [w[12], w[13], w[14], w[15]]);
-        }
+        let (a, b) = unsafe { (load_shared_8_words(at), load_shared_8_words(at ^ 32)) };
+        core::array::from_fn(|i| f32::from_bits(if i < 8 { a[i] } else { b[i - 8] }))
     }
 
     #[inline(always)]

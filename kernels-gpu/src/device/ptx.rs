@@ -57,6 +57,21 @@ instruction! {
     mul_abs_rn, "{{ .reg .f32 t; abs.f32 t, {a}; mul.rn.f32 {d}, t, {b}; }}", (a: f32, b: f32) -> f32
 }
 
+/// Four FP32 values to E5M2, rounded to nearest even: the first to the upper byte.
+#[cfg(not(isa = "sm_80"))]
+#[inline(always)]
+pub(crate) fn cvt_rn_satfinite_e5m2x4_f32([a, b, c, d]: [f32; 4]) -> u32 {
+    let bytes: u32;
+    // SAFETY: register-to-register, no side effects.
+    unsafe {
+        asm!("{{ .reg .b16 h, l; cvt.rn.satfinite.e5m2x2.f32 h, {a}, {b};",
+             "cvt.rn.satfinite.e5m2x2.f32 l, {c}, {d}; mov.b32 {bytes}, {{l, h}}; }}",
+             a = in(reg32) a, b = in(reg32) b, c = in(reg32) c, d = in(reg32) d,
+             bytes = lateout(reg32) bytes, options(pure, nomem, nostack, preserves_flags));
+    }
+    bytes
+}
+
 macro_rules! max_abs {
     ($name:ident, $t:literal, $doc:literal) => {
         #[doc = concat!("The larger magnitude of each pair, with some sign; ", $doc)]

@@ -127,3 +127,21 @@ pub(crate) unsafe fn ldmatrix_x4_trans<const OFFSET: u32>(at: u32) -> [u32; 4] {
     }
     [a, b, c, d]
 }
+
+/// Starts copying 16 bytes from global memory, or zeros without reading if `present` is false.
+#[inline(always)]
+pub(crate) unsafe fn cp_async_16(at: u32, from: *const u8, present: bool) {
+    // SAFETY: the caller's promise: both aligned, and readable if present.
+    unsafe {
+        asm!("cp.async.cg.shared.global [{at}], [{from}], 16, {bytes};", at = in(reg32) at,
+             from = in(reg64) from, bytes = in(reg32) if present { 16u32 } else { 0 },
+             options(nostack, preserves_flags));
+    }
+}
+
+/// Waits for this thread's copies.
+#[inline(always)]
+pub(crate) fn cp_async_wait_all() {
+    // SAFETY: no operands.
+    unsafe { asm!("cp.async.wait_all;", options(nostack, preserves_flags)) }
+}

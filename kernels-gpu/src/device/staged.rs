@@ -14,21 +14,50 @@ use super::shared;
 /// Rows and columns.
 pub(crate) const EDGE: u32 = 64;
 
-/// Stores a thread's 16 elements of its row.
-#[inline(always)]
-pub(crate) unsafe fn store<T: Input>(thread: u32, raw: T::Raw) {
-    // 16·spread(row), of the row's bits in the thread's number.
-    let spread = (thread << 2) & 0x10 | (thread >> 1) & 0x60;
-    let first = (thread * (16 * T::BYTES as u32)) ^ spread;
-    // SAFETY: the launch contract: 64·64 elements of shared memory.
-    unsafe { T::store_shared(shared::base() + first, raw) }
+/// A square of 64x64 elements of `T` in shared memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Square {
+    at: u32,
 }
 
-/// Loads a thread's 16 elements of its column. All threads of the block, after a barrier.
-#[inline(always)]
-pub(crate) unsafe fn load_column<T: Input>(thread: u32) -> T::Raw {
-    // SAFETY: the launch contract: 64·64 elements of shared memory.
-    unsafe { T::load_shared_column(shared::base(), thread) }
+impl Square {
+    /// Square `i` of the launch's shared memory.
+    #[inline(always)]
+    pub(crate) fn new<T: Input>(i: u32) -> Self {
+        Self { at: shared::base() + i * (EDGE * EDGE * T::BYTES as u32) }
+    }
+
+    /// The address of a thread's 16 elements of its row: piece `i` is at `^ 16·i`.
+    #[inline(always)]
+    fn row<T: Input>(self, thread: u32) -> u32 {
+        // 16·spread(row), of the row's bits in the thread's number.
+        let spread = (thread << 2) & 0x10 | (thread >> 1) & 0x60;
+        self.at + ((thread * (16 * T::BYTES as u32)) ^ spread)
+    }
+
+    /// Starts copying a thread's 16 elements of its row from global memory, or zeros.
+    #[inline(always)]
+    pub(crate) unsafe fn copy_row<T: Input>(self, thread: u32, from: *const u8, present: bool) {
+        let to = self.row::<T>(thread);
+        for piece in 0..T::BYTES as usize {
+            // SAFETY: the launch contract: 64·64 elements of shared memory.
+            unsafe { shared::cp_async_16(to ^ (16 * piece as u32), from.wrapping_add(16 * piece), present) }
+        }
+    }
+
+    /// Loads a thread's 16 elements of its row.
+    #[inline(always)]
+    pub(crate) unsafe fn load_row<T: Input>(self, thread: u32) -> T::Raw {
+        // SAFETY: the launch contract: 64·64 elements of shared memory.
+        unsafe { T::load_shared_row(self.row::<T>(thread)) }
+    }
+
+    /// Loads a thread's 16 elements of its column. All threads of the block, after a barrier.
+    #[inline(always)]
+    pub(crate) unsafe fn load_column<T: Input>(self, thread: u32) -> T::Raw {
+        // SAFETY: the launch contract: 64·64 elements of shared memory.
+        unsafe { T::load_shared_column(self.at, thread) }
+    }
 }
 
 /// The address from which a thread's lane loads 16-bit elements by `ldmatrix`.

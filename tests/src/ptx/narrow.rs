@@ -2,12 +2,14 @@
 //!
 //! - `e4m3`: sign, 4 exponent bits (bias 7), 3 mantissa bits; no infinities; NaN is 0x7F and 0xFF, so
 //!   the largest finite value is 0x7E = 448.
+//! - `e5m2`: sign, 5 exponent bits (bias 15), 2 mantissa bits; infinities and NaN above 0x7B = 57344,
+//!   the largest finite value, at which `.satfinite` stops; its NaN is 0x7F.
 //! - `e2m1`: sign, 2 exponent bits (bias 1), 1 mantissa bit; no infinities, no NaN; the largest value
 //!   is 0x7 = 6.
 //!
 //! `cvt.rn.satfinite` to either: round to nearest, ties to the even code; a magnitude above the
 //! largest finite value (∞ included) gives the largest finite value with the input's sign. NaN gives
-//! 0x7F in e4m3 and, there being no NaN in e2m1, positive MAX_NORM (0x7). Zero keeps its sign.
+//! 0x7F in e4m3 and e5m2 and, there being no NaN in e2m1, positive MAX_NORM (0x7). Zero keeps its sign.
 //!
 //! Rounding is a search among the format's values, so nothing here resembles the shifts and masks
 //! that kernels and the reference use. A midpoint between neighbouring values is exact in `f32`.
@@ -48,6 +50,7 @@ impl Grid {
 }
 
 static E4M3: LazyLock<Grid> = LazyLock::new(|| Grid::new(0x7f, 3, 7));
+static E5M2: LazyLock<Grid> = LazyLock::new(|| Grid::new(0x7c, 2, 15));
 static E2M1: LazyLock<Grid> = LazyLock::new(|| Grid::new(8, 1, 1));
 
 /// `cvt.rn.satfinite.e4m3x2.f32`, one element: the E4M3 byte of an `f32`.
@@ -57,6 +60,15 @@ pub fn e4m3_from_f32(x: f32) -> u8 {
         return 0x7f;
     }
     E4M3.nearest(x.abs()) | u8::from(x.is_sign_negative()) << 7
+}
+
+/// `cvt.rn.satfinite.e5m2x2.f32`, one element: the E5M2 byte of an `f32`.
+#[must_use]
+pub fn e5m2_from_f32(x: f32) -> u8 {
+    if x.is_nan() {
+        return 0x7f;
+    }
+    E5M2.nearest(x.abs()) | u8::from(x.is_sign_negative()) << 7
 }
 
 /// `cvt.rn.satfinite.e2m1x2.f32`, one element: the E2M1 nibble of an `f32`.
@@ -84,7 +96,7 @@ pub fn e2m1_to_f32(nibble: u8) -> f32 {
 
 /// The codes of every `f32`, by its upper 16 bits and whether any lower bit is set.
 ///
-/// Midpoints of both formats have at most 4 fraction bits, so that the lower 16 bits can only say
+/// Midpoints of all formats have at most 4 fraction bits, so that the lower 16 bits can only say
 /// "above a tie or not", which the last of the upper bits then says as well.
 pub(super) struct Table(Vec<u8>);
 
@@ -95,6 +107,11 @@ impl Table {
 
     pub(super) fn e4m3() -> &'static Self {
         static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(e4m3_from_f32));
+        &TABLE
+    }
+
+    pub(super) fn e5m2() -> &'static Self {
+        static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(e5m2_from_f32));
         &TABLE
     }
 
@@ -122,6 +139,7 @@ mod tests {
                 let x = f32::from_bits(bits);
                 let bits = u64::from(bits);
                 assert_eq!(Table::e4m3().code(bits), u64::from(e4m3_from_f32(x)), "{x:e}");
+                assert_eq!(Table::e5m2().code(bits), u64::from(e5m2_from_f32(x)), "{x:e}");
                 assert_eq!(Table::e2m1().code(bits), u64::from(e2m1_from_f32(x)), "{x:e}");
             }
         }

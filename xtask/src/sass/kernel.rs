@@ -13,7 +13,7 @@ pub(crate) struct Work {
     /// Blocks of 16 input (for `dequantize`: output) elements. With both outputs each is encoded
     /// twice and counts once.
     pub(crate) blocks: u32,
-    /// Bytes it loads through the read-only path, at least.
+    /// Bytes it loads, at least.
     pub(crate) loads: u32,
     /// Bytes it stores to global memory, at least.
     pub(crate) stores: u32,
@@ -41,8 +41,11 @@ pub(crate) fn work(kernel: &str) -> Option<Work> {
                 (2, 2)
             } else if has("rows") {
                 (3, 4 + 3)
-            } else {
+            } else if has("rowwise") {
                 (1, 1)
+            } else {
+                // Four squares of 16-bit elements, two of 32-bit ones.
+                (8 / element, 8 / element)
             };
             let outputs = if has("both") { 2 } else { 1 };
             // 16x16 blocks have the same codes along rows and columns.
@@ -72,10 +75,10 @@ fn bytes(instruction: &Instruction) -> u32 {
     sizes.iter().find(|(suffix, _)| instruction.has(suffix)).map_or(4, |(_, bytes)| *bytes)
 }
 
-/// Bytes loaded through the read-only path.
+/// Bytes loaded through the read-only path or straight to shared memory.
 pub(crate) fn loaded(instruction: &Instruction) -> u32 {
     let load = instruction.mnemonic() == "LDG" && instruction.has("CONSTANT");
-    if load { bytes(instruction) } else { 0 }
+    if load || instruction.mnemonic() == "LDGSTS" { bytes(instruction) } else { 0 }
 }
 
 /// Bytes stored to global memory.

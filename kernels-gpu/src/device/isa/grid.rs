@@ -1,4 +1,4 @@
-//! E2M1 without FP4 hardware: two FMAs round to its grid, and FP16's own bits are the code.
+//! E2M1 without FP4 hardware: two FMAs round to its grid, and a wider format's bits are the code.
 //!
 //! **Rounding.** Below 2 the grid's step is 1/2, up to 4 it is 1, up to 6 it is 2: with
 //! `m = max(y, 1)` the step is `2^(⌊log₂ m⌋ − 1)`, the unit in the last place of numbers just
@@ -16,12 +16,12 @@
 //! floor is not 1 itself because then `2²² − y` would drop into the finer binade for all y < 1.
 //! Checked for every f32 in [0, 7) by `tests/tests/grid.rs`.
 //!
-//! **Codes.** With everything scaled by 2⁻¹⁴ (exact), an E2M1 value is an FP16 whose bits 9–11 are
-//! its code and whose other bits are zero (0.5 is a subnormal, as in E2M1). One conversion packs
-//! two elements of like parity; a byte permutation collects the upper bytes of four, and one
-//! multiply-add puts the odd elements' codes above the even ones'. That leaves all nibbles doubled,
-//! and so they stay until one candidate is chosen: both candidates' are placed before, since that
-//! holds 12 registers fewer than choosing first.
+//! **Codes.** With everything scaled by 2⁻¹⁴ (exact), an E2M1 value is an E5M2 whose bits 1–3 are its
+//! code and whose other bits are zero (0.5 is a subnormal, as in E2M1). Two conversions pack four
+//! elements of like parity, and one multiply-add puts the odd elements' codes above the even ones'.
+//! Ampere packs FP16, of which E5M2 is the upper byte, and permutes bytes. Either way all nibbles
+//! are doubled, and so they stay until one candidate is chosen: both candidates' are placed before,
+//! since that holds 12 registers fewer than choosing first.
 //!
 //! **Signs.** All of this is on magnitudes; E2M1 keeps the sign of a zero, so signs are taken from
 //! the input's own bits at the end.
@@ -36,13 +36,24 @@ const GRID: f32 = 1.0 / 16384.0;
 const FLOOR: f32 = (1.0 + 1.0 / 2_097_152.0) * GRID;
 const SHIFT: f32 = 4_194_304.0;
 
+/// Four E2M1 values to the bytes of a word, the last one lowest, each code doubled.
+#[cfg(not(isa = "sm_80"))]
+#[inline(always)]
+fn pack(q: [f32; 4]) -> u32 {
+    ptx::cvt_rn_satfinite_e5m2x4_f32(q)
+}
+
+/// Four E2M1 values to the bytes of a word, the last one lowest, each code doubled.
+#[cfg(isa = "sm_80")]
+#[inline(always)]
+fn pack([a, b, c, d]: [f32; 4]) -> u32 {
+    ptx::prmt::<0x7531>(ptx::cvt_rn_f16x2_f32(c, d), ptx::cvt_rn_f16x2_f32(a, b))
+}
+
 /// Eight codes, each nibble doubled, from eight values.
 #[inline(always)]
 fn place(q: [f32; 8]) -> u32 {
-    let pack = |lo: usize, hi: usize| ptx::cvt_rn_f16x2_f32(q[hi], q[lo]);
-    let even = ptx::prmt::<0x7531>(pack(0, 2), pack(4, 6));
-    let odd = ptx::prmt::<0x7531>(pack(1, 3), pack(5, 7));
-    even + odd * 16
+    pack([q[6], q[4], q[2], q[0]]) + pack([q[7], q[5], q[3], q[1]]) * 16
 }
 
 impl Isa for Grid {

@@ -63,7 +63,7 @@ impl Decoder<'_> {
         let source = m.last()?;
         let dest = m.last()?;
         match (dest, source) {
-            ("e4m3x2" | "e2m1x2", "f32") => self.narrow(ins, m, dest == "e4m3x2"),
+            ("e4m3x2" | "e5m2x2" | "e2m1x2", "f32") => self.narrow(ins, m, dest),
             ("f16x2", "e4m3x2" | "e2m1x2") => self.widen(ins, m, source == "e4m3x2"),
             ("f16x2" | "bf16x2", "f32") => {
                 let to = if dest == "f16x2" { F16 } else { BF16 };
@@ -98,22 +98,21 @@ impl Decoder<'_> {
         }
     }
 
-    /// Two `f32` to two E4M3 bytes or two E2M1 nibbles, the first operand in the upper half.
-    fn narrow(&mut self, ins: &Instruction, m: &mut Modifiers<'_>, e4m3: bool) -> Decoded<()> {
+    /// Two `f32` to two bytes of E4M3 or E5M2 or two E2M1 nibbles, the first operand in the upper half.
+    fn narrow(&mut self, ins: &Instruction, m: &mut Modifiers<'_>, dest: &str) -> Decoded<()> {
         if !(m.flag("rn") && m.flag("satfinite")) {
             return m.error("this conversion needs .rn.satfinite");
         }
         self.operand_count(ins, 3)?;
         let a = self.read(ins, 1, 32)?;
         let b = self.read(ins, 2, 32)?;
-        let d = self.write(ins, 0, if e4m3 { 16 } else { 8 })?;
-        let f = if e4m3 {
-            let table = narrow::Table::e4m3();
-            two(move |a, b| table.code(a) << 8 | table.code(b))
-        } else {
-            let table = narrow::Table::e2m1();
-            two(move |a, b| table.code(a) << 4 | table.code(b))
+        let (bits, table) = match dest {
+            "e4m3x2" => (8, narrow::Table::e4m3()),
+            "e5m2x2" => (8, narrow::Table::e5m2()),
+            _ => (4, narrow::Table::e2m1()),
         };
+        let d = self.write(ins, 0, 2 * bits)?;
+        let f = two(move |a, b| table.code(a) << bits | table.code(b));
         self.emit_compute(d, &[a, b], f);
         Ok(())
     }
