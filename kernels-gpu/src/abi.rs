@@ -86,11 +86,12 @@ pub const SWIZZLED: u32 = 8;
 /// `skip` is to be looked at.
 pub const SKIPPABLE: u32 = 16;
 
-/// The parameter of `amax_*`, `amax_rows_*` and `global_scales`.
+/// The parameter of `amax_*`, `amax_rows_*` and `global_scales`, and an entry of `amax_grouped_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct AmaxParams {
-    /// Elements, 16-byte aligned; for `global_scales`, `[count]` FP32 amaxes.
+    /// Elements, 16-byte aligned; for `global_scales`, `[count]` FP32 amaxes; for `amax_grouped_*`,
+    /// `[gridDim.z]` of these structs in device memory, whose `skip` and `flags` are not looked at.
     pub input: u64,
     /// [`GlobalScale`]: one, or one for each row.
     pub global: u64,

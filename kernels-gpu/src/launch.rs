@@ -7,8 +7,8 @@
 use std::fmt;
 
 use crate::abi::{
-    COLUMNS_BYTES, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT,
-    SWIZZLED, TILE_COLS, TILE_ROWS,
+    COLUMNS_BYTES, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT, SWIZZLED, TILE_COLS,
+    TILE_ROWS,
 };
 use crate::config::{Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling};
 
@@ -22,6 +22,8 @@ const COLUMNS_SHARED: u32 = TILE_COLS * COLUMNS_BYTES;
 const TILE_THREADS: u32 = 128;
 /// Shared memory of those kernels with columnwise outputs: the tile's codes and scales.
 const TILE_SHARED: u32 = 4 * 544 + 16;
+/// Threads of a block in the amax kernels.
+const AMAX_THREADS: u32 = 256;
 /// Shared memory of the kernels that reduce over a block.
 const REDUCE_SHARED: u32 = 128;
 /// Most blocks of 16 in one tensor: kernels count them in 31 bits.
@@ -298,16 +300,47 @@ fn row_threads(cols: usize, most: u32) -> u32 {
 /// elements, a multiple of 16. `multiprocessors` is the device's.
 #[must_use]
 pub fn amax(input: InputType, elements: u64, multiprocessors: u32) -> Launch {
-    const AMAX_THREADS: u32 = 256;
-    let blocks = (elements / 16).div_ceil(u64::from(AMAX_THREADS));
-    let resident = u64::from(multiprocessors.max(1)) * 8;
     Launch {
         kernel: format!("amax_{}", input.name()),
-        // An empty tensor has an amax too: 0.
-        grid: [blocks.clamp(1, resident) as u32, 1, 1],
+        grid: [amax_blocks(elements, amax_resident(multiprocessors)), 1, 1],
         threads: AMAX_THREADS,
         shared_bytes: REDUCE_SHARED,
     }
+}
+
+/// The amaxes and global scales of many tensors in one launch. Takes [`crate::abi::AmaxParams`]
+/// with a table of them as its input, one for each of `elements`, which are multiples of 16.
+///
+/// # Errors
+/// [`LaunchError::TooManyTensors`].
+pub fn amax_grouped(
+    input: InputType,
+    elements: &[u64],
+    multiprocessors: u32,
+) -> Result<Launch, LaunchError> {
+    let tensors = elements.len();
+    if tensors > 65535 {
+        return Err(LaunchError::TooManyTensors { tensors });
+    }
+    let most = amax_resident(multiprocessors).div_ceil(tensors.max(1) as u32);
+    let largest = elements.iter().copied().max().unwrap_or(0);
+    Ok(Launch {
+        kernel: format!("amax_grouped_{}", input.name()),
+        grid: [amax_blocks(largest, most), 1, tensors as u32],
+        threads: AMAX_THREADS,
+        shared_bytes: REDUCE_SHARED,
+    })
+}
+
+/// Blocks of threads that a device holds at a time.
+fn amax_resident(multiprocessors: u32) -> u32 {
+    multiprocessors.max(1) * 8
+}
+
+/// A thread for each block of elements, while that is at most `most` blocks of threads. An empty
+/// tensor has an amax too: 0.
+fn amax_blocks(elements: u64, most: u32) -> u32 {
+    (elements / 16).div_ceil(u64::from(AMAX_THREADS)).clamp(1, u64::from(most)) as u32
 }
 
 /// Every row's amax and global scale. Takes [`crate::abi::AmaxParams`].

@@ -22,7 +22,9 @@ pub fn kernels(case: &Case) -> Result<BTreeSet<String>, LaunchError> {
     if case.supplied_amax.is_some() {
         launches.push(launch::global_scales(1));
     } else if !row_scaled {
-        launches.push(launch::amax(input, (shape[0] * shape[1]) as u64, 1));
+        let elements = (shape[0] * shape[1]) as u64;
+        launches.push(launch::amax(input, elements, 1));
+        launches.push(launch::amax_grouped(input, &[elements], 1)?);
     } else {
         if outputs.rowwise() {
             launches.push(launch::amax_rows(input, shape)?);

@@ -404,3 +404,58 @@ fn grids_number_their_blocks_and_threads() {
         }
     }
 }
+
+/// Four 8x8 matrices of 16 bits, element (row, column) of matrix i numbered `100·i + 8·row + column`,
+/// loaded with `ldmatrix`; the words that each lane receives.
+fn load_matrices(transposed: bool) -> Vec<[u32; 4]> {
+    let prologue = ".extern .shared .align 16 .b8 tile[];";
+    let trans = if transposed { ".trans" } else { "" };
+    // Lane 8i + r stores row r of matrix i, and gives its address.
+    let body = format!(
+        "mov.u32 %r1, tile;
+        shl.b32 %r2, %r0, 4;
+        add.s32 %r1, %r1, %r2;
+        shr.u32 %r3, %r0, 3;
+        mul.lo.s32 %r3, %r3, 100;
+        and.b32 %r4, %r0, 7;
+        shl.b32 %r4, %r4, 3;
+        add.s32 %r3, %r3, %r4;
+        mul.lo.s32 %r3, %r3, 65537;
+        add.s32 %r5, %r3, 65536;
+        add.s32 %r6, %r3, 196610;
+        add.s32 %r7, %r3, 327684;
+        add.s32 %r8, %r3, 458758;
+        st.shared.v4.b32 [%r1], {{%r5, %r6, %r7, %r8}};
+        bar.sync 0;
+        ldmatrix.sync.aligned.m8n8.x4{trans}.shared.b16 {{%r10, %r11, %r12, %r13}}, [%r1];
+        mul.wide.u32 %d2, %r0, 16;
+        add.s64 %d2, %d0, %d2;
+        st.global.v4.b32 [%d2], {{%r10, %r11, %r12, %r13}};"
+    );
+    let module = Module::parse(&kernel(prologue, &body)).expect("the kernel parses");
+    let mut machine = Machine::new();
+    let buffer = machine.memory.alloc(512);
+    machine
+        .launch(&module, "k", [1, 1, 1], [32, 1, 1], 512, &buffer.to_le_bytes())
+        .expect("no fault");
+    let bytes = machine.memory.read(buffer, 512).expect("written");
+    let word = |b: &[u8]| u32::from_le_bytes(b.try_into().unwrap());
+    bytes.chunks_exact(16).map(|lane| [0, 4, 8, 12].map(|i| word(&lane[i..i + 4]))).collect()
+}
+
+#[test]
+fn matrices_are_spread_over_the_lanes() {
+    for transposed in [false, true] {
+        for (lane, words) in load_matrices(transposed).iter().enumerate() {
+            let (row, column) = (lane / 4, 2 * (lane % 4));
+            for (i, word) in words.iter().enumerate() {
+                let element = |a: usize, b: usize| {
+                    let (row, column) = if transposed { (b, a) } else { (a, b) };
+                    (100 * i + 8 * row + column) as u32
+                };
+                let expected = element(row, column) | element(row, column + 1) << 16;
+                assert_eq!(*word, expected, "lane {lane}, matrix {i}, transposed {transposed}");
+            }
+        }
+    }
+}

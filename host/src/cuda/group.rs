@@ -18,16 +18,24 @@ use crate::error::{Error, expect_length};
 /// A quantization of many tensors, prepared: one configuration and element type, any shapes, an
 /// amax (or amaxes) for each.
 ///
-/// The tensors are quantized by one launch. Amaxes that are not there yet take a launch for each
-/// tensor before it.
+/// The tensors are quantized by one launch. Amaxes that are not there yet take one launch before it
+/// where there is one for each tensor, and one for each tensor where there are more.
 #[derive(Clone, Debug)]
 pub struct GroupQuantizer {
     device: Device,
     plans: Vec<Plan>,
-    /// The tensor's number, what its launch does, and the launch.
-    amax: Vec<(usize, AmaxStep, Launch<AmaxParams>)>,
+    amax: Amaxes,
     quantize: Option<Launch<QuantizeParams>>,
     flags: u32,
+}
+
+/// The launches that find a group's amaxes.
+#[derive(Clone, Debug)]
+enum Amaxes {
+    /// The tensor's number, what its launch does, and the launch.
+    Each(Vec<(usize, AmaxStep, Launch<AmaxParams>)>),
+    /// The numbers of the tensors that are not empty, and their one launch.
+    Together(Vec<usize>, Launch<AmaxParams>),
 }
 
 /// The addresses of a group's tensors, on the device.
@@ -36,6 +44,8 @@ pub struct GroupTable {
     addresses: Vec<QuantizeAddresses>,
     table: CudaSlice<u8>,
     address: DeviceAddress,
+    /// What the launch of all amaxes reads, if there is one.
+    amax: Option<(CudaSlice<u8>, DeviceAddress)>,
 }
 
 impl Device {
@@ -52,12 +62,7 @@ impl Device {
     ) -> Result<GroupQuantizer, Error> {
         let plan = |shape: &[usize; 2]| Plan::for_group(config, input, *shape, source);
         let plans = shapes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
-        let mut amax = Vec::new();
-        for (index, plan) in plans.iter().enumerate() {
-            for (step, launch) in plan.amax_launches(self.info().multiprocessors)? {
-                amax.push((index, step, Launch::new(self, &launch)?));
-            }
-        }
+        let amax = Amaxes::new(self, input, &plans)?;
         let launch = launch::quantize_grouped(config, input, shapes)?;
         let quantize = if launch.grid.contains(&0) { None } else { Some(launch) };
         let quantize = quantize.map(|launch| Launch::new(self, &launch)).transpose()?;
@@ -68,6 +73,30 @@ impl Device {
             quantize,
             flags: launch::flags(config),
         })
+    }
+}
+
+impl Amaxes {
+    fn new(device: &Device, input: InputType, plans: &[Plan]) -> Result<Self, Error> {
+        let multiprocessors = device.info().multiprocessors;
+        let mut each = Vec::new();
+        for (index, plan) in plans.iter().enumerate() {
+            for (step, launch) in plan.amax_launches(multiprocessors)? {
+                each.push((index, step, launch));
+            }
+        }
+        let elements = each.iter().map(|(index, step, _)| plans[*index].one_amax_of(*step));
+        if let Some(elements) = elements.collect::<Option<Vec<u64>>>()
+            && !elements.is_empty()
+        {
+            let launch = launch::amax_grouped(input, &elements, multiprocessors)?;
+            let tensors = each.iter().map(|(index, ..)| *index).collect();
+            return Ok(Self::Together(tensors, Launch::new(device, &launch)?));
+        }
+        let each = each
+            .into_iter()
+            .map(|(index, step, launch)| Ok((index, step, Launch::new(device, &launch)?)));
+        each.collect::<Result<Vec<_>, Error>>().map(Self::Each)
     }
 }
 
@@ -101,7 +130,19 @@ impl GroupQuantizer {
         let mut table = memory::allocate(stream, size_of_val(entries.as_slice()))?;
         memory::upload(stream, &entries, &mut table)?;
         let address = memory::address(&table, stream);
-        Ok(GroupTable { addresses: addresses.to_vec(), table, address })
+        let amax = match &self.amax {
+            Amaxes::Each(_) => None,
+            Amaxes::Together(tensors, _) => {
+                let params =
+                    |i: &usize| self.plans[*i].amax_params(AmaxStep::Input, &addresses[*i]);
+                let entries = tensors.iter().map(params).collect::<Result<Vec<_>, _>>()?;
+                let mut table = memory::allocate(stream, size_of_val(entries.as_slice()))?;
+                memory::upload(stream, &entries, &mut table)?;
+                let address = memory::address(&table, stream);
+                Some((table, address))
+            }
+        };
+        Ok(GroupTable { addresses: addresses.to_vec(), table, address, amax })
     }
 
     /// Enqueues the quantization of all tensors on `stream`.
@@ -123,11 +164,22 @@ impl GroupQuantizer {
         stream: sys::CUstream,
     ) -> Result<(), Error> {
         optional("the skip flag", skip, WORD)?;
-        for (index, step, launch) in &self.amax {
-            let at = QuantizeAddresses { skip, ..table.addresses[*index] };
-            let params = self.plans[*index].amax_params(*step, &at)?;
-            // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's promise.
-            unsafe { launch.enqueue(&params, stream)? };
+        match &self.amax {
+            Amaxes::Together(_, launch) => {
+                let input = table.amax.as_ref().map_or(0, |(_, address)| *address);
+                let params = AmaxParams { input, skip, flags: self.flags, ..Default::default() };
+                // SAFETY: the kernel's parameter is `AmaxParams`; the table is this quantizer's,
+                // so it has the entries; the rest is the caller's promise.
+                unsafe { launch.enqueue(&params, stream)? };
+            }
+            Amaxes::Each(launches) => {
+                for (index, step, launch) in launches {
+                    let at = QuantizeAddresses { skip, ..table.addresses[*index] };
+                    let params = self.plans[*index].amax_params(*step, &at)?;
+                    // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's.
+                    unsafe { launch.enqueue(&params, stream)? };
+                }
+            }
         }
         let Some(launch) = &self.quantize else { return Ok(()) };
         let params = self.params(table.address, skip);
@@ -149,8 +201,12 @@ impl GroupQuantizer {
     /// What the driver's compiler made of the kernels.
     #[must_use]
     pub fn kernels(&self) -> Vec<KernelInfo> {
-        let amax = self.amax.iter().map(|(_, _, launch)| launch.info());
-        amax.chain(self.quantize.iter().map(Launch::info)).collect()
+        let mut kernels = match &self.amax {
+            Amaxes::Together(_, launch) => vec![launch.info()],
+            Amaxes::Each(each) => each.iter().map(|(_, _, launch)| launch.info()).collect(),
+        };
+        kernels.extend(self.quantize.iter().map(Launch::info));
+        kernels
     }
 }
 

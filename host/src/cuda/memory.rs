@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result};
 
-use fouroversix_kernels::abi::{GlobalScale, QuantizeTensor};
+use fouroversix_kernels::abi::{AmaxParams, GlobalScale, QuantizeTensor};
 
 use super::address::DeviceAddress;
 use super::driver::check;
@@ -29,6 +29,8 @@ unsafe impl Plain for f32 {}
 unsafe impl Plain for GlobalScale {}
 // SAFETY: integers only, an even number of the 4-byte ones.
 unsafe impl Plain for QuantizeTensor {}
+// SAFETY: the same.
+unsafe impl Plain for AmaxParams {}
 // SAFETY: elements are bf16, f16 (16 bits of a `u16`) and f32; the trait is sealed.
 unsafe impl<T: Element> Plain for Elements<T> {}
 

@@ -179,6 +179,12 @@ impl Plan {
         }
     }
 
+    /// The elements of the tensor, if `step` finds their one amax.
+    pub(super) fn one_amax_of(&self, step: AmaxStep) -> Option<u64> {
+        let one = step == AmaxStep::Input && self.config.scaling() != Scaling::Row;
+        one.then(|| self.shape.map(|length| length as u64).iter().product())
+    }
+
     /// Offset into the workspace of the rowwise global scales, and their number.
     pub(super) fn row_global_scales(&self) -> (usize, usize) {
         (Workspace::COUNTERS, self.workspace.rows)

@@ -158,6 +158,9 @@ entries! { AmaxParams:
     amax_bf16 = global_scale::tensor::<Bf16>;
     amax_f16 = global_scale::tensor::<F16>;
     amax_f32 = global_scale::tensor::<F32>;
+    amax_grouped_bf16 = global_scale::grouped::<Bf16>;
+    amax_grouped_f16 = global_scale::grouped::<F16>;
+    amax_grouped_f32 = global_scale::grouped::<F32>;
     amax_rows_bf16 = global_scale::rows::<Bf16>;
     amax_rows_f16 = global_scale::rows::<F16>;
     amax_rows_f32 = global_scale::rows::<F32>;

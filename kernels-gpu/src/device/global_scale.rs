@@ -71,6 +71,16 @@ pub(crate) unsafe fn share<T: Input>(
     T::finish_amax(amax)
 }
 
+/// One amax for each tensor of a group, a layer of the grid for each.
+#[inline(always)]
+pub(crate) unsafe fn grouped<T: Input>(p: &AmaxParams) {
+    // SAFETY: the launch contract: one entry for each layer of the grid.
+    unsafe {
+        let entry = (p.input as *const AmaxParams).add(thread::block()[2] as usize).read();
+        tensor::<T>(&AmaxParams { skip: p.skip, flags: p.flags, ..entry });
+    }
+}
+
 /// One amax for the tensor. The last block to finish writes the scale and clears the workspace.
 #[inline(always)]
 pub(crate) unsafe fn tensor<T: Input>(p: &AmaxParams) {

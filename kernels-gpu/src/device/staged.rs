@@ -41,7 +41,13 @@ impl Square {
         let to = self.row::<T>(thread);
         for piece in 0..T::BYTES as usize {
             // SAFETY: the launch contract: 64·64 elements of shared memory.
-            unsafe { shared::cp_async_16(to ^ (16 * piece as u32), from.wrapping_add(16 * piece), present) }
+            unsafe {
+                shared::cp_async_16(
+                    to ^ (16 * piece as u32),
+                    from.wrapping_add(16 * piece),
+                    present,
+                )
+            }
         }
     }
 

@@ -300,11 +300,45 @@ impl PtxBackend {
         let workspace = machine.memory.alloc_from(&[0; 8]);
         let mut params =
             AmaxParams { input, global, workspace, skip: 0, rows, cols, flags, reserved: 0 };
-        self.run_amax(machine, case, &launch, &mut params, count)?;
+        if Way::of(case) == Way::Grouped && !per_row {
+            self.amax_grouped(machine, case, params)?;
+        } else {
+            self.run_amax(machine, case, &launch, &mut params, count)?;
+        }
         if machine.memory.read(workspace, 8)? != [0; 8] {
             return Err(format!("{} leaves its workspace dirty", launch.kernel).into());
         }
         Ok((global, count))
+    }
+
+    /// The amax of a group's first tensor, which the others are copies of.
+    fn amax_grouped(
+        &self,
+        machine: &mut Machine,
+        case: &Case,
+        first: AmaxParams,
+    ) -> Result<(), BackendError> {
+        let mut entries = vec![first];
+        for _ in 1..GROUP {
+            let global = machine.memory.alloc(size_of::<GlobalScale>());
+            let workspace = machine.memory.alloc_from(&[0; 8]);
+            entries.push(AmaxParams { global, workspace, ..first });
+        }
+        let table: Vec<u8> = entries.iter().flat_map(bytes_of).copied().collect();
+        let elements = [first.rows * first.cols; GROUP];
+        let launch = launch::amax_grouped(case.input.element, &elements, MULTIPROCESSORS)?;
+        // The skipped launch must leave the first tensor's scale alone.
+        let input = machine.memory.alloc_from(&table);
+        let mut params = AmaxParams { input, ..first };
+        self.run_amax(machine, case, &launch, &mut params, 1)?;
+        let mut scales = Vec::new();
+        for entry in &entries {
+            scales.push(machine.memory.read(entry.global, size_of::<GlobalScale>())?);
+        }
+        if scales.iter().any(|other| *other != scales[0]) {
+            return Err("the tensors of a grouped amax came out different".into());
+        }
+        Ok(())
     }
 
     /// Launches a kernel that writes `count` global scales, in the case's way.
