@@ -34,8 +34,10 @@
 //! 2. **Exact ties.** Where both candidates stand for the same 16 values (zeros, constants, any
 //!    block of zeros and one magnitude, when s4 = 1.5·s6) the contract's two errors are the same
 //!    computation: a tie, map6. Found by comparing values, without computing the errors.
-//! 3. **bmax/6** is `RN(1/6)` with one correction, exact by Markstein's theorem (all significands
-//!    tested); where it would underflow, b rounds to 0 and the block is not regular anyway.
+//! 3. **bmax/6** is `bmax·RN(1/6)` plus `bmax` times what RN(1/6) lacks, rounded once: within 2⁻²⁴
+//!    of its last place from the quotient before that rounding, while a quotient by 6 is a number or
+//!    at least a sixth of a place from the middle of two (all significands tested). Where it would
+//!    underflow, b rounds to 0 and the block is not regular anyway.
 //! 4. **The reciprocal** is the hardware's approximation and one Newton step: the very sequence
 //!    that `rcp.rn.f32` compiles to on every target in the range where it takes no slow path.
 //! 5. Saturated, subnormal or zero scales, NaN and ∞ all show as `bmax·e ≥ 6.5` or NaN: such a block
@@ -93,8 +95,8 @@ fn reciprocals(t: F32x2) -> F32x2 {
 #[inline(always)]
 fn sixth(bmax: f32) -> f32 {
     const SIXTH: f32 = 1.0 / 6.0;
-    let q = bmax * SIXTH;
-    ptx::fma_rn(ptx::fma_rn(-q, 6.0, bmax), SIXTH, q)
+    const REST: f32 = (1.0 / 6.0 - SIXTH as f64) as f32;
+    ptx::fma_rn(bmax, SIXTH, bmax * REST)
 }
 
 /// The scales of a block whose largest magnitude is `bmax` (NaN if it has one).
@@ -107,7 +109,8 @@ pub(crate) fn scales<M: Metric>(bmax: f32, global: &GlobalScale) -> ScalePair {
         let [s6, s4] = e4m3::decode(bytes);
         let t = packed::mul_rn_f32x2(F32x2::new([s6, s4]), F32x2::new([s_dec; 2]));
         let [encode6, encode4] = reciprocals(t).split();
-        let regular = bmax * ptx::max_nan(encode6, encode4) < global.limit;
+        // Roundings keep order: s4 ≥ s6, so encode4 ≤ encode6.
+        let regular = bmax * encode6 < global.limit;
         ScalePair { bytes, s6, s4, encode6, encode4, regular }
     } else {
         const SIXTH: f32 = 1.0 / 6.0;
@@ -136,7 +139,7 @@ pub(crate) fn choose<M: Metric, const ROWS: u32>(
 ) -> Choice {
     // The errors carry GRID (MAE) or GRID² (MSE).
     let unit = M::OF_SCALE * ROWS as f32 * M::weight(Target::GRID);
-    let (weight6, weight4) = (M::weight(s.s6), M::weight(s.s4));
+    let [weight6, weight4] = M::weights(F32x2::new([s.s6, s.s4])).split();
     let error6 = error6 * weight6;
     let difference = ptx::fma_rn(error4, weight4, ptx::neg(error6));
     let sum = ptx::fma_rn(error4, weight4, error6);

@@ -10,7 +10,7 @@ pub(crate) fn encode(hi: f32, lo: f32) -> u32 {
     let bytes: u32;
     // SAFETY: register-to-register, no side effects.
     unsafe {
-        asm!("{{ .reg .b16 t; cvt.rn.satfinite.e4m3x2.f32 t, {hi}, {lo}; cvt.u32.u16 {d}, t; }}",
+        asm!("{{ .reg .b16 t; cvt.rn.satfinite.e4m3x2.f32 t, {hi}, {lo}; mov.b32 {d}, {{t, t}}; }}",
              d = lateout(reg32) bytes, hi = in(reg32) hi, lo = in(reg32) lo,
              options(pure, nomem, nostack, preserves_flags));
     }

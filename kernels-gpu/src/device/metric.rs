@@ -17,6 +17,8 @@ pub(crate) trait Metric {
     fn add_exact(sum: f32, d: f32) -> f32;
     /// The factor that takes an error of the scaled domain to the domain of the block scales.
     fn weight(scale: f32) -> f32;
+    /// The same for a pair.
+    fn weights(scales: F32x2) -> F32x2;
     /// Errors that differ by more than `OF_SCALE·weight(s6) + OF_ERROR·(err4 + err6)` compare alike
     /// however they are computed, see [`super::block`]. For a row of 16.
     const OF_SCALE: f32;
@@ -62,6 +64,11 @@ impl Metric for Mae {
     fn weight(scale: f32) -> f32 {
         scale
     }
+
+    #[inline(always)]
+    fn weights(scales: F32x2) -> F32x2 {
+        scales
+    }
 }
 
 impl Metric for Mse {
@@ -94,6 +101,11 @@ impl Metric for Mse {
     fn weight(scale: f32) -> f32 {
         scale * scale
     }
+
+    #[inline(always)]
+    fn weights(scales: F32x2) -> F32x2 {
+        packed::mul_rn_f32x2(scales, scales)
+    }
 }
 
 impl Metric for Plain {
@@ -124,5 +136,10 @@ impl Metric for Plain {
     #[inline(always)]
     fn weight(_: f32) -> f32 {
         0.0
+    }
+
+    #[inline(always)]
+    fn weights(scales: F32x2) -> F32x2 {
+        scales
     }
 }

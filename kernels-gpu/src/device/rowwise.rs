@@ -23,7 +23,9 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
             (tensor.input as *const u8).wrapping_add(block as usize * 16 * T::BYTES as usize)
         };
         let raw = T::load(at(block));
-        let mut global = tensor.global as *const GlobalScale;
+        // The launch's one scale, or the first: its way is short, so it is under way early.
+        let scales = tensor.global as *const GlobalScale;
+        let mut global = thread::load_global(scales);
         let mut scale_at = (tensor.scales as *mut u8).add(block as usize);
         if p.flags & (ROW_SCALED | SWIZZLED | SKIPPABLE) != 0 {
             if thread::skipped(p) {
@@ -31,7 +33,7 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
             }
             let row = tensor.by_blocks.divide(block);
             if p.flags & ROW_SCALED != 0 {
-                global = global.add(row as usize);
+                global = thread::load_global(scales.add(row as usize));
             }
             if p.flags & SWIZZLED != 0 {
                 let blocks = tensor.cols / 16;
@@ -39,7 +41,6 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
                 scale_at = thread::swizzled_at(tensor.scales, [tensor.rows, blocks], row, column);
             }
         }
-        let global = thread::load_global(global);
         let place = || Strided { at: at(ptx::opaque(block)), stride: T::BYTES };
         block::encode_then::<T, M>(raw, place, &global, p.flags, |Encoded { codes, scale }| {
             memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);
