@@ -34,12 +34,16 @@
 //! 2. **Exact ties.** Where both candidates stand for the same 16 values (zeros, constants, any
 //!    block of zeros and one magnitude, when s4 = 1.5·s6) the contract's two errors are the same
 //!    computation: a tie, map6. Found by comparing values, without computing the errors.
-//! 3. **bmax/6** is `RN(1/6)` with one correction, exact by Markstein's theorem (all significands
-//!    tested); where it would underflow, b rounds to 0 and the block is not regular anyway.
+//! 3. **bmax/6** is `bmax·RN(1/6)` plus `bmax` times what RN(1/6) lacks, rounded once: within 2⁻²⁴
+//!    of its last place from the quotient before that rounding, while a quotient by 6 is a number or
+//!    at least a sixth of a place from the middle of two (all significands tested). Where it would
+//!    underflow, b rounds to 0 and the block is not regular anyway.
 //! 4. **The reciprocal** is the hardware's approximation and one Newton step: the very sequence
 //!    that `rcp.rn.f32` compiles to on every target in the range where it takes no slow path.
 //! 5. Saturated, subnormal or zero scales, NaN and ∞ all show as `bmax·e ≥ 6.5` or NaN: such a block
 //!    is not regular and takes the exact path.
+
+use core::cell::Cell;
 
 use super::e4m3;
 use super::exact::{self, Strided};
@@ -47,6 +51,7 @@ use super::input::Input;
 use super::isa::{Isa, Target};
 use super::metric::Metric;
 use super::near;
+use super::packed::{self, F32x2};
 use super::ptx;
 use crate::abi::GlobalScale;
 
@@ -78,12 +83,20 @@ fn reciprocal(t: f32) -> f32 {
     ptx::fma_rn(r, ptx::fma_rn(-t, r, 1.0), r)
 }
 
+/// The same for a pair.
+#[inline(always)]
+fn reciprocals(t: F32x2) -> F32x2 {
+    let r = F32x2::new(t.split().map(ptx::rcp_approx));
+    let rest = packed::fma_rn_f32x2(F32x2::new(t.split().map(ptx::neg)), r, F32x2::new([1.0; 2]));
+    packed::fma_rn_f32x2(r, rest, r)
+}
+
 /// `RN(bmax/6)`, for `bmax ≥ 2⁻¹⁰⁰`.
 #[inline(always)]
 fn sixth(bmax: f32) -> f32 {
     const SIXTH: f32 = 1.0 / 6.0;
-    let q = bmax * SIXTH;
-    ptx::fma_rn(ptx::fma_rn(-q, 6.0, bmax), SIXTH, q)
+    const REST: f32 = (1.0 / 6.0 - SIXTH as f64) as f32;
+    ptx::fma_rn(bmax, SIXTH, bmax * REST)
 }
 
 /// The scales of a block whose largest magnitude is `bmax` (NaN if it has one).
@@ -94,10 +107,10 @@ pub(crate) fn scales<M: Metric>(bmax: f32, global: &GlobalScale) -> ScalePair {
         let b = sixth(bmax) * global.s_enc;
         let bytes = e4m3::encode(b * 1.5, b);
         let [s6, s4] = e4m3::decode(bytes);
-        let encode6 = reciprocal(s6 * s_dec);
-        let encode4 = reciprocal(s4 * s_dec);
-        let largest = ptx::max_nan(bmax * encode6, bmax * encode4);
-        let regular = largest < global.limit;
+        let t = packed::mul_rn_f32x2(F32x2::new([s6, s4]), F32x2::new([s_dec; 2]));
+        let [encode6, encode4] = reciprocals(t).split();
+        // Roundings keep order: s4 ≥ s6, so encode4 ≤ encode6.
+        let regular = bmax * encode6 < global.limit;
         ScalePair { bytes, s6, s4, encode6, encode4, regular }
     } else {
         const SIXTH: f32 = 1.0 / 6.0;
@@ -126,14 +139,54 @@ pub(crate) fn choose<M: Metric, const ROWS: u32>(
 ) -> Choice {
     // The errors carry GRID (MAE) or GRID² (MSE).
     let unit = M::OF_SCALE * ROWS as f32 * M::weight(Target::GRID);
-    let weight6 = M::weight(s.s6);
-    let (error6, error4) = (error6 * weight6, error4 * M::weight(s.s4));
-    let difference = error4 - error6;
-    let uncertainty = ptx::fma_rn(error4 + error6, M::OF_ERROR, weight6 * unit);
+    let [weight6, weight4] = M::weights(F32x2::new([s.s6, s.s4])).split();
+    let error6 = error6 * weight6;
+    let difference = ptx::fma_rn(error4, weight4, ptx::neg(error6));
+    let sum = ptx::fma_rn(error4, weight4, error6);
+    let uncertainty = ptx::fma_rn(sum, M::OF_ERROR, weight6 * unit);
     Choice { map4: difference < 0.0, certain: difference.abs() > uncertainty }
 }
 
-/// One block of 16 elements. `place` tells where it lies; only the slow paths ask.
+/// One block of 16 elements, handed to `done`. `place` tells where it lies; only the slow paths ask.
+///
+/// `done` stands at the end of each path: paths that meet again cost a barrier.
+#[inline(always)]
+pub(crate) fn encode_then<T: Input, M: Metric>(
+    raw: T::Raw,
+    place: impl Fn() -> Strided,
+    global: &GlobalScale,
+    flags: u32,
+    done: impl Fn(Encoded),
+) {
+    let x = &T::widen(raw);
+    let (bmax, signs) = (Target::amax::<T>(raw, x), T::signs(raw));
+    let s = scales::<M>(bmax, global);
+    if !s.regular {
+        // Zeros are common, and need no arithmetic: scale 0, and E2M1 keeps their signs.
+        if bmax == 0.0 {
+            return done(Encoded { codes: signs, scale: 0 });
+        }
+        return done(exact::encode::<T, M>(place(), global, flags));
+    }
+    if !M::FOUR_OVER_SIX {
+        let [map6] = Target::candidates::<M, 1>(x, [s.encode6]);
+        return done(Encoded { codes: Target::nibbles(map6.codes, signs), scale: s.bytes });
+    }
+    let [map6, map4] = Target::candidates::<M, 2>(x, [s.encode6, s.encode4]);
+    let best = |four: bool| {
+        let (codes, scale) = if four { (map4.codes, s.bytes >> 8) } else { (map6.codes, s.bytes) };
+        Encoded { codes: Target::nibbles(codes, signs), scale }
+    };
+    let choice = choose::<M, 1>(map6.error, map4.error, &s);
+    if choice.certain {
+        return done(best(choice.map4));
+    }
+    let map4_is_better = !Target::same_values(map4.codes, s.s4, map6.codes, s.s6)
+        && near::map4_is_better::<T, M, 1>([place()], &s, global, flags, |[error]| error);
+    done(best(map4_is_better));
+}
+
+/// The same, where what follows is too long to stand at the end of each path.
 #[inline(always)]
 pub(crate) fn encode<T: Input, M: Metric>(
     raw: T::Raw,
@@ -141,27 +194,7 @@ pub(crate) fn encode<T: Input, M: Metric>(
     global: &GlobalScale,
     flags: u32,
 ) -> Encoded {
-    let (bmax, signs) = (T::amax(raw), T::signs(raw));
-    let x = &T::widen(raw);
-    let s = scales::<M>(bmax, global);
-    if !s.regular {
-        // Zeros are common, and need no arithmetic: scale 0, and E2M1 keeps their signs.
-        if bmax == 0.0 {
-            return Encoded { codes: signs, scale: 0 };
-        }
-        return exact::encode::<T, M>(place(), global, flags);
-    }
-    if !M::FOUR_OVER_SIX {
-        let [map6] = Target::candidates::<M, 1>(x, [s.encode6]);
-        return Encoded { codes: Target::nibbles(map6.codes, signs), scale: s.bytes };
-    }
-    let [map6, map4] = Target::candidates::<M, 2>(x, [s.encode6, s.encode4]);
-    let mut choice = choose::<M, 1>(map6.error, map4.error, &s);
-    if !choice.certain {
-        choice.map4 = !Target::same_values(map4.codes, s.s4, map6.codes, s.s6)
-            && near::map4_is_better::<T, M, 1>([place()], &s, global, flags, |[error]| error);
-    }
-    let (codes, scale) =
-        if choice.map4 { (map4.codes, s.bytes >> 8) } else { (map6.codes, s.bytes) };
-    Encoded { codes: Target::nibbles(codes, signs), scale }
+    let encoded = Cell::new(Encoded { codes: [0; 2], scale: 0 });
+    encode_then::<T, M>(raw, place, global, flags, |block| encoded.set(block));
+    encoded.get()
 }

@@ -11,6 +11,7 @@ mod grid;
 #[cfg(any(isa = "sm_100f", isa = "sm_120f", isa = "sm_90_as_blackwell"))]
 mod native;
 
+use super::input::Input;
 use super::metric::Metric;
 
 /// A block encoded with one of its scales.
@@ -29,6 +30,9 @@ pub(crate) trait Isa {
 
     /// `E2M1(y)` as a value, for `0 ≤ y < 7·GRID`.
     fn round(y: f32) -> f32;
+
+    /// The largest magnitude of a block; NaN if any element is. `x` is `raw`, widened.
+    fn amax<T: Input>(raw: T::Raw, x: &[f32; 16]) -> f32;
 
     /// What each factor of `encode` makes of `x`. The factors carry `GRID`, so the errors do too;
     /// `|x|·encode < 7·GRID`.

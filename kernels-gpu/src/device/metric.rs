@@ -1,5 +1,6 @@
 //! How the error of a candidate is summed, and how far a cheap sum may be trusted.
 
+use super::packed::{self, F32x2};
 use super::ptx;
 
 /// MAE, MSE, or nothing to compare.
@@ -8,12 +9,16 @@ pub(crate) trait Metric {
     const FOUR_OVER_SIX: bool = true;
     /// `sum + term(d)`, any rounding: for the certified comparison.
     fn add(sum: f32, d: f32) -> f32;
+    /// `term(d)` of a pair, any rounding.
+    fn pair(d: [f32; 2]) -> F32x2;
     /// `sum + term(d)` for two sums at once, any rounding.
-    fn add_pair(sum: [f32; 2], d: [f32; 2]) -> [f32; 2];
+    fn add_pair(sum: F32x2, d: [f32; 2]) -> F32x2;
     /// `fl(sum + fl(term(d)))`: the contract's.
     fn add_exact(sum: f32, d: f32) -> f32;
     /// The factor that takes an error of the scaled domain to the domain of the block scales.
     fn weight(scale: f32) -> f32;
+    /// The same for a pair.
+    fn weights(scales: F32x2) -> F32x2;
     /// Errors that differ by more than `OF_SCALE·weight(s6) + OF_ERROR·(err4 + err6)` compare alike
     /// however they are computed, see [`super::block`]. For a row of 16.
     const OF_SCALE: f32;
@@ -41,8 +46,13 @@ impl Metric for Mae {
     }
 
     #[inline(always)]
-    fn add_pair(sum: [f32; 2], d: [f32; 2]) -> [f32; 2] {
-        [sum[0] + d[0].abs(), sum[1] + d[1].abs()]
+    fn pair(d: [f32; 2]) -> F32x2 {
+        F32x2::new(d.map(ptx::abs))
+    }
+
+    #[inline(always)]
+    fn add_pair(sum: F32x2, d: [f32; 2]) -> F32x2 {
+        packed::add_rn_f32x2(sum, Self::pair(d))
     }
 
     #[inline(always)]
@@ -53,6 +63,11 @@ impl Metric for Mae {
     #[inline(always)]
     fn weight(scale: f32) -> f32 {
         scale
+    }
+
+    #[inline(always)]
+    fn weights(scales: F32x2) -> F32x2 {
+        scales
     }
 }
 
@@ -66,8 +81,15 @@ impl Metric for Mse {
     }
 
     #[inline(always)]
-    fn add_pair(sum: [f32; 2], d: [f32; 2]) -> [f32; 2] {
-        ptx::fma_square_f32x2(d, sum)
+    fn pair(d: [f32; 2]) -> F32x2 {
+        let d = F32x2::new(d);
+        packed::mul_rn_f32x2(d, d)
+    }
+
+    #[inline(always)]
+    fn add_pair(sum: F32x2, d: [f32; 2]) -> F32x2 {
+        let d = F32x2::new(d);
+        packed::fma_rn_f32x2(d, d, sum)
     }
 
     #[inline(always)]
@@ -78,6 +100,11 @@ impl Metric for Mse {
     #[inline(always)]
     fn weight(scale: f32) -> f32 {
         scale * scale
+    }
+
+    #[inline(always)]
+    fn weights(scales: F32x2) -> F32x2 {
+        packed::mul_rn_f32x2(scales, scales)
     }
 }
 
@@ -92,7 +119,12 @@ impl Metric for Plain {
     }
 
     #[inline(always)]
-    fn add_pair(sum: [f32; 2], _: [f32; 2]) -> [f32; 2] {
+    fn pair(d: [f32; 2]) -> F32x2 {
+        F32x2::new(d)
+    }
+
+    #[inline(always)]
+    fn add_pair(sum: F32x2, _: [f32; 2]) -> F32x2 {
         sum
     }
 
@@ -104,5 +136,10 @@ impl Metric for Plain {
     #[inline(always)]
     fn weight(_: f32) -> f32 {
         0.0
+    }
+
+    #[inline(always)]
+    fn weights(scales: F32x2) -> F32x2 {
+        scales
     }
 }

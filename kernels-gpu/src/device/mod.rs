@@ -17,6 +17,7 @@ mod metric;
 mod near;
 mod nibbles;
 #[allow(dead_code, reason = "no instruction set needs all of them")]
+mod packed;
 mod ptx;
 mod row;
 mod rowwise;

@@ -25,6 +25,14 @@ instruction! {
     fma_rn, "fma.rn.f32 {d}, {a}, {b}, {c};", (a: f32, b: f32, c: f32) -> f32
 }
 instruction! {
+    /// `-a`. Spelled so that the assembler takes it into the instruction that uses it.
+    neg, "neg.f32 {d}, {a};", (a: f32) -> f32
+}
+instruction! {
+    /// `|a|`. Spelled so that the assembler takes it into the instruction that uses it.
+    abs, "abs.f32 {d}, {a};", (a: f32) -> f32
+}
+instruction! {
     /// The larger operand; NaN if either is.
     max_nan, "max.NaN.f32 {d}, {a}, {b};", (a: f32, b: f32) -> f32
 }
@@ -154,72 +162,31 @@ instruction! {
     prmt_by, "prmt.b32 {d}, {a}, {b}, {selector};", (a: u32, b: u32, selector: u32) -> u32
 }
 
-/// A pair times a number, each product rounded to nearest even. One instruction on Blackwell.
+/// The lower (`HALF` 0) or upper FP16 number of a word less an FP32 number, rounded to nearest even.
 #[cfg(any(isa = "sm_100f", isa = "sm_120f"))]
 #[inline(always)]
-pub(crate) fn mul_rn_f32x2([a0, a1]: [f32; 2], b: f32) -> [f32; 2] {
-    let (d0, d1): (f32, f32);
+pub(crate) fn sub_rn_f32_f16<const HALF: usize>(a: u32, c: f32) -> f32 {
+    let d: f32;
     // SAFETY: register-to-register, no side effects.
     unsafe {
-        asm!("{{ .reg .b64 a, b, d; mov.b64 a, {{{a0}, {a1}}}; mov.b64 b, {{{b}, {b}}};",
-             "mul.rn.f32x2 d, a, b; mov.b64 {{{d0}, {d1}}}, d; }}",
-             a0 = in(reg32) a0, a1 = in(reg32) a1, b = in(reg32) b, d0 = out(reg32) d0,
-             d1 = out(reg32) d1, options(pure, nomem, nostack, preserves_flags));
+        if HALF == 0 {
+            asm!("{{ .reg .b16 l, h; mov.b32 {{l, h}}, {a}; sub.rn.f32.f16 {d}, l, {c}; }}",
+                 a = in(reg32) a, c = in(reg32) c, d = lateout(reg32) d,
+                 options(pure, nomem, nostack, preserves_flags));
+        } else {
+            asm!("{{ .reg .b16 l, h; mov.b32 {{l, h}}, {a}; sub.rn.f32.f16 {d}, h, {c}; }}",
+                 a = in(reg32) a, c = in(reg32) c, d = lateout(reg32) d,
+                 options(pure, nomem, nostack, preserves_flags));
+        }
     }
-    [d0, d1]
+    d
 }
 
-/// `a·a + c` for both of a pair, each rounded once.
-#[cfg(any(isa = "sm_100f", isa = "sm_120f"))]
-#[inline(always)]
-pub(crate) fn fma_square_f32x2([a0, a1]: [f32; 2], [c0, c1]: [f32; 2]) -> [f32; 2] {
-    let (d0, d1): (f32, f32);
-    // SAFETY: register-to-register, no side effects.
-    unsafe {
-        asm!("{{ .reg .b64 a, c, d; mov.b64 a, {{{a0}, {a1}}}; mov.b64 c, {{{c0}, {c1}}};",
-             "fma.rn.f32x2 d, a, a, c; mov.b64 {{{d0}, {d1}}}, d; }}",
-             a0 = in(reg32) a0, a1 = in(reg32) a1, c0 = in(reg32) c0, c1 = in(reg32) c1,
-             d0 = out(reg32) d0, d1 = out(reg32) d1,
-             options(pure, nomem, nostack, preserves_flags));
-    }
-    [d0, d1]
-}
-
-/// Both FP16 numbers of a word less the FP32 numbers of a pair, rounded to nearest even.
-#[cfg(any(isa = "sm_100f", isa = "sm_120f"))]
-#[inline(always)]
-pub(crate) fn sub_rn_f32_f16x2(a: u32, [c0, c1]: [f32; 2]) -> [f32; 2] {
-    let (d0, d1): (f32, f32);
-    // SAFETY: register-to-register, no side effects.
-    unsafe {
-        asm!("{{ .reg .b16 l, h; mov.b32 {{l, h}}, {a}; sub.rn.f32.f16 {d0}, l, {c0};",
-             "sub.rn.f32.f16 {d1}, h, {c1}; }}",
-             a = in(reg32) a, c0 = in(reg32) c0, c1 = in(reg32) c1, d0 = out(reg32) d0,
-             d1 = out(reg32) d1, options(pure, nomem, nostack, preserves_flags));
-    }
-    [d0, d1]
-}
-
-/// A pair times a number, each product rounded to nearest even.
-#[cfg(not(any(isa = "sm_100f", isa = "sm_120f")))]
-#[inline(always)]
-pub(crate) fn mul_rn_f32x2([a0, a1]: [f32; 2], b: f32) -> [f32; 2] {
-    [a0 * b, a1 * b]
-}
-
-/// `a·a + c` for both of a pair, each rounded once.
-#[cfg(not(any(isa = "sm_100f", isa = "sm_120f")))]
-#[inline(always)]
-pub(crate) fn fma_square_f32x2([a0, a1]: [f32; 2], [c0, c1]: [f32; 2]) -> [f32; 2] {
-    [fma_rn(a0, a0, c0), fma_rn(a1, a1, c1)]
-}
-
-/// Both FP16 numbers of a word less the FP32 numbers of a pair, rounded to nearest even.
+/// The lower (`HALF` 0) or upper FP16 number of a word less an FP32 number, rounded to nearest even.
 #[cfg(isa = "sm_90_as_blackwell")]
 #[inline(always)]
-pub(crate) fn sub_rn_f32_f16x2(a: u32, [c0, c1]: [f32; 2]) -> [f32; 2] {
-    let [a0, a1] = cvt_f32_f16x2(a);
-    [a0 - c0, a1 - c1]
+pub(crate) fn sub_rn_f32_f16<const HALF: usize>(a: u32, c: f32) -> f32 {
+    cvt_f32_f16x2(a)[HALF] - c
 }
 
 /// The same number, of which the compiler knows nothing before this point.

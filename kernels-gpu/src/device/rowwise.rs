@@ -5,7 +5,7 @@ use super::exact::Strided;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
-use super::thread;
+use super::{ptx, thread};
 use crate::abi::{GlobalScale, QuantizeParams, ROW_SCALED, SKIPPABLE, SWIZZLED};
 
 /// Encodes one block of a row and stores it.
@@ -18,9 +18,14 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
         if block >= tensor.blocks {
             return;
         }
-        let at = (tensor.input as *const u8).add(block as usize * 16 * T::BYTES as usize);
-        let raw = T::load(at);
-        let mut global = tensor.global as *const GlobalScale;
+        // Found anew where it is needed again, so that the hot loop need not hold it.
+        let at = |block: u32| {
+            (tensor.input as *const u8).wrapping_add(block as usize * 16 * T::BYTES as usize)
+        };
+        let raw = T::load(at(block));
+        // The launch's one scale, or the first: its way is short, so it is under way early.
+        let scales = tensor.global as *const GlobalScale;
+        let mut global = thread::load_global(scales);
         let mut scale_at = (tensor.scales as *mut u8).add(block as usize);
         if p.flags & (ROW_SCALED | SWIZZLED | SKIPPABLE) != 0 {
             if thread::skipped(p) {
@@ -28,7 +33,7 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
             }
             let row = tensor.by_blocks.divide(block);
             if p.flags & ROW_SCALED != 0 {
-                global = global.add(row as usize);
+                global = thread::load_global(scales.add(row as usize));
             }
             if p.flags & SWIZZLED != 0 {
                 let blocks = tensor.cols / 16;
@@ -36,10 +41,10 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
                 scale_at = thread::swizzled_at(tensor.scales, [tensor.rows, blocks], row, column);
             }
         }
-        let global = thread::load_global(global);
-        let place = || Strided { at, stride: T::BYTES };
-        let Encoded { codes, scale } = block::encode::<T, M>(raw, place, &global, p.flags);
-        memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);
-        memory::store_b8(scale_at, scale);
+        let place = || Strided { at: at(ptx::opaque(block)), stride: T::BYTES };
+        block::encode_then::<T, M>(raw, place, &global, p.flags, |Encoded { codes, scale }| {
+            memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);
+            memory::store_b8(scale_at, scale);
+        });
     }
 }

@@ -26,6 +26,7 @@
 //! **Signs.** All of this is on magnitudes; E2M1 keeps the sign of a zero, so signs are taken from
 //! the input's own bits at the end.
 
+use super::super::input::Input;
 use super::super::metric::Metric;
 use super::super::ptx;
 use super::{Candidate, Isa};
@@ -65,6 +66,12 @@ impl Isa for Grid {
         let s = ptx::fma_rn(m, -SHIFT, y);
         ptx::fma_rn(m, SHIFT, s)
     }
+
+    #[inline(always)]
+    fn amax<T: Input>(raw: T::Raw, _: &[f32; 16]) -> f32 {
+        T::amax(raw)
+    }
+
     #[inline(always)]
     fn candidates<M: Metric, const N: usize>(x: &[f32; 16], encode: [f32; N]) -> [Candidate; N] {
         let mut codes = [[0; 2]; N];

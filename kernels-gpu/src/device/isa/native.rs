@@ -1,20 +1,34 @@
 //! E2M1 by Blackwell's own conversions, both ways, and packed FP32 arithmetic.
 //!
-//! Pairs of elements go through `mul.rn.f32x2`, `cvt.rn.satfinite.e2m1x2.f32` and back through
-//! `cvt.rn.f16x2.e2m1x2`; the difference to an FP32 number takes the FP16 operand as it is
-//! (`sub.rn.f32.f16`). Signs ride along. Nothing is scaled: `GRID` is 1.
+//! 1. **Candidates are the pairs.** One element with both factors is one `mul.rn.f32x2`, its two
+//!    differences one step of both sums (`add.rn.f32x2` of magnitudes or `fma.rn.f32x2`). The
+//!    conversions take any registers, so no register is ever moved to make a pair. Signs ride along.
+//! 2. **Codes are packed by the conversions.** The machine's conversion to E2M1 shifts the codes of
+//!    another word up and puts its own two below, so four conversions make a word of eight codes,
+//!    and the conversion back picks a byte of it. The assembler does so only where each pair of
+//!    codes has no use but in the word; so the way back reads a copy of the word that it can't tell
+//!    from another number: `word ^ (encode & 2³¹)`, one instruction, and `encode` is positive.
+//! 3. **Differences** take the FP16 operand as it is (`sub.rn.f32.f16`): one rounding of `q − y`.
+//!
+//! 4. **The largest magnitude** is found among the widened elements: the assembler joins two maxima
+//!    to one instruction of three operands, whose magnitudes are free.
+//!
+//! Nothing is scaled: `GRID` is 1. The roundings are those that [`super::super::block`] counts: y and
+//! d once each, 8 terms a sum (7 additions), one addition of the two sums.
 
+use super::super::input::Input;
 use super::super::metric::Metric;
+use super::super::packed::{self, F32x2};
 use super::super::ptx;
 use super::{Candidate, Isa};
 
 pub(crate) struct Native;
 
-/// Eight scaled elements to their codes (one word) and back to values (four words of f16x2).
+/// Eight scaled elements to their codes.
 #[cfg(not(isa = "sm_90_as_blackwell"))]
 #[inline(always)]
-fn e2m1x8(y: [f32; 8]) -> (u32, [u32; 4]) {
-    let (codes, a, b, c, d): (u32, u32, u32, u32, u32);
+fn codes(y: [f32; 8]) -> u32 {
+    let codes: u32;
     // SAFETY: register-to-register, no side effects.
     unsafe {
         core::arch::asm!(
@@ -23,41 +37,108 @@ fn e2m1x8(y: [f32; 8]) -> (u32, [u32; 4]) {
             "cvt.rn.satfinite.e2m1x2.f32 q, {y3}, {y2};",
             "cvt.rn.satfinite.e2m1x2.f32 r, {y5}, {y4};",
             "cvt.rn.satfinite.e2m1x2.f32 s, {y7}, {y6};",
-            "mov.b32 {codes}, {{p, q, r, s}};",
+            "mov.b32 {codes}, {{p, q, r, s}}; }}",
+            y0 = in(reg32) y[0], y1 = in(reg32) y[1], y2 = in(reg32) y[2], y3 = in(reg32) y[3],
+            y4 = in(reg32) y[4], y5 = in(reg32) y[5], y6 = in(reg32) y[6], y7 = in(reg32) y[7],
+            codes = lateout(reg32) codes, options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    codes
+}
+
+/// The values of eight codes, two FP16 numbers a word. `positive` is any positive number.
+#[cfg(not(isa = "sm_90_as_blackwell"))]
+#[inline(always)]
+fn values(codes: u32, positive: f32) -> [u32; 4] {
+    let (a, b, c, d): (u32, u32, u32, u32);
+    // SAFETY: register-to-register, no side effects.
+    unsafe {
+        core::arch::asm!(
+            "{{ .reg .b8 p, q, r, s; .reg .b32 w;",
+            "lop3.b32 w, {codes}, {positive}, 0x80000000, 0x78;",
+            "mov.b32 {{p, q, r, s}}, w;",
             "cvt.rn.f16x2.e2m1x2 {a}, p;",
             "cvt.rn.f16x2.e2m1x2 {b}, q;",
             "cvt.rn.f16x2.e2m1x2 {c}, r;",
             "cvt.rn.f16x2.e2m1x2 {d}, s; }}",
-            y0 = in(reg32) y[0], y1 = in(reg32) y[1], y2 = in(reg32) y[2], y3 = in(reg32) y[3],
-            y4 = in(reg32) y[4], y5 = in(reg32) y[5], y6 = in(reg32) y[6], y7 = in(reg32) y[7],
-            codes = out(reg32) codes, a = out(reg32) a, b = out(reg32) b, c = out(reg32) c,
-            d = out(reg32) d, options(pure, nomem, nostack, preserves_flags)
+            codes = in(reg32) codes, positive = in(reg32) positive,
+            a = out(reg32) a, b = out(reg32) b, c = out(reg32) c, d = out(reg32) d,
+            options(pure, nomem, nostack, preserves_flags)
         );
     }
-    (codes, [a, b, c, d])
+    [a, b, c, d]
 }
 
 /// The same without FP4 hardware, to run this file's kernels on Hopper.
 #[cfg(isa = "sm_90_as_blackwell")]
 #[inline(always)]
-fn e2m1x8(y: [f32; 8]) -> (u32, [u32; 4]) {
-    #[inline(always)]
-    fn value(y: f32) -> f32 {
-        let magnitude = ptx::min(y.abs(), 6.0);
-        let m = ptx::max(magnitude, 1.0 + 1.0 / 2_097_152.0);
-        let q = ptx::fma_rn(m, 4_194_304.0, ptx::fma_rn(m, -4_194_304.0, magnitude));
-        f32::from_bits(q.to_bits() | y.to_bits() & 0x8000_0000)
-    }
-    let q = y.map(value);
+fn codes(y: [f32; 8]) -> u32 {
     let mut codes = 0;
     macro_rules! each {
         ($($i:literal)*) => {$(
-            let half = ptx::cvt_rn_f16x2_f32(0.0, q[$i] * (1.0 / 16384.0));
-            codes |= ((half >> 9) & 7 | (half >> 12) & 8) << (4 * $i);
+            // Scaled by 2⁻¹⁴ an E2M1 value is an FP16 whose bits 9-11 and 15 are its code.
+            let q = Native::round(ptx::min(y[$i].abs(), 6.0)) * (1.0 / 16384.0);
+            let half = ptx::cvt_rn_f16x2_f32(0.0, q) >> 9 | y[$i].to_bits() >> 31 << 3;
+            codes |= half << (4 * $i);
         )*};
     }
     each!(0 1 2 3 4 5 6 7);
-    (codes, core::array::from_fn(|i| ptx::cvt_rn_f16x2_f32(q[2 * i + 1], q[2 * i])))
+    codes
+}
+
+/// The same without FP4 hardware.
+#[cfg(isa = "sm_90_as_blackwell")]
+#[inline(always)]
+fn values(codes: u32, _: f32) -> [u32; 4] {
+    [0, 8, 16, 24].map(|shift| {
+        let byte = codes >> shift;
+        let w = (byte & 7) << 9 | (byte & 0x70) << 21 | (byte & 8) << 12 | (byte & 0x80) << 24;
+        ptx::mul_rn_f16x2(w, 0x7400_7400)
+    })
+}
+
+/// One candidate's codes.
+#[inline(always)]
+fn encode(x: &[f32; 16], encode: f32) -> [u32; 2] {
+    macro_rules! half {
+        ($($i:literal)*) => {{
+            let encode = F32x2::new([encode; 2]);
+            let y = [$(packed::mul_rn_f32x2(F32x2::new([x[$i], x[$i + 1]]), encode).split()),*];
+            codes([y[0][0], y[0][1], y[1][0], y[1][1], y[2][0], y[2][1], y[3][0], y[3][1]])
+        }};
+    }
+    [half!(0 2 4 6), half!(8 10 12 14)]
+}
+
+/// Both candidates' codes and errors.
+#[inline(always)]
+fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2]) -> [Candidate; 2] {
+    let mut words = [[0; 2]; 2];
+    let mut error = [F32x2::new([0.0; 2]); 2];
+    let factors = F32x2::new(encode);
+    macro_rules! half {
+        ($half:literal: $($i:literal)*) => {
+            let y = [$(packed::mul_rn_f32x2(F32x2::new([x[8 * $half + $i]; 2]), factors).split()),*];
+            let mut q = [[0; 4]; 2];
+            for c in 0..2 {
+                words[c][$half] = codes([$(y[$i][c]),*]);
+                q[c] = values(words[c][$half], encode[c]);
+            }
+            $(
+                let six = ptx::sub_rn_f32_f16::<{ $i % 2 }>(q[0][$i / 2], y[$i][0]);
+                let four = ptx::sub_rn_f32_f16::<{ $i % 2 }>(q[1][$i / 2], y[$i][1]);
+                error[$i % 2] = if $half == 0 && $i < 2 {
+                    M::pair([six, four])
+                } else {
+                    M::add_pair(error[$i % 2], [six, four])
+                };
+            )*
+        };
+    }
+    half!(0: 0 1 2 3 4 5 6 7);
+    half!(1: 0 1 2 3 4 5 6 7);
+    let error = packed::add_rn_f32x2(error[0], error[1]).split();
+    core::array::from_fn(|c| Candidate { codes: words[c], error: error[c] })
 }
 
 impl Isa for Native {
@@ -71,43 +152,36 @@ impl Isa for Native {
     }
 
     #[inline(always)]
-    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], encode: [f32; N]) -> [Candidate; N] {
-        let mut codes = [[0; 2]; N];
-        let mut error = [[0.0; 2]; N];
-        macro_rules! half {
-            ($half:literal: $($i:literal)*) => {
-                for c in 0..N {
-                    let y = [$(ptx::mul_rn_f32x2(
-                        [x[8 * $half + 2 * $i], x[8 * $half + 2 * $i + 1]],
-                        encode[c],
-                    )),*];
-                    let (word, values) = e2m1x8([
-                        y[0][0], y[0][1], y[1][0], y[1][1], y[2][0], y[2][1], y[3][0], y[3][1],
-                    ]);
-                    codes[c][$half] = word;
-                    $(error[c] = M::add_pair(error[c], ptx::sub_rn_f32_f16x2(values[$i], y[$i]));)*
-                }
-            };
+    fn amax<T: Input>(_: T::Raw, x: &[f32; 16]) -> f32 {
+        let x = x.map(ptx::abs);
+        let three = |a, b, c| ptx::max_nan(ptx::max_nan(a, b), c);
+        let m: [f32; 5] = core::array::from_fn(|i| three(x[3 * i], x[3 * i + 1], x[3 * i + 2]));
+        ptx::max_nan(three(m[0], m[1], m[2]), three(m[3], m[4], x[15]))
+    }
+
+    #[inline(always)]
+    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], factors: [f32; N]) -> [Candidate; N] {
+        if M::FOUR_OVER_SIX {
+            let both = compare::<M>(x, [factors[0], factors[N - 1]]);
+            core::array::from_fn(|c| both[c])
+        } else {
+            factors.map(|factor| Candidate { codes: encode(x, factor), error: 0.0 })
         }
-        half!(0: 0 1 2 3);
-        half!(1: 0 1 2 3);
-        core::array::from_fn(|c| Candidate { codes: codes[c], error: error[c][0] + error[c][1] })
     }
 
     #[inline(always)]
     fn same_values(a: [u32; 2], scale_a: f32, b: [u32; 2], scale_b: f32) -> bool {
         // q·s has six significant bits and lies between 2⁻¹⁰ and 2688: an FP16 exactly.
-        let scale_a = ptx::cvt_rn_f16x2_f32(scale_a, scale_a);
-        let scale_b = ptx::cvt_rn_f16x2_f32(scale_b, scale_b);
+        let pair_a = ptx::cvt_rn_f16x2_f32(scale_a, scale_a);
+        let pair_b = ptx::cvt_rn_f16x2_f32(scale_b, scale_b);
         let mut difference = 0;
-        macro_rules! each {
-            ($($i:literal)*) => {$(
-                let value_a = ptx::mul_rn_f16x2(value_pair(a[$i / 4] >> ($i % 4 * 8)), scale_a);
-                let value_b = ptx::mul_rn_f16x2(value_pair(b[$i / 4] >> ($i % 4 * 8)), scale_b);
-                difference |= (value_a ^ value_b) & 0x7FFF_7FFF;
-            )*};
+        for half in 0..2 {
+            let (a, b) = (values(a[half], scale_a), values(b[half], scale_b));
+            for i in 0..4 {
+                let value_a = ptx::mul_rn_f16x2(a[i], pair_a);
+                difference |= (value_a ^ ptx::mul_rn_f16x2(b[i], pair_b)) & 0x7FFF_7FFF;
+            }
         }
-        each!(0 1 2 3 4 5 6 7);
         difference == 0
     }
 
@@ -115,28 +189,4 @@ impl Isa for Native {
     fn nibbles(codes: [u32; 2], _: [u32; 2]) -> [u32; 2] {
         codes
     }
-}
-
-/// The values of the two codes in the low byte.
-#[cfg(not(isa = "sm_90_as_blackwell"))]
-#[inline(always)]
-fn value_pair(byte: u32) -> u32 {
-    let pair: u32;
-    // SAFETY: register-to-register, no side effects.
-    unsafe {
-        core::arch::asm!(
-            "{{ .reg .b8 t; cvt.u8.u32 t, {b}; cvt.rn.f16x2.e2m1x2 {d}, t; }}",
-            b = in(reg32) byte, d = lateout(reg32) pair,
-            options(pure, nomem, nostack, preserves_flags)
-        );
-    }
-    pair
-}
-
-/// The same without FP4 hardware.
-#[cfg(isa = "sm_90_as_blackwell")]
-#[inline(always)]
-fn value_pair(byte: u32) -> u32 {
-    let w = (byte & 7) << 9 | (byte & 0x70) << 21 | (byte & 8) << 12 | (byte & 0x80) << 24;
-    ptx::mul_rn_f16x2(w, 0x7400_7400)
 }
