@@ -65,15 +65,16 @@ impl Output {
                 let globals = self.globals as *const GlobalScale;
                 global = thread::load_global(globals.add(place.line as usize));
             }
-            let Encoded { codes, scale } = block::encode::<T, M>(raw, strided, &global, flags);
             let index = place.index as usize;
-            memory::store_v2((self.codes as *mut u8).add(index * 8), codes);
-            let mut at = (self.scales as *mut u8).add(index);
+            let mut scale_at = (self.scales as *mut u8).add(index);
             if flags & SWIZZLED != 0 {
                 let shape = [self.lines, self.blocks];
-                at = thread::swizzled_at(self.scales, shape, place.line, place.block);
+                scale_at = thread::swizzled_at(self.scales, shape, place.line, place.block);
             }
-            memory::store_b8(at, scale);
+            block::encode_then::<T, M>(raw, strided, &global, flags, |Encoded { codes, scale }| {
+                memory::store_v2((self.codes as *mut u8).add(index * 8), codes);
+                memory::store_b8(scale_at, scale);
+            });
         }
     }
 }
