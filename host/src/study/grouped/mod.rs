@@ -16,7 +16,11 @@
 //! bf16 with FP32 sums; that too is part of the step, and the same for every recipe.
 
 #[cfg(feature = "cuda")]
+mod check;
+#[cfg(feature = "cuda")]
 mod cublas;
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "for what runs on a device"))]
+mod inputs;
 #[cfg(feature = "cuda")]
 mod layer;
 mod matmul;
