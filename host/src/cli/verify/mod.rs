@@ -39,10 +39,13 @@ enum BackendName {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let Found { backends, absent } = find(&args.backend)?;
-    let golden_error = |error| CliError::said(format!("{error}"));
-    let mut suite = Suite::carried().map_err(golden_error)?;
+    let mut suite = Suite::carried().map_err(|error| CliError::said(error.to_string()))?;
     for directory in &args.golden {
-        suite.extend(Suite::golden(directory).map_err(golden_error)?);
+        suite.extend(Suite::golden(directory).map_err(|error| {
+            CliError::said(format!(
+                "{error}: pass a folder of golden files, NAME.json beside each NAME.safetensors"
+            ))
+        })?);
     }
     suite.retain(&args.filter);
     if suite.cases.is_empty() && suite.dequantize_cases.is_empty() {
@@ -86,9 +89,7 @@ fn find(names: &[BackendName]) -> Result<Found, CliError> {
         match cuda() {
             Ok(found) => backends.extend(found),
             Err(reason) if names.contains(&BackendName::Cuda) => {
-                return Err(CliError::said(format!(
-                    "--backend cuda is not there: {reason}, leave it out"
-                )));
+                return Err(CliError::said(format!("--backend cuda can't be checked: {reason}")));
             }
             Err(reason) => absent.push(format!("cuda: not checked: {reason}")),
         }
