@@ -4,15 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fouroversix::cpu::Path;
+use fouroversix::cpu::{CpuBackend, Path};
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::oracle::Reference;
 use fouroversix_conformance::suite::{Counts, Suite};
 
 use super::Outcome;
 use super::error::CliError;
-
-mod cpu;
 
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
@@ -82,7 +80,7 @@ fn find(names: &[BackendName]) -> Result<Found, CliError> {
     }
     if wanted(BackendName::Cpu) {
         for path in Path::available() {
-            backends.push(Box::new(cpu::Cpu(path)));
+            backends.push(Box::new(CpuBackend(path)));
         }
     }
     if wanted(BackendName::Cuda) {
