@@ -10,7 +10,7 @@ mod sealed {
     impl Sealed for f32 {}
 }
 
-/// A type that can be quantized and dequantized to: [`bf16`], [`f16`] or [`f32`].
+/// A type that can be quantized and dequantized to: [`bf16`], [`f16`](struct@f16) or [`f32`].
 pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
     /// The type's tag.
     const TYPE: InputType;

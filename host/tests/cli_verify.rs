@@ -57,7 +57,8 @@ fn a_wrong_golden_file_fails_the_run() {
 #[test]
 fn absent_backends_and_directories_are_refused() {
     let folder = Folder::new();
-    refuse([&"verify", &"--golden", &folder.path("nowhere")]);
+    let said = refuse([&"verify", &"--golden", &folder.path("nowhere")]);
+    assert!(said.contains("nowhere") && said.contains("pass a folder of golden files"), "{said}");
     let said = refuse([&"verify", &"--filter", &"no such words"]);
     assert!(said.contains("no such words"), "{said}");
 }

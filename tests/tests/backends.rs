@@ -2,14 +2,13 @@
 
 mod common;
 
-use common::cpu::Cpu;
-use fouroversix::cpu::Path;
+use fouroversix::cpu::{CpuBackend, Path};
 use fouroversix_conformance::case::Input;
 use fouroversix_conformance::oracle::{self, Reference};
 use fouroversix_kernels::config::InputType;
 
-fn cpu_paths() -> impl Iterator<Item = Cpu> {
-    Path::available().into_iter().map(Cpu)
+fn cpu_paths() -> impl Iterator<Item = CpuBackend> {
+    Path::available().into_iter().map(CpuBackend)
 }
 
 golden_tests!(reference_golden, [Reference]);

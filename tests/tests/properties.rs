@@ -1,13 +1,9 @@
 //! What follows from the contract without knowing any value: checked on every backend, the reference
 //! among them.
 
-#[path = "common/cpu.rs"]
-mod cpu;
-
 use std::sync::Arc;
 
-use cpu::Cpu;
-use fouroversix::cpu::Path;
+use fouroversix::cpu::{CpuBackend, Path};
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::case::{Case, Input, Outcome, Output, every_rule};
 use fouroversix_conformance::generate::{ELEMENTS, PATTERNS, SCALINGS, narrow};
@@ -17,7 +13,8 @@ use fouroversix_kernels::config::{Config, Outputs, Rule, ScaleLayout, Scaling};
 const SHAPE: [usize; 2] = [32, 48];
 
 fn backends() -> Vec<Box<dyn Backend>> {
-    let cpus = Path::available().into_iter().map(|path| Box::new(Cpu(path)) as Box<dyn Backend>);
+    let cpus =
+        Path::available().into_iter().map(|path| Box::new(CpuBackend(path)) as Box<dyn Backend>);
     cpus.chain([Box::new(Reference) as Box<dyn Backend>]).collect()
 }
 

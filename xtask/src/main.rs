@@ -14,6 +14,7 @@ mod ptx;
 mod rust_src;
 mod sass;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask ptx [--check] [--codegen nvvm] [--isa NAME] [--out DIR]
@@ -34,4 +35,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The workspace that cargo runs this for, which need not be the one that it was compiled in.
+fn root() -> Result<PathBuf, String> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("run this as cargo xtask")?;
+    PathBuf::from(package).parent().map(PathBuf::from).ok_or_else(|| "no workspace".to_owned())
 }

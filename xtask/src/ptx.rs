@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             other => return Err(format!("unknown option {other:?}: see cargo xtask")),
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?.to_owned();
+    let root = crate::root()?;
     let work = root.join("target/xtask");
     fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let isas = match &only {

@@ -83,7 +83,7 @@ fn parse(arguments: &[String]) -> Result<Options, String> {
 /// Runs the command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let options = parse(arguments)?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?.to_owned();
+    let root = crate::root()?;
     let work = root.join("target/xtask");
     fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let Some(tools) = Tools::find(options.tools.as_deref(), &work)? else {

@@ -28,6 +28,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["shape", "seed"])]
     weights: Option<PathBuf>,
 
+    /// An amax for tensors to be scaled by in place of their own, as in 5.90625
+    #[arg(long, value_parser = positive)]
+    amax: Option<f32>,
+
     /// Where to quantize: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
@@ -51,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let bar = if args.talk.quiet { ProgressBar::hidden() } else { ProgressBar::new(1000) };
     let start = Instant::now();
     let mut progress = |share: f64| bar.set_position((share * 1000.0) as u64);
-    let table = agreement::run(&engine, &sources, &mut progress)?;
+    let table = agreement::run(&engine, &sources, args.amax, &mut progress)?;
     bar.finish_and_clear();
     if args.talk.json {
         print::json(&serde_json::json!({
@@ -67,9 +71,21 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 fn source(args: &Args) -> String {
-    match &args.weights {
+    let source = match &args.weights {
         Some(path) => path.display().to_string(),
         None => format!("normal {}x{}, seed {}", args.shape[0], args.shape[1], args.seed),
+    };
+    match args.amax {
+        Some(amax) => format!("{source}, amax {amax}"),
+        None => source,
+    }
+}
+
+/// A value for `--amax`.
+fn positive(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 => Ok(value),
+        _ => Err("use a positive number".to_owned()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cuda")]
 use std::path::PathBuf;
+#[cfg(feature = "cuda")]
 use std::process::ExitCode;
 use std::time::Instant;
 

@@ -63,15 +63,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
     };
     let table = error::run(&options, weights, &mut progress)?;
-    if let Some(path) = &args.svg {
-        std::fs::write(path, table.to_svg()).map_err(|error| {
-            CliError::said(format!("cannot write {}: {error}: check --svg", path.display()))
-        })?;
-    }
     if args.talk.json {
         print::json(&table)?;
     } else if !args.talk.quiet {
         print::line(table.to_markdown().trim_end())?;
+    }
+    // Last: what took minutes has been printed when the file can't be written.
+    if let Some(path) = &args.svg {
+        std::fs::write(path, table.to_svg()).map_err(|error| {
+            CliError::said(format!("cannot write {}: {error}: check --svg", path.display()))
+        })?;
     }
     Ok(ExitCode::SUCCESS)
 }

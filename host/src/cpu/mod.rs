@@ -7,6 +7,8 @@ mod amax;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(feature = "cli")]
+mod backend;
 pub(crate) mod block_scale;
 pub(crate) mod decision;
 mod decode;
@@ -30,6 +32,8 @@ pub(crate) mod vector;
 
 use std::sync::OnceLock;
 
+#[cfg(feature = "cli")]
+pub use backend::CpuBackend;
 use fouroversix_kernels::config::{Config, Outputs, Scaling};
 
 use crate::dequantize::Deviation;

@@ -167,8 +167,8 @@ impl fmt::Display for DeviceError {
                  for their type"
             ),
             Self::CublasAbsent => f.write_str(
-                "the loader finds no libcublasLt.so or libcublasLt.so.12: put its folder on \
-                 LD_LIBRARY_PATH, with a link of such a name where there is only a later version",
+                "neither the loader nor CUDA_HOME gives a cublasLt of CUDA 12 or 13: put its folder on \
+                 LD_LIBRARY_PATH, or its path in FOUROVERSIX_CUBLASLT",
             ),
             Self::Cublas { action, status } => {
                 write!(f, "cuBLASLt failed to {action}: {status}")

@@ -1,7 +1,5 @@
 //! The same cases, stamped on every backend.
 
-pub(crate) mod cpu;
-
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::suite::{Counts, Suite, shared_golden};
 

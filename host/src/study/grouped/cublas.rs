@@ -1,11 +1,15 @@
-//! cuBLASLt: loaded at run time, one object for each prepared product.
+//! cuBLASLt: one object for each prepared product.
 
 use std::ffi::c_void;
-use std::mem::size_of_val;
+use std::mem::{MaybeUninit, size_of_val};
+use std::ptr::null_mut;
 
-use cudarc::cublaslt::{result, sys};
+use cudarc::cublaslt::sys;
 use cudarc::driver::sys::CUstream;
 
+mod library;
+
+use self::library::{Functions, HeuristicResult};
 use super::matmul::{Layout, Operands, Plan};
 use crate::cuda::{DeviceAddress, DeviceError};
 
@@ -17,36 +21,35 @@ const AS_IT_IS: i32 = 0;
 /// `CUBLAS_OP_T`.
 const TRANSPOSED: i32 = 1;
 
-/// The library's handle.
+/// The library, opened.
 #[derive(Debug)]
 pub(super) struct CublasLt {
+    functions: Functions,
     handle: sys::cublasLtHandle_t,
 }
 
 impl CublasLt {
     /// Loads the library. A context must be current.
     pub(super) fn load() -> Result<Self, DeviceError> {
-        // SAFETY: loading runs the initializers of NVIDIA's library, which ask nothing of the
-        // caller.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(DeviceError::CublasAbsent);
-        }
-        Ok(Self { handle: check("open a handle", result::create_handle())? })
+        let functions = Functions::load()?;
+        let mut handle = null_mut();
+        // SAFETY: the library writes the handle to a local variable.
+        let status = unsafe { (functions.create)(&raw mut handle) };
+        functions.check("open a handle", status, &"the current context")?;
+        Ok(Self { functions, handle })
+    }
+
+    /// For example `13.0.2`.
+    pub(super) fn version(&self) -> String {
+        self.functions.version()
     }
 }
 
 impl Drop for CublasLt {
     fn drop(&mut self) {
         // SAFETY: made by `load`, destroyed once. Nothing can be done about a failure.
-        let _ = unsafe { result::destroy_handle(self.handle) };
+        let _ = unsafe { (self.functions.destroy)(self.handle) };
     }
-}
-
-fn check<T>(
-    action: &'static str,
-    result: Result<T, result::CublasError>,
-) -> Result<T, DeviceError> {
-    result.map_err(|error| DeviceError::Cublas { action, status: format!("{:?}", error.0) })
 }
 
 /// A matrix in device memory.
@@ -60,7 +63,9 @@ pub(super) struct Matrix {
 
 /// A product prepared on its memory.
 #[derive(Debug)]
-pub(super) struct Matmul {
+pub(super) struct Matmul<'a> {
+    library: &'a CublasLt,
+    plan: Plan,
     description: sys::cublasLtMatmulDesc_t,
     /// First operand, second operand, output.
     layouts: [sys::cublasLtMatrixLayout_t; 3],
@@ -72,11 +77,25 @@ pub(super) struct Matmul {
     workspace: DeviceAddress,
 }
 
-impl Matmul {
-    /// `output = alpha·A·Bᵀ`; see [`Plan`].
+impl<'a> Matmul<'a> {
+    /// `output = alpha·A·Bᵀ`; see [`Plan`]. All addresses are multiples of 256.
     pub(super) fn new(
-        library: &CublasLt,
-        plan: &Plan,
+        library: &'a CublasLt,
+        plan: Plan,
+        alpha: f32,
+        operands: [Matrix; 2],
+        output: DeviceAddress,
+        workspace: DeviceAddress,
+    ) -> Result<Self, DeviceError> {
+        let mut this = Self::described(library, plan, alpha, operands, output, workspace)?;
+        this.algorithm = this.choose()?;
+        Ok(this)
+    }
+
+    /// Without an algorithm: what needs no device.
+    fn described(
+        library: &'a CublasLt,
+        plan: Plan,
         alpha: f32,
         [a, b]: [Matrix; 2],
         output: DeviceAddress,
@@ -87,17 +106,18 @@ impl Matmul {
             Operands::Nvfp4 => sys::cudaDataType::CUDA_R_4F_E2M1,
         };
         let mut this = Self {
-            description: create_description()?,
-            layouts: [std::ptr::null_mut(); 3],
-            // SAFETY: the algorithm is eight integers.
-            algorithm: unsafe { std::mem::zeroed() },
+            library,
+            plan,
+            description: null_mut(),
+            layouts: [null_mut(); 3],
+            algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
             alpha,
             first: b.elements,
             second: a.elements,
             output,
             workspace,
         };
-        this.transpose_first()?;
+        this.describe()?;
         if plan.operands == Operands::Nvfp4 {
             this.set_scales(b.scales, a.scales)?;
         }
@@ -106,17 +126,30 @@ impl Matmul {
             (kind, plan.second),
             (sys::cudaDataType::CUDA_R_16BF, plan.output),
         ];
-        for (slot, (kind, layout)) in this.layouts.iter_mut().zip(layouts) {
+        for (index, (kind, layout)) in layouts.into_iter().enumerate() {
             let Layout { rows, columns, stride } = layout;
-            let created = result::create_matrix_layout(kind, rows, columns, stride);
-            *slot = check("describe a matrix", created)?;
+            let slot = &raw mut this.layouts[index];
+            // SAFETY: the library writes the layout to `slot`.
+            let status =
+                unsafe { (library.functions.create_layout)(slot, kind, rows, columns, stride) };
+            this.check("describe a matrix", status)?;
         }
-        this.algorithm = this.choose(library)?;
         Ok(this)
     }
 
-    fn transpose_first(&self) -> Result<(), DeviceError> {
+    fn check(&self, action: &'static str, status: library::Status) -> Result<(), DeviceError> {
+        self.library.functions.check(action, status, &self.plan)
+    }
+
+    /// Sums and scale factors in FP32; the first operand transposed.
+    fn describe(&mut self) -> Result<(), DeviceError> {
         use sys::cublasLtMatmulDescAttributes_t as Attribute;
+        let sums = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
+        let factors = sys::cudaDataType::CUDA_R_32F;
+        let slot = &raw mut self.description;
+        // SAFETY: the library writes the description to `slot`.
+        let status = unsafe { (self.library.functions.create_description)(slot, sums, factors) };
+        self.check("describe a product", status)?;
         self.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, TRANSPOSED)?;
         self.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSB, AS_IT_IS)
     }
@@ -137,38 +170,45 @@ impl Matmul {
         value: T,
     ) -> Result<(), DeviceError> {
         let (at, bytes) = ((&raw const value).cast::<c_void>(), size_of_val(&value));
+        let set = self.library.functions.set_description;
         // SAFETY: the description is alive, and the library copies `bytes` bytes from `at`.
-        let set =
-            unsafe { result::set_matmul_desc_attribute(self.description, attribute, at, bytes) };
-        check("describe a product", set)
+        self.check("describe a product", unsafe { set(self.description, attribute, at, bytes) })
     }
 
-    /// The algorithm that the library thinks fastest.
-    fn choose(&self, library: &CublasLt) -> Result<sys::cublasLtMatmulAlgo_t, DeviceError> {
+    /// The algorithm that the library thinks fastest, of those that add up in FP32 only: where the
+    /// sum is split, parts could also be rounded to the output's type.
+    fn choose(&self) -> Result<sys::cublasLtMatmulAlgo_t, DeviceError> {
         use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
-        let preference = check("create a preference", result::create_matmul_pref())?;
-        let at = (&raw const WORKSPACE_BYTES).cast::<c_void>();
-        let attribute = Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+        let in_fp32 = sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+        let preference = Preference::new(self)?;
+        preference.set(Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, WORKSPACE as u64)?;
+        preference.set(Attribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, in_fp32 as u32)?;
         let [first, second, output] = self.layouts;
-        // SAFETY: all the objects are alive; the preference is destroyed after its last use.
-        let (set, found) = unsafe {
-            let bytes = size_of_val(&WORKSPACE_BYTES);
-            let set = result::set_matmul_pref_attribute(preference, attribute, at, bytes);
-            let found = result::get_matmul_algo_heuristic(
-                library.handle,
+        let (mut found, mut count) = (MaybeUninit::<HeuristicResult>::zeroed(), 0);
+        // SAFETY: all the objects are alive; the library writes at most one result. Zeros are a
+        // result too.
+        let (status, found) = unsafe {
+            let status = (self.library.functions.find_algorithms)(
+                self.library.handle,
                 self.description,
                 first,
                 second,
                 output,
                 output,
-                preference,
+                preference.object,
+                1,
+                found.as_mut_ptr(),
+                &raw mut count,
             );
-            // Nothing can be done about a failure.
-            let _ = result::destroy_matmul_pref(preference);
-            (set, found)
+            (status, found.assume_init())
         };
-        check("limit the workspace", set)?;
-        Ok(check("find an algorithm for a product", found)?.algo)
+        self.check("find an algorithm", status)?;
+        if count == 0 {
+            let status = format!("there is none for {}", self.plan);
+            return Err(DeviceError::Cublas { action: "find an algorithm", status });
+        }
+        self.check("find an algorithm", found.state)?;
+        Ok(found.algorithm)
     }
 
     /// Enqueues the product.
@@ -176,24 +216,21 @@ impl Matmul {
     /// # Safety
     /// The memory passed to [`Matmul::new`] must be alive and of the lengths of its plan until the
     /// work is done, and `stream` of the context in which the library was opened.
-    pub(super) unsafe fn launch(
-        &self,
-        library: &CublasLt,
-        stream: CUstream,
-    ) -> Result<(), DeviceError> {
+    pub(super) unsafe fn launch(&self, stream: CUstream) -> Result<(), DeviceError> {
         let (alpha, beta) = (self.alpha, 0.0_f32);
         let [first, second, output] = self.layouts;
-        // SAFETY: the objects are alive and describe the memory, which is the caller's promise.
-        let launched = unsafe {
-            result::matmul(
-                library.handle,
+        // SAFETY: the objects are alive and describe the memory, which is the caller's promise; the
+        // factors are read before the call returns.
+        let status = unsafe {
+            (self.library.functions.multiply)(
+                self.library.handle,
                 self.description,
                 (&raw const alpha).cast(),
-                (&raw const beta).cast(),
                 self.first as *const c_void,
                 first,
                 self.second as *const c_void,
                 second,
+                (&raw const beta).cast(),
                 self.output as *const c_void,
                 output,
                 self.output as *mut c_void,
@@ -204,28 +241,57 @@ impl Matmul {
                 stream.cast(),
             )
         };
-        check("multiply matrices", launched)
+        self.check("multiply matrices", status)
     }
 }
 
-/// [`WORKSPACE`] as the attribute's type.
-static WORKSPACE_BYTES: u64 = WORKSPACE as u64;
-
-fn create_description() -> Result<sys::cublasLtMatmulDesc_t, DeviceError> {
-    let (sums, scales) =
-        (sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, sys::cudaDataType::CUDA_R_32F);
-    check("describe a product", result::create_matmul_desc(sums, scales))
-}
-
-impl Drop for Matmul {
+impl Drop for Matmul<'_> {
     fn drop(&mut self) {
+        let Functions { destroy_layout, destroy_description, .. } = self.library.functions;
         // SAFETY: made by `new`, destroyed once. Nothing can be done about a failure.
         unsafe {
             for layout in self.layouts.into_iter().filter(|layout| !layout.is_null()) {
-                let _ = result::destroy_matrix_layout(layout);
+                let _ = destroy_layout(layout);
             }
-            let _ = result::destroy_matmul_desc(self.description);
+            if !self.description.is_null() {
+                let _ = destroy_description(self.description);
+            }
         }
+    }
+}
+
+/// What an algorithm is chosen by.
+struct Preference<'a> {
+    matmul: &'a Matmul<'a>,
+    object: sys::cublasLtMatmulPreference_t,
+}
+
+impl<'a> Preference<'a> {
+    fn new(matmul: &'a Matmul<'a>) -> Result<Self, DeviceError> {
+        let mut object = null_mut();
+        // SAFETY: the library writes the object to a local variable.
+        let status = unsafe { (matmul.library.functions.create_preference)(&raw mut object) };
+        matmul.check("create a preference", status)?;
+        Ok(Self { matmul, object })
+    }
+
+    fn set<T: Copy>(
+        &self,
+        attribute: sys::cublasLtMatmulPreferenceAttributes_t,
+        value: T,
+    ) -> Result<(), DeviceError> {
+        let (at, bytes) = ((&raw const value).cast::<c_void>(), size_of_val(&value));
+        let set = self.matmul.library.functions.set_preference;
+        // SAFETY: the object is alive, and the library copies `bytes` bytes from `at`.
+        let status = unsafe { set(self.object, attribute, at, bytes) };
+        self.matmul.check("state a preference", status)
+    }
+}
+
+impl Drop for Preference<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, destroyed once. Nothing can be done about a failure.
+        let _ = unsafe { (self.matmul.library.functions.destroy_preference)(self.object) };
     }
 }
 
@@ -234,12 +300,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_absent_library_is_an_error() {
-        // SAFETY: as in `load`.
-        if unsafe { sys::is_culib_present() } {
-            return; // A handle needs a device.
+    fn without_a_device_there_is_an_error() {
+        if let Err(error) = CublasLt::load() {
+            let text = error.to_string();
+            assert!(text.contains("cublasLt") || text.contains("open a handle"), "{text}");
         }
-        let error = CublasLt::load().expect_err("it is absent");
-        assert!(error.to_string().contains("libcublasLt.so"), "{error}");
+    }
+
+    #[test]
+    #[ignore = "needs cuBLASLt, but no device"]
+    fn the_library_takes_every_description() {
+        let functions = Functions::load().expect("cuBLASLt is there");
+        let library = CublasLt { functions, handle: null_mut() };
+        for operands in [Operands::Bf16, Operands::Nvfp4] {
+            let plan = Plan::new([96, 48, 64], operands);
+            let matrices = [256, 512].map(|at| Matrix { elements: at, scales: at << 8 });
+            let matmul = Matmul::described(&library, plan, 0.5, matrices, 1 << 20, 2 << 20);
+            let matmul = matmul.expect("valid attributes and values");
+            assert_eq!([matmul.first, matmul.second], [512, 256]);
+            let preference = Preference::new(&matmul).expect("needs no device");
+            let attribute =
+                sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK;
+            preference.set(attribute, 2_u32).expect("a mask of schemes");
+            let error = preference.set(attribute, 2_u8).expect_err("too short");
+            assert!(error.to_string().contains("the 96 x 48 product"), "{error}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! The layer on a device: memory, quantizers, products, and a step.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaStream, sys};
-use fouroversix_kernels::config::{InputType, ScaleLayout, Scaling};
+use fouroversix_kernels::config::{InputType, ScaleLayout};
 use half::bf16;
 
 use super::cublas::{CublasLt, Matmul, Matrix, WORKSPACE};
+use super::inputs::Inputs;
 use super::matmul::{Operands, Plan, alpha};
 use super::problem::{Form, Operand, Product, Recipe, Shape};
 use crate::cuda::memory::{self, Elements};
@@ -16,29 +18,13 @@ use crate::cuda::{
 };
 use crate::error::Error;
 
-/// The tensors of all groups, one after the other.
-#[derive(Clone, Debug)]
-pub(super) struct HostInputs {
-    pub(super) x: Vec<bf16>,
-    pub(super) w: Vec<bf16>,
-    pub(super) dy: Vec<bf16>,
-}
-
-impl HostInputs {
-    pub(super) fn operand(&self, operand: Operand) -> &[bf16] {
-        match operand {
-            Operand::Activations => &self.x,
-            Operand::Weights => &self.w,
-            Operand::Gradients => &self.dy,
-        }
-    }
-}
-
 /// Offsets of one group's tensors in the layer's memory.
 #[derive(Clone, Copy, Debug, Default)]
 struct Group {
     /// By [`Operand`]: the input, and everything that quantization writes.
     operands: [QuantizeAddresses; 3],
+    /// By [`Operand`]: the global scale, which begins with the amax.
+    global_scales: [DeviceAddress; 3],
     /// By [`Operand`], then as it is and transposed: dequantized.
     dequantized: [[DeviceAddress; 2]; 3],
     /// By [`Product`].
@@ -55,6 +41,7 @@ impl Group {
             }
             f(&mut it.workspace);
         }
+        self.global_scales.iter_mut().for_each(&mut f);
         self.dequantized.iter_mut().flatten().for_each(&mut f);
         self.outputs.iter_mut().for_each(&mut f);
     }
@@ -97,7 +84,7 @@ impl Memory {
         stream: &Arc<CudaStream>,
         shape: Shape,
         operands: Operands,
-        inputs: &HostInputs,
+        inputs: &Inputs,
     ) -> Result<Self, Error> {
         shape.check()?;
         let layout = match operands {
@@ -111,12 +98,12 @@ impl Memory {
             groups.push(place(&mut offsets, device, &shape, layout)?);
         }
         let mut bytes = memory::zeroed(stream, offsets.end as usize)?;
-        for operand in Operand::ALL {
-            let elements =
-                inputs.operand(operand).chunks_exact(shape.operand(operand).iter().product());
-            for (group, elements) in groups.iter().zip(elements) {
+        for (index, group) in groups.iter().enumerate() {
+            let inputs = inputs.group(&shape, index);
+            for operand in Operand::ALL {
                 let at = group.operands[operand as usize].input as usize;
-                memory::upload_at(stream, Elements::of(elements), &mut bytes, at)?;
+                let elements = Elements::of(inputs.operand(operand));
+                memory::upload_at(stream, elements, &mut bytes, at)?;
             }
         }
         let base = memory::address(&bytes, stream);
@@ -127,16 +114,18 @@ impl Memory {
         Ok(Self { shape, layout, groups, cublas_workspace, base, bytes })
     }
 
-    /// Copies a group's output to the host and waits for it.
+    /// Copies rows of a group's output to the host and waits for them.
     pub(super) fn output(
         &self,
         stream: &Arc<CudaStream>,
         product: Product,
         group: usize,
+        rows: Range<usize>,
     ) -> Result<Vec<bf16>, Error> {
-        let [rows, columns, _] = product.dimensions(&self.shape);
-        let bytes =
-            self.fetch(stream, self.groups[group].outputs[product as usize], 2 * rows * columns)?;
+        let [_, columns, _] = product.dimensions(&self.shape);
+        let at = self.groups[group].outputs[product as usize];
+        let start = at + (2 * rows.start * columns) as DeviceAddress;
+        let bytes = self.fetch(stream, start, 2 * rows.len() * columns)?;
         let pairs = bytes.chunks_exact(2);
         Ok(pairs.map(|it| bf16::from_bits(u16::from_le_bytes([it[0], it[1]]))).collect())
     }
@@ -178,6 +167,8 @@ fn place(
             workspace: offsets.take(quantizer.workspace_bytes()),
             ..QuantizeAddresses::default()
         };
+        group.global_scales[operand as usize] = group.operands[operand as usize].workspace
+            + quantizer.row_global_scales().0 as DeviceAddress;
         group.dequantized[operand as usize] =
             [offsets.take(2 * rows * cols), offsets.take(2 * rows * cols)];
     }
@@ -190,10 +181,9 @@ fn place(
 
 /// A recipe's launches on a layer's memory.
 pub(super) struct Step<'a> {
-    library: &'a CublasLt,
     quantizers: Vec<(GroupQuantizer, GroupTable)>,
     dequantizers: Vec<(Dequantizer, DequantizeAddresses)>,
-    products: Vec<Matmul>,
+    products: Vec<Matmul<'a>>,
     /// What the addresses point to.
     _memory: &'a Memory,
 }
@@ -217,13 +207,8 @@ impl<'a> Step<'a> {
             let table = quantizer.table(stream, &at)?;
             quantizers.push((quantizer, table));
         }
-        let mut this = Self {
-            library,
-            quantizers,
-            dequantizers: Vec::new(),
-            products: Vec::new(),
-            _memory: memory,
-        };
+        let mut this =
+            Self { quantizers, dequantizers: Vec::new(), products: Vec::new(), _memory: memory };
         // Leaves the amaxes, which products of NVFP4 operands need on the host.
         this.quantize(stream.cu_stream())?;
         for (index, group) in memory.groups.iter().enumerate() {
@@ -262,7 +247,7 @@ impl<'a> Step<'a> {
                 let addresses = DequantizeAddresses {
                     codes: from.codes,
                     scales: from.scales,
-                    amax: global_scale(device, memory, operand, group)?,
+                    amax: group.global_scales[operand as usize],
                     output: group.dequantized[operand as usize][usize::from(transposed)],
                     skip: 0,
                 };
@@ -281,12 +266,13 @@ impl<'a> Step<'a> {
         }
         for product in &self.products {
             // SAFETY: as in `quantize`.
-            unsafe { product.launch(self.library, stream)? };
+            unsafe { product.launch(stream)? };
         }
         Ok(())
     }
 
-    fn quantize(&self, stream: sys::CUstream) -> Result<(), Error> {
+    /// Enqueues the step's quantization alone.
+    pub(super) fn quantize(&self, stream: sys::CUstream) -> Result<(), Error> {
         for (quantizer, table) in &self.quantizers {
             // SAFETY: the addresses are of the memory that `self` borrows, with room for the shapes
             // they were placed for; one stream orders all work on it.
@@ -296,30 +282,15 @@ impl<'a> Step<'a> {
     }
 }
 
-/// The address of an operand's global scale, whose first field is the amax.
-fn global_scale(
-    device: &Device,
-    memory: &Memory,
-    operand: Operand,
-    group: &Group,
-) -> Result<DeviceAddress, Error> {
-    let config = Recipe::ALL[0].config(operand, memory.layout);
-    debug_assert_ne!(config.scaling(), Scaling::Row);
-    let shape = memory.shape.operand(operand);
-    let quantizer = device.quantizer(&config, InputType::Bf16, shape, AmaxSource::Input)?;
-    let (offset, _) = quantizer.row_global_scales();
-    Ok(group.operands[operand as usize].workspace + offset as DeviceAddress)
-}
-
-fn prepare_product(
+fn prepare_product<'a>(
     stream: &Arc<CudaStream>,
-    library: &CublasLt,
+    library: &'a CublasLt,
     memory: &Memory,
     operands: Operands,
     recipe: Recipe,
     index: usize,
     product: Product,
-) -> Result<Matmul, Error> {
+) -> Result<Matmul<'a>, Error> {
     let group = &memory.groups[index];
     let plan = Plan::new(product.dimensions(&memory.shape), operands);
     let output = group.outputs[product as usize];
@@ -337,7 +308,9 @@ fn prepare_product(
             // would compute it on the device.
             let scale = |form: Form| {
                 let bound = recipe.config(form.operand, memory.layout).rule().e4m3_max();
-                let amax = amax(stream, memory, group, form.operand)?;
+                let at = group.global_scales[form.operand as usize];
+                let bytes = memory.fetch(stream, at, 4)?;
+                let amax = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
                 Ok::<_, Error>((amax, bound.value()))
             };
             let [a, b] = forms.map(scale);
@@ -349,20 +322,7 @@ fn prepare_product(
         }
     };
     let workspace = memory.cublas_workspace;
-    Ok(Matmul::new(library, &plan, factor, matrices, output, workspace)?)
-}
-
-/// An operand's amax, from the workspace of its quantization.
-fn amax(
-    stream: &Arc<CudaStream>,
-    memory: &Memory,
-    group: &Group,
-    operand: Operand,
-) -> Result<f32, Error> {
-    // 16 bytes of counters, then the global scale, which begins with the amax.
-    let at = group.operands[operand as usize].workspace + 16;
-    let bytes = memory.fetch(stream, at, 4)?;
-    Ok(f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    Ok(Matmul::new(library, plan, factor, matrices, output, workspace)?)
 }
 
 #[cfg(test)]
@@ -386,7 +346,8 @@ mod tests {
             count += 1;
         });
         group.each(|address| assert_eq!(*address, 1));
-        // Three operands of an input, four buffers and a workspace; six dequantized; three outputs.
-        assert_eq!(count, 3 * 6 + 6 + 3);
+        // Three operands of an input, four buffers, a workspace and a global scale; six dequantized;
+        // three outputs.
+        assert_eq!(count, 3 * 7 + 6 + 3);
     }
 }

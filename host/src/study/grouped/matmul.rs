@@ -5,6 +5,8 @@
 //! dimension as their first, contiguous one: first operand transposed, second not, the one form
 //! that block-scaled types have.
 
+use std::fmt;
+
 /// In what the operands are multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operands {
@@ -59,6 +61,16 @@ impl Plan {
     }
 }
 
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operands, first, second, output } = self;
+        let Layout { rows: columns, columns: rows, stride } = output;
+        let (kind, depth) = (operands.name(), first.rows);
+        write!(f, "the {rows} x {columns} product of {kind} operands of depth {depth}, ")?;
+        write!(f, "leading dimensions {}, {}, {stride}", first.stride, second.stride)
+    }
+}
+
 /// What a product of NVFP4 operands lacks: the two global scales, `amax/(6·A)` each.
 pub(super) fn alpha(a: (f32, f32), b: (f32, f32)) -> f32 {
     let factor = |(amax, bound): (f32, f32)| f64::from(amax) / (6.0 * f64::from(bound));
@@ -100,6 +112,14 @@ mod tests {
         }
         let plan = Plan::new([rows, columns, depth], Operands::Bf16);
         assert_eq!(multiply(&plan, &b, &a), expected);
+    }
+
+    #[test]
+    fn plans_are_told_with_their_dimensions() {
+        assert_eq!(
+            Plan::new([48, 32, 64], Operands::Bf16).to_string(),
+            "the 48 x 32 product of bf16 operands of depth 64, leading dimensions 64, 64, 32"
+        );
     }
 
     #[test]

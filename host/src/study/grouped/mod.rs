@@ -15,14 +15,18 @@
 //! FP4 products, the operands are dequantized to bf16 by the library's kernel and multiplied in
 //! bf16 with FP32 sums; that too is part of the step, and the same for every recipe.
 
+#![cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "for what runs on a device"))]
+
+#[cfg(feature = "cuda")]
+mod check;
 #[cfg(feature = "cuda")]
 mod cublas;
+mod inputs;
 #[cfg(feature = "cuda")]
 mod layer;
 mod matmul;
 mod problem;
 mod record;
-#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "checks what runs on a device"))]
 mod reference;
 #[cfg(feature = "cuda")]
 mod run;

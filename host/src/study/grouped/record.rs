@@ -11,9 +11,12 @@ pub struct Record {
     pub device: String,
     /// `bf16` or `nvfp4`: in what the operands were multiplied.
     pub operands: &'static str,
-    /// Products of small layers that were compared with FP64, all within tolerance.
+    /// The version of cuBLASLt that multiplied them.
+    pub cublas: String,
+    /// Products that were compared with FP64, all within tolerance: all of small layers, and
+    /// squares of the timed ones.
     pub checked: usize,
-    /// The first product that was not. Nothing is timed then.
+    /// The first product that was not. Nothing is timed after it.
     pub problem: Option<String>,
     /// The results.
     pub rows: Vec<Row>,
@@ -38,6 +41,8 @@ pub struct Row {
     pub p5: f64,
     /// Nineteen twentieths of the steps took at most this.
     pub p95: f64,
+    /// Milliseconds of the step's quantization, alone: the median.
+    pub quantization: f64,
     /// How much longer than the baseline's step, in percent.
     pub slowdown_percent: f64,
 }
@@ -60,10 +65,10 @@ impl Record {
     /// Tables, one for each number of groups.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        let Self { device, operands, checked, rows, problem } = self;
+        let Self { device, operands, cublas, checked, rows, problem } = self;
         let mut out = format!(
-            "Device: {device}; products in {operands}; {checked} products of small layers within \
-             tolerance of FP64.\n"
+            "Device: {device}; products in {operands} by cuBLASLt {cublas}, {checked} of them \
+             compared with FP64.\n"
         );
         if let Some(problem) = problem {
             writeln!(out, "\nWRONG: {problem}").expect("writing to a string");
@@ -73,15 +78,16 @@ impl Record {
             write!(
                 out,
                 "\n### {groups} groups, k = {k}, n = {n}\n\n| m | recipe | ms | range | slowdown \
-                 |\n|--:|---|--:|--:|--:|\n"
+                 | quantization, ms |\n|--:|---|--:|--:|--:|--:|\n"
             )
             .expect("writing to a string");
             for row in rows {
-                let Row { m, recipe, milliseconds, p5, p95, slowdown_percent, .. } = row;
+                let Row { m, recipe, milliseconds, p5, p95, quantization, .. } = row;
+                let slowdown = row.slowdown_percent;
                 writeln!(
                     out,
                     "| {m} | {recipe} | {milliseconds:.3} | {p5:.3}–{p95:.3} | \
-                     {slowdown_percent:+.2}% |"
+                     {slowdown:+.2}% | {quantization:.3} |"
                 )
                 .expect("writing to a string");
             }
@@ -105,14 +111,19 @@ mod tests {
             milliseconds: 1.5,
             p5: 1.25,
             p95: 2.0,
+            quantization: 0.25,
             slowdown_percent,
         };
         let rows = vec![row(4, "plain", 0.0), row(4, "mae fast", 1.236), row(8, "plain", 0.0)];
-        let device = "X".to_owned();
-        let mut record = Record { device, operands: "bf16", checked: 30, problem: None, rows };
+        let (device, cublas) = ("X".to_owned(), "13.0.2".to_owned());
+        let mut record =
+            Record { device, operands: "bf16", cublas, checked: 30, problem: None, rows };
         let text = record.to_markdown();
         assert_eq!(text.matches("### ").count(), 2);
-        assert!(text.contains("| 16384 | mae fast | 1.500 | 1.250–2.000 | +1.24% |"), "{text}");
+        assert!(
+            text.contains("| 16384 | mae fast | 1.500 | 1.250–2.000 | +1.24% | 0.250 |"),
+            "{text}"
+        );
         assert!(record.to_json().contains("\"slowdown_percent\": 1.236"));
         record.problem = Some("dX".to_owned());
         assert!(record.to_markdown().contains("WRONG: dX"));

@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaStream, sys};
+use cudarc::driver::CudaStream;
 use fouroversix_kernels::ptx::InstructionSet;
-use half::bf16;
 
+use super::check::{Extent, Layer};
 use super::cublas::CublasLt;
-use super::layer::{HostInputs, Memory, Step};
+use super::inputs::Inputs;
+use super::layer::{Memory, Step};
 use super::matmul::Operands;
-use super::problem::{Operand, Product, Recipe, Shape};
+use super::problem::{Recipe, Shape};
 use super::record::{Record, Row};
-use super::reference::{Inputs, Quantization};
 use crate::bench::kernels::{Enqueue, in_turns};
 use crate::cuda::Device;
 use crate::error::Error;
-use crate::study::sample::{Distribution, fill};
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -59,8 +58,9 @@ impl Default for Options {
 const CHECKED: [Shape; 2] =
     [Shape { m: 512, n: 256, k: 384, groups: 2 }, Shape { m: 3 * 160, n: 224, k: 352, groups: 3 }];
 
-/// Compares small layers with FP64, then times the recipes' steps in turns, calling `progress` with
-/// a line for each thing done. Where a product is wrong the record says so, and nothing is timed.
+/// Compares small layers with FP64; then, for each shape, squares of its products, and times the
+/// recipes' steps in turns. Calls `progress` with a line for each thing done. Where a product is
+/// wrong the record says so, and nothing more is timed.
 ///
 /// # Errors
 /// [`Error::Dimension`] for a shape that is not made of multiples of 16 for each group;
@@ -87,59 +87,35 @@ pub fn run(
     let mut record = Record {
         device: device.info().name.clone(),
         operands: operands.name(),
+        cublas: library.version(),
         checked: 0,
         problem: None,
         rows: Vec::new(),
     };
-    for shape in CHECKED {
-        for recipe in Recipe::ALL {
-            let checked = bench.check(shape, recipe, options.seed)?;
-            record.checked += checked.within;
-            if checked.problem.is_some() {
-                return Ok(Record { problem: checked.problem, ..record });
-            }
+    let checks = CHECKED.map(|shape| (shape, Inputs::random(&shape, options.seed)));
+    for (shape, inputs) in &checks {
+        let memory = Memory::new(device, &stream, *shape, operands, inputs)?;
+        bench.check(&memory, *shape, inputs, Extent::Whole, &mut record)?;
+        if record.problem.is_some() {
+            return Ok(record);
         }
     }
     progress(&format!("{} products of small layers are within tolerance", record.checked));
-    if let Some(largest) = shapes.iter().map(|shape| shape.m).max() {
-        let groups = options.groups.iter().copied().max().unwrap_or(1);
-        let inputs = random(Shape { m: largest, n, k, groups }, options.seed);
-        for shape in shapes {
-            bench.time(shape, &inputs, options, &mut |row| {
-                progress(&row.to_string());
-                record.rows.push(row);
-            })?;
+    let (largest, groups) = (options.m.iter().max(), options.groups.iter().max());
+    let (Some(&m), Some(&groups)) = (largest, groups) else { return Ok(record) };
+    let inputs = Inputs::random(&Shape { m, n, k, groups }, options.seed);
+    for shape in shapes {
+        let memory = Memory::new(device, &stream, shape, operands, &inputs)?;
+        let steps = bench.check(&memory, shape, &inputs, Extent::Square, &mut record)?;
+        if record.problem.is_some() {
+            break;
+        }
+        for row in bench.time(shape, &steps, options)? {
+            progress(&row.to_string());
+            record.rows.push(row);
         }
     }
     Ok(record)
-}
-
-/// Random tensors of all groups of a layer; layers with fewer rows or groups take their beginning.
-fn random(shape: Shape, seed: u64) -> HostInputs {
-    let tensor = |operand, scale: f32| {
-        let [_, cols] = shape.operand(operand);
-        let rows = if operand == Operand::Weights { shape.n * shape.groups } else { shape.m };
-        let mut values = vec![bf16::ZERO; rows * cols];
-        fill(Distribution::Normal, seed + operand as u64, 0, &mut values);
-        if scale != 1.0 {
-            // A power of two: exact.
-            values.iter_mut().for_each(|x| *x = bf16::from_f32(x.to_f32() * scale));
-        }
-        values
-    };
-    // Magnitudes as in training: outputs near 1, small gradients.
-    HostInputs {
-        x: tensor(Operand::Activations, 1.0),
-        w: tensor(Operand::Weights, 1.0 / 64.0),
-        dy: tensor(Operand::Gradients, 1.0 / 1024.0),
-    }
-}
-
-/// Products compared with FP64.
-#[derive(Clone, Debug, Default)]
-struct Checked {
-    within: usize,
-    problem: Option<String>,
 }
 
 struct Bench<'a> {
@@ -150,63 +126,48 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Compares every product of every group with FP64.
-    fn check(&self, shape: Shape, recipe: Recipe, seed: u64) -> Result<Checked, Error> {
-        let inputs = random(shape, seed);
-        let memory = Memory::new(self.device, self.stream, shape, self.operands, &inputs)?;
-        let step = self.step(&memory, recipe)?;
-        step.launch(self.stream.cu_stream())?;
-        let mut checked = Checked::default();
-        for group in 0..shape.groups {
-            let part = |operand| {
-                let length = shape.operand(operand).iter().product::<usize>();
-                inputs.operand(operand)[group * length..][..length].to_vec()
-            };
-            let (x, w) = (part(Operand::Activations), part(Operand::Weights));
-            let dy = part(Operand::Gradients);
-            let quantization = Quantization::new(&Inputs { shape, x, w, dy }, recipe)?;
-            for product in Product::ALL {
-                let rounded = self.operands == Operands::Bf16;
-                let expected = quantization.product(product, &shape, rounded)?;
-                let actual = memory.output(self.stream, product, group)?;
-                if let Some(mismatch) = expected.mismatch(&actual) {
-                    let (product, recipe) = (product.name(), recipe.name());
-                    checked.problem = Some(format!(
-                        "{product} of group {group} for {recipe} on {shape:?}: {mismatch:?}"
-                    ));
-                    return Ok(checked);
-                }
-                checked.within += 1;
-            }
-        }
-        Ok(checked)
-    }
-
-    fn step<'a>(&'a self, memory: &'a Memory, recipe: Recipe) -> Result<Step<'a>, Error> {
-        Step::new(self.device, self.stream, self.library, memory, self.operands, recipe)
-    }
-
-    /// Times the steps of all recipes, one after the other in each round.
-    fn time(
-        &self,
+    /// Every recipe's step, each compared with FP64 and counted in the record.
+    fn check<'a>(
+        &'a self,
+        memory: &'a Memory,
         shape: Shape,
-        inputs: &HostInputs,
-        options: &Options,
-        row: &mut dyn FnMut(Row),
-    ) -> Result<(), Error> {
-        let memory = Memory::new(self.device, self.stream, shape, self.operands, inputs)?;
-        let steps = Recipe::ALL.map(|recipe| self.step(&memory, recipe));
-        let steps = steps.into_iter().collect::<Result<Vec<_>, Error>>()?;
-        let launches: Vec<_> = steps
-            .iter()
-            .map(|step| move |_: usize, stream: sys::CUstream| step.launch(stream))
-            .collect();
-        let works: Vec<&Enqueue<'_>> = launches.iter().map(|it| it as &Enqueue<'_>).collect();
+        inputs: &Inputs,
+        extent: Extent,
+        record: &mut Record,
+    ) -> Result<Vec<Step<'a>>, Error> {
+        let layer = Layer::new(shape, inputs, memory, self.operands);
+        let mut steps = Vec::new();
+        for recipe in Recipe::ALL {
+            let (device, stream, library) = (self.device, self.stream, self.library);
+            let step = Step::new(device, stream, library, memory, self.operands, recipe)?;
+            match layer.check(stream, &step, recipe, extent)? {
+                Ok(within) => record.checked += within,
+                Err(problem) => {
+                    record.problem = Some(problem);
+                    break;
+                }
+            }
+            steps.push(step);
+        }
+        Ok(steps)
+    }
+
+    /// Times all recipes' steps, and their quantization alone, one after the other in each round.
+    fn time(&self, shape: Shape, steps: &[Step<'_>], options: &Options) -> Result<Vec<Row>, Error> {
+        let wholes: Vec<_> =
+            steps.iter().map(|step| move |_: usize, stream| step.launch(stream)).collect();
+        let parts: Vec<_> =
+            steps.iter().map(|step| move |_: usize, stream| step.quantize(stream)).collect();
+        let wholes = wholes.iter().map(|it| it as &Enqueue<'_>);
+        let works: Vec<&Enqueue<'_>> =
+            wholes.chain(parts.iter().map(|it| it as &Enqueue<'_>)).collect();
         let times = in_turns(self.stream, &works, options.warmup, options.iterations)?;
+        let (times, quantization) = times.split_at(steps.len());
         let baseline = times[0].median;
-        for (recipe, time) in Recipe::ALL.iter().zip(times) {
-            let Shape { m, n, k, groups } = shape;
-            row(Row {
+        let Shape { m, n, k, groups } = shape;
+        let rows = Recipe::ALL.iter().zip(times).zip(quantization);
+        Ok(rows
+            .map(|((recipe, time), quantization)| Row {
                 groups,
                 m,
                 n,
@@ -215,9 +176,9 @@ impl Bench<'_> {
                 milliseconds: time.median / 1000.0,
                 p5: time.p5 / 1000.0,
                 p95: time.p95 / 1000.0,
+                quantization: quantization.median / 1000.0,
                 slowdown_percent: 100.0 * (time.median / baseline - 1.0),
-            });
-        }
-        Ok(())
+            })
+            .collect())
     }
 }

@@ -4,15 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fouroversix::cpu::Path;
+use fouroversix::cpu::{CpuBackend, Path};
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::oracle::Reference;
 use fouroversix_conformance::suite::{Counts, Suite};
 
 use super::Outcome;
 use super::error::CliError;
-
-mod cpu;
 
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
@@ -39,10 +37,13 @@ enum BackendName {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let Found { backends, absent } = find(&args.backend)?;
-    let golden_error = |error| CliError::said(format!("{error}"));
-    let mut suite = Suite::carried().map_err(golden_error)?;
+    let mut suite = Suite::carried().map_err(|error| CliError::said(error.to_string()))?;
     for directory in &args.golden {
-        suite.extend(Suite::golden(directory).map_err(golden_error)?);
+        suite.extend(Suite::golden(directory).map_err(|error| {
+            CliError::said(format!(
+                "{error}: pass a folder of golden files, NAME.json beside each NAME.safetensors"
+            ))
+        })?);
     }
     suite.retain(&args.filter);
     if suite.cases.is_empty() && suite.dequantize_cases.is_empty() {
@@ -79,16 +80,14 @@ fn find(names: &[BackendName]) -> Result<Found, CliError> {
     }
     if wanted(BackendName::Cpu) {
         for path in Path::available() {
-            backends.push(Box::new(cpu::Cpu(path)));
+            backends.push(Box::new(CpuBackend(path)));
         }
     }
     if wanted(BackendName::Cuda) {
         match cuda() {
             Ok(found) => backends.extend(found),
             Err(reason) if names.contains(&BackendName::Cuda) => {
-                return Err(CliError::said(format!(
-                    "--backend cuda is not there: {reason}, leave it out"
-                )));
+                return Err(CliError::said(format!("--backend cuda can't be checked: {reason}")));
             }
             Err(reason) => absent.push(format!("cuda: not checked: {reason}")),
         }

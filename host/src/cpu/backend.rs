@@ -1,16 +1,21 @@
-//! The CPU path as a backend of the conformance library.
+//! The CPU path as a backend of the conformance suite.
 
-use fouroversix::cpu::{self, Path};
-use fouroversix::{Amax, Element, InputType, Nvfp4Mut, Nvfp4View, QuantizedMut, Scaling};
 use fouroversix_conformance::backend::{Backend, BackendError, SkipReason};
 use fouroversix_conformance::case::{Case, Outcome, Output, SuppliedAmax};
 use fouroversix_conformance::dequantize_case::DequantizeCase;
+use fouroversix_kernels::config::{InputType, Scaling};
 use half::{bf16, f16};
 
-/// One instruction set of the CPU path.
-pub(super) struct Cpu(pub(super) Path);
+use super::{Path, dequantize_into, quantize_into};
+use crate::element::Element;
+use crate::quantize::Amax;
+use crate::tensor::{Nvfp4Mut, Nvfp4View, QuantizedMut};
 
-impl Backend for Cpu {
+/// One instruction set of the CPU path put to the test.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuBackend(pub Path);
+
+impl Backend for CpuBackend {
     fn name(&self) -> String {
         format!("cpu:{}", self.0.name())
     }
@@ -54,10 +59,11 @@ fn from_bits<T>(bits: &[u32], element: impl Fn(u32) -> T) -> Vec<T> {
     bits.iter().map(|&bits| element(bits)).collect()
 }
 
-impl Cpu {
+impl CpuBackend {
     fn quantize_as<T: Element>(&self, case: &Case, input: &[T]) -> Result<Outcome, BackendError> {
         let [rows, cols] = case.input.shape;
         let config = &case.config;
+        // Filled with garbage, so that a byte that is not written shows.
         let output = |rows: usize, cols: usize| Output {
             codes: vec![0xA5; rows * cols / 2],
             scales: vec![0xA5; config.scale_layout().bytes(rows, cols)],
@@ -72,7 +78,7 @@ impl Cpu {
             columnwise: outcome.columnwise.as_mut().map(as_mut),
         };
         let amax = case.supplied_amax.as_deref().map(|amax| supplied(case, amax));
-        cpu::quantize_into(self.0, input, [rows, cols], config, amax, out)?;
+        quantize_into(self.0, input, [rows, cols], config, amax, out)?;
         Ok(outcome)
     }
 
@@ -90,7 +96,7 @@ impl Cpu {
             e4m3_max: case.e4m3_max,
         };
         let mut out = vec![T::from_f32(f32::NAN); case.shape[0] * case.shape[1]];
-        cpu::dequantize_into(self.0, view, &mut out)?;
+        dequantize_into(self.0, view, &mut out)?;
         Ok(out.into_iter().map(bits).collect())
     }
 }
