@@ -1,46 +1,87 @@
 //! What a mutant that no case notices does beside its original.
 
+use std::cell::OnceCell;
+use std::fmt;
+
 use fouroversix_kernels::ptx;
 
 use super::{Trial, failure, flow};
 use crate::case::Case;
 use crate::ptx::{Module, PtxBackend, reach};
 
-/// What was seen of a mutant on all cases of its kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "observations, each by itself")]
-pub struct Evidence {
-    /// Why no launch can come to the instruction, if none can.
-    pub unreachable: Option<&'static str>,
-    /// Whether the changed instruction gives what the original gives, wherever it is executed.
-    pub same_values: bool,
-    /// Whether what it gives differs, but every instruction that reads it gives the same.
-    pub absorbed: bool,
-    /// Whether the kernel executes more instructions in some case and fewer in none.
-    pub only_more_work: bool,
-    /// Whether what it gives goes into the comparison of the certified errors and nowhere else.
-    pub certified: bool,
-    /// Whether what it gives is only compared.
-    pub compared: bool,
-    /// The opcodes of the instructions that read what it gives.
-    pub readers: Vec<String>,
+/// What is seen of a mutant on all cases of its kernel, each thing looked at when it is first asked for.
+pub(super) struct Evidence<'a> {
+    trial: &'a Trial,
+    cases: &'a [Case],
+    original: &'static str,
+    same_values: OnceCell<bool>,
+    absorbed: OnceCell<bool>,
+    only_more_work: OnceCell<bool>,
 }
 
-impl Evidence {
-    /// Runs the cases with the mutant, with the original, and with both side by side.
-    pub(super) fn of(trial: &Trial, cases: &[Case]) -> Self {
+impl fmt::Debug for Evidence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evidence")
+            .field("same_values", &self.same_values())
+            .field("absorbed", &self.absorbed())
+            .field("only_more_work", &self.only_more_work())
+            .field("certified", &self.certified())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Evidence<'a> {
+    pub(super) fn of(trial: &'a Trial, cases: &'a [Case]) -> Self {
         let original = ptx::source(trial.isa, trial.kernel).expect("the kernel is committed");
-        let line = trial.mutant.pos.line;
-        let slice = flow::Slice::of(original, line);
-        Self {
-            unreachable: reach::unreachable(original).get(&line).copied(),
-            same_values: holds(trial, flow::compared(original, line, &trial.mutant.to), cases),
-            absorbed: holds(trial, flow::readers_compared(original, line, &trial.mutant.to), cases),
-            only_more_work: only_more_work(trial, original, cases),
-            certified: slice.as_ref().is_some_and(|slice| slice.certified),
-            compared: slice.is_some(),
-            readers: flow::readers(original, line),
-        }
+        let (same_values, absorbed, only_more_work) = Default::default();
+        Self { trial, cases, original, same_values, absorbed, only_more_work }
+    }
+
+    fn line(&self) -> u32 {
+        self.trial.mutant.pos.line
+    }
+
+    /// Why no launch can come to the instruction, if none can.
+    pub(super) fn unreachable(&self) -> Option<&'static str> {
+        reach::unreachable(self.original).get(&self.line()).copied()
+    }
+
+    /// Whether the changed instruction gives what the original gives, wherever it is executed.
+    pub(super) fn same_values(&self) -> bool {
+        *self.same_values.get_or_init(|| {
+            let text = flow::compared(self.original, self.line(), &self.trial.mutant.to);
+            holds(self.trial, text, self.cases)
+        })
+    }
+
+    /// Whether every instruction that reads the result gives the same.
+    pub(super) fn absorbed(&self) -> bool {
+        *self.absorbed.get_or_init(|| {
+            let text = flow::readers_compared(self.original, self.line(), &self.trial.mutant.to);
+            holds(self.trial, text, self.cases)
+        })
+    }
+
+    /// Whether the result is compared for equality only, and never equal where the original is not.
+    pub(super) fn fewer_equalities(&self) -> bool {
+        let text = flow::fewer_equalities(self.original, self.line(), &self.trial.mutant.to);
+        holds(self.trial, text, self.cases)
+    }
+
+    /// Whether the kernel executes more instructions in some case and fewer in none.
+    pub(super) fn only_more_work(&self) -> bool {
+        *self.only_more_work.get_or_init(|| only_more_work(self.trial, self.original, self.cases))
+    }
+
+    /// Whether the result goes into the comparison of the certified errors and nowhere else.
+    pub(super) fn certified(&self) -> bool {
+        flow::certified(self.original, self.line())
+    }
+
+    /// Whether nothing else than such instructions reads the result.
+    pub(super) fn read_by(&self, opcode: &str) -> bool {
+        let readers = flow::readers(self.original, self.line());
+        !readers.is_empty() && readers.iter().all(|reader| reader.starts_with(opcode))
     }
 }
 

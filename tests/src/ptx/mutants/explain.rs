@@ -12,59 +12,55 @@ struct Change {
 }
 
 /// Whether a reason holds for a change, given what was seen.
-type Holds = fn(&Change, &Evidence) -> bool;
+type Holds = fn(&Change, &Evidence<'_>) -> bool;
 
 /// The reasons, in the order in which they are tried.
-const REASONS: [(Holds, &str); 17] = [
+const REASONS: [(Holds, &str); 18] = [
     (
-        |change, seen| seen.same_values && change.opcodes(&["or", "xor"], &["xor", "or"]),
+        |change, seen| change.opcodes(&["or", "xor"], &["xor", "or"]) && seen.same_values(),
         "the operands never have a bit in common: or and xor are one",
     ),
     (
-        |change, seen| seen.same_values && change.is_swap() && change.from.starts_with("setp"),
+        |change, seen| change.is_swap() && change.from.starts_with("setp") && seen.same_values(),
         "equality commutes",
     ),
     (
-        |change, seen| seen.same_values && change.rounding(),
+        |change, seen| change.rounding() && seen.same_values(),
         "the operation is exact: there is nothing to round",
     ),
     (
-        |change, seen| seen.same_values && change.unordered(),
+        |change, seen| change.unordered() && seen.same_values(),
         "no NaN gets here: ordered and unordered comparisons are one",
     ),
     (
-        |change, seen| seen.same_values && change.mask(),
+        |change, seen| change.mask() && seen.same_values(),
         "the bits of the mask that differ are clear in whatever is masked",
     ),
     (
-        |_, seen| seen.only_more_work,
-        "takes the longer way more often, and every way gives the contract's bits",
-    ),
-    (
-        |change, seen| seen.certified && change.rounding(),
+        |change, seen| change.rounding() && seen.certified(),
         "one more rounding in the certified errors: the bound has room for it (Metric::OF_ERROR)",
     ),
     (
-        |change, seen| seen.certified && change.last_bits(),
+        |change, seen| change.last_bits() && seen.certified(),
         "the last bits of the bound of certainty, which is larger than it needs to be",
     ),
     (
-        |change, seen| seen.absorbed && change.last_bits(),
+        |change, seen| change.last_bits() && seen.absorbed(),
         "the last bits of a value that the next instruction rounds",
     ),
     (
-        |change, seen| seen.absorbed && change.rounding(),
+        |change, seen| change.rounding() && seen.absorbed(),
         "a rounding that the next instruction's rounding hides",
     ),
     (
-        |change, seen| seen.absorbed && change.mask(),
+        |change, seen| change.mask() && seen.absorbed(),
         "the bits of the mask that differ never get through the instruction that reads it",
     ),
     (
-        |change, seen| seen.absorbed && change.from.starts_with("prmt"),
+        |change, seen| change.from.starts_with("prmt") && seen.absorbed(),
         "another byte, with the same bits under the mask that follows",
     ),
-    (|_, seen| seen.absorbed && seen.read_by("shfl"), "a lane number counts modulo 32"),
+    (|_, seen| seen.read_by("shfl") && seen.absorbed(), "a lane number counts modulo 32"),
     (
         |change, _| change.magnitude_becomes_nan(),
         "a magnitude becomes NaN, which sends every block to the exact path",
@@ -84,23 +80,24 @@ const REASONS: [(Holds, &str); 17] = [
         |change, _| change.e4m3_threshold(),
         "at the smallest normal number both ways of encoding an E4M3 give its byte",
     ),
+    (
+        |_, seen| seen.fewer_equalities(),
+        "overlooks exact ties, which the contract's own errors find as well",
+    ),
+    (
+        |_, seen| seen.only_more_work(),
+        "takes the longer way more often, and every way gives the contract's bits",
+    ),
 ];
 
 /// The largest values of E2M1 and E4M3.
 const CLAMPS: &[f32] = &[6.0, 448.0];
 
 /// The reason for which a mutant is no fault, if there is one.
-pub(super) fn reason(trial: &Trial, evidence: &Evidence) -> Option<&'static str> {
+pub(super) fn reason(trial: &Trial, evidence: &Evidence<'_>) -> Option<&'static str> {
     let change = Change::of(&trial.mutant.from, &trial.mutant.to);
-    let listed = REASONS.iter().find(|(holds, _)| holds(&change, evidence));
-    evidence.unreachable.or_else(|| listed.map(|(_, reason)| *reason))
-}
-
-impl Evidence {
-    /// Whether nothing else than such instructions reads the result.
-    fn read_by(&self, opcode: &str) -> bool {
-        !self.readers.is_empty() && self.readers.iter().all(|reader| reader.starts_with(opcode))
-    }
+    let listed = || REASONS.iter().find(|(holds, _)| holds(&change, evidence));
+    evidence.unreachable().or_else(|| listed().map(|(_, reason)| *reason))
 }
 
 /// Modifiers that say how a result is rounded.

@@ -100,52 +100,39 @@ fn replaced(operand: &str, from: &str, to: &str) -> String {
     out.trim_end().to_owned()
 }
 
-/// Where a result goes that is nowhere but compared.
-#[derive(Clone, Debug)]
-pub(super) struct Slice {
-    /// Whether it goes into `|difference| > uncertainty`, both sides of which depend on it.
-    pub(super) certified: bool,
-}
-
-impl Slice {
-    /// Follows the result of the instruction on a line; `None` if it gets anywhere but to comparisons.
-    pub(super) fn of(text: &str, line: u32) -> Option<Self> {
-        let statements = statements(text);
-        let start = statements.iter().filter(|statement| statement.line == line as usize);
-        let mut open: Vec<String> = start.flat_map(Statement::destinations).collect();
-        if open.is_empty() || open[0].starts_with("%p") {
-            return None;
+/// Whether the result of the instruction on a line gets to comparisons only, and one of them is
+/// `|difference| > uncertainty`, both sides of which depend on it.
+pub(super) fn certified(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let start = statements.iter().filter(|statement| statement.line == line as usize);
+    let mut open: Vec<String> = start.flat_map(Statement::destinations).collect();
+    if open.is_empty() || open[0].starts_with("%p") {
+        return false;
+    }
+    let (mut made_by, mut compared) = (BTreeMap::new(), Vec::new());
+    let mut seen = BTreeSet::new();
+    while let Some(register) = open.pop() {
+        if !seen.insert(register.clone()) {
+            continue;
         }
-        let mut by = BTreeMap::new();
-        let mut compared = Vec::new();
-        let mut seen = BTreeSet::new();
-        while let Some(register) = open.pop() {
-            if !seen.insert(register.clone()) {
-                continue;
-            }
-            for reader in statements.iter().filter(|statement| statement.reads(&register)) {
-                if reader.opcode.starts_with("setp") {
-                    compared.push(reader);
-                } else if !reader.writes() || reader.opcode.starts_with("ld.") {
-                    return None;
-                } else {
-                    for destination in reader.destinations() {
-                        by.insert(destination.clone(), reader.opcode);
-                        open.push(destination);
-                    }
+        for reader in statements.iter().filter(|statement| statement.reads(&register)) {
+            if reader.opcode.starts_with("setp") {
+                compared.push(reader);
+            } else if !reader.writes() || reader.opcode.starts_with("ld.") {
+                return false;
+            } else {
+                for destination in reader.destinations() {
+                    made_by.insert(destination.clone(), reader.opcode);
+                    open.push(destination);
                 }
             }
         }
-        let made_by = |operand: &String, opcode: &str| {
-            by.get(operand).is_some_and(|made| made.starts_with(opcode))
-        };
-        let certified = compared.iter().any(|compared| {
-            let [_, a, b, ..] = &compared.operands[..] else { return false };
-            made_by(a, "abs.f32") && made_by(b, "fma.rn.f32")
-                || made_by(b, "abs.f32") && made_by(a, "fma.rn.f32")
-        });
-        Some(Self { certified })
     }
+    let is = |operand: &String, opcode| made_by.get(operand).is_some_and(|made| *made == opcode);
+    compared.iter().any(|compared| {
+        let [_, a, b, ..] = &compared.operands[..] else { return false };
+        is(a, "abs.f32") && is(b, "fma.rn.f32") || is(b, "abs.f32") && is(a, "fma.rn.f32")
+    })
 }
 
 /// The opcodes of the instructions that read what the instruction on a line gives.
@@ -199,6 +186,58 @@ pub(super) fn readers_compared(text: &str, line: u32, changed: &str) -> Option<S
     (changes.len() > 1).then(|| with_lines(text, &changes, &registers))
 }
 
+/// The kernel with the changed instruction's result beside the original's, both followed through bit
+/// operations to comparisons for equality, and a trap where only the changed one is equal.
+/// `None` where the result gets anywhere else.
+pub(super) fn fewer_equalities(text: &str, line: u32, changed: &str) -> Option<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let register = destination(lines[line as usize - 1])?;
+    let statements = statements(text);
+    let mut followed = vec![register.clone()];
+    let (mut passed, mut compared) = (BTreeSet::new(), BTreeSet::new());
+    let mut next = 0;
+    while let Some(register) = followed.get(next).cloned() {
+        next += 1;
+        for reader in statements.iter().filter(|statement| statement.reads(&register)) {
+            let written = destination(lines[reader.line - 1])?;
+            if reader.opcode.starts_with("setp.eq.b") {
+                compared.insert(reader.line);
+            } else if ["and.b32", "or.b32", "xor.b32", "mul.rn.f16x2"].contains(&reader.opcode) {
+                passed.insert(reader.line);
+            } else {
+                return None;
+            }
+            if reader.opcode.starts_with("setp") || followed.contains(&written) {
+                continue;
+            }
+            followed.push(written);
+        }
+    }
+    let beside = |code: &str| {
+        let written = destination(code)?;
+        let again = followed.iter().fold(code.to_owned(), |code, register| {
+            replaced(&code, register, &shadow_of(register))
+        });
+        let (_, (again, other)) = shadow(&again, &written)?;
+        Some((again, written, other))
+    };
+    let (_, (code, _)) = shadow(changed, &register)?;
+    let mut changes = vec![(line, format!("{code}\n{}", lines[line as usize - 1]))];
+    for at in passed {
+        let (again, ..) = beside(lines[at - 1])?;
+        changes.push((at as u32, format!("{again}\n{}", lines[at - 1])));
+    }
+    let mut predicates = Vec::new();
+    for at in compared {
+        let (again, written, other) = beside(lines[at - 1])?;
+        let check = fewer_true(&written, &other)?;
+        changes.push((at as u32, format!("{again}\n{}\n{check}", lines[at - 1])));
+        predicates.push(written);
+    }
+    let registers: Vec<&str> = followed.iter().chain(&predicates).map(String::as_str).collect();
+    Some(with_lines(text, &changes, &registers))
+}
+
 /// The one register that an unguarded, simple instruction writes.
 fn destination(code: &str) -> Option<String> {
     let (opcode, operands) = code.split_once([' ', '\t'])?;
@@ -220,6 +259,12 @@ fn shadow(code: &str, register: &str) -> Option<(String, (String, String))> {
 
 fn shadow_of(register: &str) -> String {
     format!("%shadow_{}", &register[1..])
+}
+
+/// A trap where `other` holds and the predicate does not.
+fn fewer_true(predicate: &str, other: &str) -> Option<String> {
+    let more = format!("not.pred %differs, {predicate};\nand.pred %differs, %differs, {other};");
+    predicate.starts_with("%p").then(|| format!("{more}\n@%differs trap;"))
 }
 
 /// A trap where two registers differ.

@@ -13,13 +13,14 @@ use std::io;
 
 use fouroversix_kernels::ptx::{self, InstructionSet};
 
+use evidence::Evidence;
+
 use super::{Module, PtxBackend, large};
 use crate::backend::Backend;
 use crate::case::Case;
 use crate::golden::GoldenError;
 use crate::suite::Suite;
 
-pub use evidence::Evidence;
 pub use mutate::{Mutant, Mutator};
 
 /// The most lane-instructions that a launch of a mutant may take: loops may have lost their end.
