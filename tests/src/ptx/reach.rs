@@ -187,6 +187,21 @@ pub fn unreachable(text: &str) -> BTreeMap<u32, &'static str> {
     out
 }
 
+/// Whether a line, counted from one, stands where a thread past the tensor's edge gets its values: with
+/// an instruction that sets a flag to false which others set to true.
+#[must_use]
+pub fn is_for_absent(text: &str, line: u32) -> bool {
+    let body = Body::of(text);
+    let at = line as usize - 1;
+    let apart = |line: &&String| line.ends_with(':') || branch(line).is_some();
+    let before = body.code[..at].iter().rev().take_while(|line| !apart(line));
+    let after = body.code[at..].iter().take_while(|line| !apart(line));
+    before.chain(after).any(|line| {
+        let flag = line.strip_prefix("mov.pred ").and_then(|rest| rest.strip_suffix(", 0"));
+        flag.is_some_and(|flag| body.code.contains(&format!("mov.pred {flag}, -1")))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::unreachable;

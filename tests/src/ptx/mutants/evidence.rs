@@ -46,6 +46,11 @@ impl<'a> Evidence<'a> {
         reach::unreachable(self.original).get(&self.line()).copied()
     }
 
+    /// Whether it sets what a thread past the tensor's edge holds.
+    pub(super) fn for_absent(&self) -> bool {
+        reach::is_for_absent(self.original, self.line())
+    }
+
     /// Whether the changed instruction gives what the original gives, wherever it is executed.
     pub(super) fn same_values(&self) -> bool {
         *self.same_values.get_or_init(|| {

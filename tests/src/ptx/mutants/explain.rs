@@ -15,7 +15,7 @@ struct Change {
 type Holds = fn(&Change, &Evidence<'_>) -> bool;
 
 /// The reasons, in the order in which they are tried.
-const REASONS: [(Holds, &str); 18] = [
+const REASONS: [(Holds, &str); 20] = [
     (
         |change, seen| change.opcodes(&["or", "xor"], &["xor", "or"]) && seen.same_values(),
         "the operands never have a bit in common: or and xor are one",
@@ -35,6 +35,10 @@ const REASONS: [(Holds, &str); 18] = [
     (
         |change, seen| change.mask() && seen.same_values(),
         "the bits of the mask that differ are clear in whatever is masked",
+    ),
+    (
+        |change, seen| change.shifts_by("8") && seen.same_values(),
+        "the scale byte of a second candidate is zero: plain NVFP4 has one",
     ),
     (
         |change, seen| change.rounding() && seen.certified(),
@@ -81,6 +85,10 @@ const REASONS: [(Holds, &str); 18] = [
         "at the smallest normal number both ways of encoding an E4M3 give its byte",
     ),
     (
+        |change, seen| change.from.starts_with("mov.b32") && seen.for_absent(),
+        "what a thread past the tensor's edge holds, which stores nothing",
+    ),
+    (
         |_, seen| seen.fewer_equalities(),
         "overlooks exact ties, which the contract's own errors find as well",
     ),
@@ -120,6 +128,12 @@ impl Change {
         let pair = (name(&self.from), name(&self.to));
         self.from != self.to
             && from.iter().zip(to).any(|(from, to)| pair == ((*from).to_owned(), (*to).to_owned()))
+    }
+
+    /// Whether a shift by so many bits goes the other way.
+    fn shifts_by(&self, bits: &str) -> bool {
+        self.opcodes(&["shl", "shr"], &["shr", "shl"])
+            && self.operands_from.last().is_some_and(|last| last == bits)
     }
 
     /// Whether two sources have changed places.

@@ -213,6 +213,12 @@ pub(super) fn fewer_equalities(text: &str, line: u32, changed: &str) -> Option<S
             followed.push(written);
         }
     }
+    // The values of tied candidates are products of packed FP16.
+    let packed = |at: &usize| lines[at - 1].starts_with("mul.rn.f16x2");
+    let start = line as usize;
+    if compared.is_empty() || !passed.iter().chain([&start]).any(packed) {
+        return None;
+    }
     let beside = |code: &str| {
         let written = destination(code)?;
         let again = followed.iter().fold(code.to_owned(), |code, register| {
