@@ -1,12 +1,13 @@
-//! The carried golden cases on the committed PTX of every instruction set, executed.
+//! The carried golden cases, generated ones and large ones on the committed PTX of every instruction
+//! set, executed: every case on every set, and no instruction that no case executes.
 //!
-//! Each instruction set runs a quarter of the cases, so that together they run all; the whole on one set is
-//! `fouroversix-conformance --backend ptx:sm_100f`.
+//! A case whose kernels are the same text for two sets is run on one of them.
 
 use std::sync::LazyLock;
 
 use fouroversix_conformance::backend::Backend;
-use fouroversix_conformance::ptx::{ApproxError, PtxBackend, large};
+use fouroversix_conformance::coverage;
+use fouroversix_conformance::ptx::{ApproxError, PtxBackend, large, reach};
 use fouroversix_conformance::suite::Suite;
 use fouroversix_kernels::config::InputType;
 use fouroversix_kernels::ptx::{self, InstructionSet};
@@ -48,34 +49,78 @@ fn check(suite: &Suite, backend: &PtxBackend) {
     assert!(counts.passed > 0, "nothing ran:\n{report}");
 }
 
-fn check_part(isa: InstructionSet, first: u64) {
+/// The text of a kernel without the name of its target.
+fn instructions(isa: InstructionSet, kernel: &str) -> Vec<&'static str> {
+    let text = ptx::source(isa, kernel).expect("cases have kernels");
+    text.lines().filter(|line| !line.starts_with(".target")).collect()
+}
+
+/// Runs everything on the kernels of a set, but what runs on the same text in the test of `twin`;
+/// every instruction must be executed, or unreachable.
+fn check_set(isa: InstructionSet, twin: Option<InstructionSet>) {
     let backend = PtxBackend::committed(isa);
-    let mut suite = part(first, 4);
+    let shared = |kernel: &str| {
+        twin.is_some_and(|twin| instructions(isa, kernel) == instructions(twin, kernel))
+    };
+    let mut suite = SUITE.clone();
     suite.cases.extend(large::cases());
-    check(&suite, &backend);
+    let all = suite.cases.len() + suite.dequantize_cases.len();
+    suite.cases.retain(|case| {
+        !coverage::kernels(case).expect("cases can be launched").iter().all(|name| shared(name))
+    });
+    suite
+        .dequantize_cases
+        .retain(|case| !shared(&coverage::dequantize_kernel(case).expect("cases can be launched")));
+    let left = all - suite.cases.len() - suite.dequantize_cases.len();
+    println!("{isa}: {left} of {all} cases run on the same text for {twin:?}");
+    if left < all {
+        check(&suite, &backend);
+    }
     for element in [InputType::Bf16, InputType::F16, InputType::F32] {
         backend.run_copies(element, [32, 80]).unwrap_or_else(|e| panic!("copies: {e}"));
     }
+    let kernels = ptx::kernels(isa).filter(|kernel| !shared(kernel));
+    let wrong: Vec<String> = kernels.flat_map(|kernel| uncovered(&backend, isa, kernel)).collect();
+    let count = wrong.len();
+    assert!(count == 0, "{count} {isa} instructions:\n{}", wrong.join("\n"));
+}
+
+/// The instructions that no case executed though some could, and those that one did though [`reach`]
+/// says that none can.
+fn uncovered(backend: &PtxBackend, isa: InstructionSet, kernel: &str) -> Vec<String> {
+    let unreachable = reach::unreachable(ptx::source(isa, kernel).expect("it is committed"));
+    let never = backend.never_executed(kernel).expect("committed kernels parse");
+    let module = backend.module(kernel).expect("committed kernels parse");
+    let sources = module.instructions(kernel).iter();
+    let wrong = sources.filter_map(|source| {
+        let problem = match (never.contains(source), unreachable.get(&source.pos.line)) {
+            (true, None) => "lacks a case",
+            (false, Some(_)) => "is executed, but a rule says that it can't be",
+            _ => return None,
+        };
+        Some(format!("{kernel}:{} {} {problem}", source.pos, source.text))
+    });
+    wrong.collect()
 }
 
 #[test]
 fn sm_80() {
-    check_part(InstructionSet::Sm80, 0);
+    check_set(InstructionSet::Sm80, None);
 }
 
 #[test]
 fn sm_89() {
-    check_part(InstructionSet::Sm89, 1);
+    check_set(InstructionSet::Sm89, None);
 }
 
 #[test]
 fn sm_100f() {
-    check_part(InstructionSet::Sm100f, 2);
+    check_set(InstructionSet::Sm100f, None);
 }
 
 #[test]
 fn sm_120f() {
-    check_part(InstructionSet::Sm120f, 3);
+    check_set(InstructionSet::Sm120f, Some(InstructionSet::Sm100f));
 }
 
 /// Results must depend neither on how far approximate instructions are off nor on the order in which

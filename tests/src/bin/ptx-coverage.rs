@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use fouroversix_conformance::ptx::{PtxBackend, large};
+use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::Suite;
 use fouroversix_kernels::config::InputType;
 use fouroversix_kernels::ptx::{self, InstructionSet};
 
 /// Runs the carried, generated and large cases on the committed PTX and lists, for each kernel, the
-/// instructions that were never executed.
+/// instructions that were never executed, and why. The exit status is 1 if a case fails or an instruction
+/// lacks one.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -49,15 +50,22 @@ fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
         for element in [InputType::Bf16, InputType::F16, InputType::F32] {
             backend.run_copies(element, [32, 80])?;
         }
-        let (mut instructions, mut never) = (0, 0);
+        let (mut instructions, mut never, mut lacking) = (0, 0, 0);
         for kernel in ptx::kernels(isa) {
             instructions += backend.module(kernel)?.instructions(kernel).len();
+            let unreachable = reach::unreachable(ptx::source(isa, kernel).unwrap_or_default());
             for source in backend.never_executed(kernel)? {
                 never += 1;
-                println!("{isa} {kernel}.ptx:{} {}", source.pos, source.text);
+                let why = unreachable.get(&source.pos.line);
+                lacking += usize::from(why.is_none());
+                let why = why.copied().unwrap_or("LACKS A CASE");
+                println!("{isa} {kernel}.ptx:{} {}: {why}", source.pos, source.text);
             }
         }
-        println!("{isa}: {never} of {instructions} instructions never executed");
+        println!(
+            "{isa}: {never} of {instructions} instructions never executed, {lacking} lack a case"
+        );
+        failed += lacking;
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,25 +1,22 @@
 //! Breaks the committed PTX on purpose, one instruction at a time, and sees whether the cases notice.
 //!
-//! `cargo run -p fouroversix-conformance --bin ptx-mutants -- --seed 1 --count 200`
+//! `cargo run -p fouroversix-conformance --bin ptx-mutants -- --seed 1 --count 200 --write FILE`
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
-use fouroversix_conformance::backend::Backend;
-use fouroversix_conformance::case::Case;
-use fouroversix_conformance::ptx::mutate::{Mutant, Mutator};
-use fouroversix_conformance::ptx::{Module, PtxBackend, large};
-use fouroversix_conformance::suite::Suite;
-use fouroversix_kernels::ptx::{self, InstructionSet};
+use fouroversix_conformance::ptx::mutants::{self, Cases, Trial, Verdict};
 
 /// Mutates single instructions of committed kernels and runs each mutant against the cases.
 ///
-/// Survivors are listed: each must be equivalent to the original, or a case is missing. The last line
-/// counts: `N killed, N survived`.
+/// A mutant that no case notices must be equivalent to the original for a reason that is checked as
+/// far as a program can. The last line counts: `N killed, N equivalent, N unexplained`. The exit status
+/// is 1 if any is unexplained.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -32,22 +29,18 @@ struct Arguments {
     /// Only kernels whose name contains this
     #[arg(long, default_value = "quantize_")]
     kernel: String,
-    /// Cases tried on a mutant first; on one that they do not find, all are
-    #[arg(long, default_value_t = 400)]
-    cases: usize,
     /// Mutants tried at the same time
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Write a record in Markdown
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// The commit that the record names
+    #[arg(long, default_value = "not given")]
+    commit: String,
 }
 
 type AnyError = Box<dyn std::error::Error>;
-
-/// A mutant of one kernel.
-struct Trial {
-    isa: InstructionSet,
-    kernel: &'static str,
-    mutant: Mutant,
-}
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -60,98 +53,90 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
-    let mut suite = Suite::carried()?;
-    suite.extend(Suite::generated(4));
-    suite.cases.extend(large::cases());
-    let mut by_kernel = BTreeMap::new();
-    let recorder = PtxBackend::committed(InstructionSet::Sm100f);
-    for case in &suite.cases {
-        for kernel in recorder.kernels_of(case) {
-            by_kernel.entry(kernel).or_insert_with(Vec::new).push(case);
-        }
-    }
-    let trials = trials(arguments, &by_kernel)?;
-    let (next, survivors) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let cases = Cases::all()?;
+    let trials = mutants::draw(arguments.seed, arguments.count, &arguments.kernel, &cases);
+    let (next, verdicts) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads {
             scope.spawn(|| {
-                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let cases = spread(&by_kernel[trial.kernel], arguments.cases);
-                    // What a sample does not find, all cases may.
-                    let verdict = kill(trial, &cases)
-                        .or_else(|| kill(trial, &spread(&by_kernel[trial.kernel], usize::MAX)));
-                    let Trial { isa, kernel, mutant } = trial;
-                    let word = verdict.as_deref().unwrap_or("SURVIVED");
-                    println!(
-                        "{isa} {kernel}:{} {} -> {}: {word}",
-                        mutant.pos, mutant.from, mutant.to
-                    );
-                    if verdict.is_none() {
-                        survivors.lock().unwrap().push(trial);
-                    }
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(trial) = trials.get(number) else { return };
+                    let verdict = trial.judge(&cases);
+                    println!("{}: {}", describe(trial), words(&verdict));
+                    verdicts.lock().expect("no thread panics").insert(number, verdict);
                 }
             });
         }
     });
-    let survivors = survivors.into_inner().unwrap();
-    println!("\nsurvivors:");
-    for Trial { isa, kernel, mutant } in &survivors {
-        println!("{isa} {kernel}:{} {} -> {}", mutant.pos, mutant.from, mutant.to);
+    let verdicts = verdicts.into_inner()?;
+    let count = |wanted: fn(&Verdict) -> bool| verdicts.values().filter(|v| wanted(v)).count();
+    let unexplained = count(|verdict| matches!(verdict, Verdict::Unexplained(_)));
+    let counts = format!(
+        "{} killed, {} equivalent, {unexplained} unexplained",
+        count(|verdict| matches!(verdict, Verdict::Killed(_))),
+        count(|verdict| matches!(verdict, Verdict::Equivalent(_))),
+    );
+    if let Some(path) = &arguments.write {
+        std::fs::write(path, record(arguments, &trials, &verdicts, &counts))?;
     }
-    println!("{} killed, {} survived", trials.len() - survivors.len(), survivors.len());
-    Ok(ExitCode::SUCCESS)
+    println!("{counts}");
+    Ok(if unexplained == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn trials(
+fn describe(trial: &Trial) -> String {
+    let Trial { isa, kernel, mutant } = trial;
+    format!("{isa} {kernel}:{} {} -> {}", mutant.pos.line, mutant.from, mutant.to)
+}
+
+fn words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Killed(how) => format!("killed by {how}"),
+        Verdict::Equivalent(why) => format!("equivalent: {why}"),
+        Verdict::Unexplained(seen) => format!("UNEXPLAINED, {seen}"),
+    }
+}
+
+/// The survivors, by reason.
+fn record(
     arguments: &Arguments,
-    by_kernel: &BTreeMap<String, Vec<&Case>>,
-) -> Result<Vec<Trial>, AnyError> {
-    let mut mutator = Mutator::new(arguments.seed);
-    let mut choices = Vec::new();
-    for isa in InstructionSet::ALL {
-        let named = ptx::kernels(isa).filter(|name| name.contains(&arguments.kernel));
-        choices.extend(named.filter(|name| by_kernel.contains_key(*name)).map(|name| (isa, name)));
-    }
-    if choices.is_empty() {
-        return Err(format!("no kernel with cases contains {:?}", arguments.kernel).into());
-    }
-    let mut trials = Vec::new();
-    while trials.len() < arguments.count {
-        let (isa, kernel) = choices[mutator.below(choices.len())];
-        let text = ptx::source(isa, kernel).expect("the name is from the index");
-        if let Some(mutant) = mutator.mutate(text) {
-            trials.push(Trial { isa, kernel, mutant });
+    trials: &[Trial],
+    verdicts: &BTreeMap<usize, Verdict>,
+    counts: &str,
+) -> String {
+    let Arguments { seed, count, kernel, commit, .. } = arguments;
+    let mut by_reason: BTreeMap<&str, Vec<&Trial>> = BTreeMap::new();
+    for (number, verdict) in verdicts {
+        match verdict {
+            Verdict::Killed(_) => {}
+            Verdict::Equivalent(why) => by_reason.entry(why).or_default().push(&trials[*number]),
+            Verdict::Unexplained(_) => {
+                by_reason.entry("UNEXPLAINED").or_default().push(&trials[*number]);
+            }
         }
     }
-    Ok(trials)
-}
-
-/// At most `count` of the cases, evenly spread, small ones first.
-fn spread<'a>(cases: &[&'a Case], count: usize) -> Vec<&'a Case> {
-    let step = cases.len().div_ceil(count).max(1);
-    let mut out: Vec<&Case> = cases.iter().step_by(step).copied().collect();
-    out.sort_by_key(|case| case.input.bits.len());
-    out
-}
-
-/// How a mutant was found out, if it was.
-fn kill(trial: &Trial, cases: &[&Case]) -> Option<String> {
-    let module = match Module::parse(&trial.mutant.text) {
-        Ok(module) => module,
-        Err(error) => return Some(format!("killed: {error}")),
-    };
-    let backend = PtxBackend::committed(trial.isa).with_limit(100_000_000);
-    backend.replace(trial.kernel, module);
-    for case in cases {
-        let suite = Suite { cases: vec![(*case).clone()], ..Suite::default() };
-        let counts = suite.run(&backend, &mut io::sink()).expect("a sink takes everything");
-        if counts.failed > 0 {
-            let how = match backend.quantize(case) {
-                Ok(_) => "wrong bits".to_owned(),
-                Err(error) => error.to_string().chars().take(60).collect(),
+    let mut out = format!(
+        "# Mutants of the committed PTX\n\n\
+         `ptx-mutants --seed {seed} --count {count} --kernel {kernel}` on the kernels of commit \
+         {commit}: **{counts}**.\n\n\
+         Each mutant is one committed kernel with one instruction changed (opcode, rounding, operand or \
+         constant), run on every case of its kernel in the PTX executor. Those that no case notices \
+         are listed with the reason for which they are no fault; `tests/src/ptx/mutants` has the \
+         reasons and what is checked of each.\n"
+    );
+    for (why, trials) in by_reason {
+        _ = writeln!(
+            out,
+            "\n## {} × {why}\n\n| kernel | line | from | to |\n|---|---|---|---|",
+            trials.len()
+        );
+        for Trial { isa, kernel, mutant } in trials {
+            let code = |line: &str| {
+                line.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
             };
-            return Some(format!("killed by {how} in {case}"));
+            let (line, from, to) = (mutant.pos.line, code(&mutant.from), code(&mutant.to));
+            _ = writeln!(out, "| {isa} {kernel} | {line} | `{from}` | `{to}` |");
         }
     }
-    None
+    out
 }

@@ -1,7 +1,7 @@
 //! Adversarial inputs, each a function of a seed.
 //!
-//! [`PATTERNS`] fill a tensor without looking at the rule. [`near_tie`] and [`midpoint`] know the
-//! rule: they ask the reference where its decisions turn, and put inputs on both sides.
+//! [`PATTERNS`] fill a tensor without looking at the rule. [`near_tie`], [`midpoint`] and [`position`]
+//! know the rule: they ask the reference where its decisions turn, and put inputs on both sides.
 //! [`cases`] combines everything with what the reference makes of it.
 
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::rng::Rng;
 
 pub mod midpoint;
 pub mod near_tie;
+pub mod position;
 
 /// All element types.
 pub const ELEMENTS: [InputType; 3] = [InputType::Bf16, InputType::F16, InputType::F32];
@@ -124,6 +125,7 @@ pub fn cases(seed: u64) -> Vec<Case> {
                 let turn = 3 * number + offset;
                 cases.extend(pattern_cases(seed, rule, scaling, element, turn));
                 cases.extend(aimed_cases(seed, rule, scaling, element, turn));
+                cases.extend(position_cases(seed, rule, scaling, element, turn));
             }
             cases.extend(supplied_amax_cases(seed, rule, scaling));
         }
@@ -171,6 +173,53 @@ fn aimed_cases(
         );
         let rowwise: Vec<&Config> = configs.iter().filter(|c| c.outputs().rowwise()).collect();
         cases.push(case("near-ties", seed, *rowwise[turn % rowwise.len()], input, None));
+    }
+    cases
+}
+
+/// Inputs where one element decides, along the rows and along the columns of every output.
+fn position_cases(
+    seed: u64,
+    rule: Rule,
+    scaling: Scaling,
+    element: InputType,
+    turn: usize,
+) -> Vec<Case> {
+    let configs = configs(rule, scaling);
+    let mut cases = Vec::new();
+    let seed = seed + turn as u64;
+    let mut inputs = vec![
+        ("scale edges", position::scale_edges(element, rule, scaling, seed)),
+        ("last scales", position::last_scales(element, rule, scaling, seed)),
+    ];
+    inputs.push(("nan blocks", position::nan_blocks(element, scaling, seed)));
+    if rule != Rule::Plain {
+        let ties = |odd| position::ties(element, rule, scaling, odd, seed);
+        inputs.push(("ties", ties(false)));
+        inputs.push(("almost ties", ties(true)));
+        let near = near_tie::input(element, [32, 64], rule, scaling, seed);
+        inputs.extend(position::far_below(near).map(|input| ("far near-ties", input)));
+        inputs.extend(position::far_below(ties(true)).map(|input| ("far almost ties", input)));
+    }
+    for (name, input) in inputs {
+        // Products with a global scale that is off by a few units decide almost ties.
+        let amax = [2, -2, 5, -5]
+            .map(|off| f32::from_bits(input.value(0).to_bits().wrapping_add_signed(off)));
+        let supplied = (name.ends_with("almost ties") && scaling != Scaling::Row).then(|| {
+            SuppliedAmax { rowwise: vec![amax[turn % 4]], columnwise: vec![amax[(turn + 1) % 4]] }
+        });
+        for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+            let mut layouts = configs.iter().filter(|config| config.outputs() == outputs);
+            let Some(&config) = layouts.nth(turn % 2) else { continue };
+            if outputs.rowwise() || scaling == Scaling::Tile {
+                cases.push(case(name, seed, config, input.clone(), supplied.clone()));
+            }
+            // Tiles that a warp holds lie along either side.
+            if outputs.columnwise() || scaling == Scaling::Tile {
+                let name = format!("{name} in columns");
+                cases.push(case(&name, seed, config, input.transposed(), supplied.clone()));
+            }
+        }
     }
     cases
 }

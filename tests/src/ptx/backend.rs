@@ -50,8 +50,10 @@ enum Way {
     Single,
     /// One tensor, after a launch that a set `skip` word must keep from doing anything.
     Skippable,
-    /// The tensor three times in one launch, after one that is skipped.
+    /// The tensor three times in one launch.
     Grouped,
+    /// The same, after a launch that is skipped.
+    GroupedSkippable,
 }
 
 impl Way {
@@ -59,7 +61,16 @@ impl Way {
         let hash = case.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        [Self::Single, Self::Skippable, Self::Grouped][(hash >> 32) as usize % 3]
+        let ways = [Self::Single, Self::Skippable, Self::Grouped, Self::GroupedSkippable];
+        ways[(hash >> 32) as usize % ways.len()]
+    }
+
+    fn grouped(self) -> bool {
+        matches!(self, Self::Grouped | Self::GroupedSkippable)
+    }
+
+    fn skippable(self) -> bool {
+        matches!(self, Self::Skippable | Self::GroupedSkippable)
     }
 }
 
@@ -149,7 +160,7 @@ impl PtxBackend {
     #[must_use]
     pub fn kernels_of(&self, case: &Case) -> Vec<String> {
         let (config, element, shape) = (&case.config, case.input.element, case.input.shape);
-        let grouped = Way::of(case) == Way::Grouped;
+        let grouped = Way::of(case).grouped();
         let two_pass = if grouped {
             launch::quantize_grouped(config, element, &[shape; GROUP])
         } else {
@@ -350,7 +361,7 @@ impl PtxBackend {
         params: &mut AmaxParams,
         count: usize,
     ) -> Result<(), BackendError> {
-        if Way::of(case) != Way::Single {
+        if Way::of(case).skippable() {
             params.skip = machine.memory.alloc_from(&1u32.to_le_bytes());
             self.run(machine, launch, params)?;
             let written =
@@ -375,11 +386,10 @@ impl PtxBackend {
         }
         let shapes = [case.input.shape; GROUP];
         let way = Way::of(case);
-        let (launch, count) = match way {
-            Way::Grouped => {
-                (launch::quantize_grouped(&case.config, case.input.element, &shapes)?, GROUP)
-            }
-            _ => (launch::quantize(&case.config, case.input.element, case.input.shape)?, 1),
+        let (launch, count) = if way.grouped() {
+            (launch::quantize_grouped(&case.config, case.input.element, &shapes)?, GROUP)
+        } else {
+            (launch::quantize(&case.config, case.input.element, case.input.shape)?, 1)
         };
         let mut layers = Vec::new();
         for _ in 0..count {
@@ -425,12 +435,12 @@ impl PtxBackend {
             flags: launch::flags(&case.config),
             ..QuantizeParams::default()
         };
-        if way == Way::Grouped {
+        if way.grouped() {
             let bytes: Vec<u8> = tensors.iter().flat_map(bytes_of).copied().collect();
             params.group = machine.memory.alloc_from(&bytes);
             params.tensor = QuantizeTensor::default();
         }
-        if way != Way::Single {
+        if way.skippable() {
             params.skip = machine.memory.alloc_from(&1u32.to_le_bytes());
             params.flags |= SKIPPABLE;
             self.run(machine, launch, &params)?;
@@ -452,7 +462,7 @@ impl PtxBackend {
         let global = machine.memory.alloc(rows * size_of::<GlobalScale>());
         let layer = sides(&mut machine, case, [Some((global, rows)), None])?;
         let launch = launch::quantize_rows(&case.config, case.input.element, case.input.shape)?;
-        let way = if Way::of(case) == Way::Skippable { Way::Skippable } else { Way::Single };
+        let way = if Way::of(case).skippable() { Way::Skippable } else { Way::Single };
         let layers = [layer];
         self.quantize_into(&mut machine, case, input, &launch, &layers, way)?;
         outcome(&mut machine, case, &layers[0])
@@ -545,7 +555,7 @@ impl Backend for PtxBackend {
             reserved: 0,
         };
         let launch = launch::dequantize(case.element, case.shape)?;
-        if Way::of(case) == Way::Skippable {
+        if Way::of(case).skippable() {
             params.skip = machine.memory.alloc_from(&1u32.to_le_bytes());
             self.run(&mut machine, &launch, &params)?;
             if machine.memory.written(output, rows * cols * width)?.contains(&true) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fouroversix_kernels::config::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
 
 use crate::case::{Case, every_rule};
-use crate::generate::{ELEMENTS, PATTERNS, SCALINGS};
+use crate::generate::{ELEMENTS, PATTERNS, SCALINGS, narrow};
 use crate::oracle;
 
 /// The cases, with the reference's expectations. Every kernel has some of every layout.
@@ -14,18 +14,18 @@ use crate::oracle;
 pub fn cases() -> Vec<Case> {
     let mut out = Vec::new();
     let mut turn = 0;
-    for rule in every_rule() {
+    for (number, rule) in every_rule().into_iter().enumerate() {
         for element in ELEMENTS {
             for scaling in SCALINGS {
                 for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
                     // Every rule has a kernel with several others: a layout for each will do.
                     turn += 1;
-                    let layout = match turn % 3 {
+                    let layout = match (turn + number) % 3 {
                         0 => ScaleLayout::Linear,
                         _ => ScaleLayout::Swizzled128x4,
                     };
                     let Ok(config) = Config::new(rule, scaling, outputs, layout) else { continue };
-                    out.extend(case(turn, config, element, [144, 80]));
+                    out.extend(case(turn, config, element, [144, 144]));
                 }
             }
         }
@@ -42,8 +42,24 @@ pub fn cases() -> Vec<Case> {
         }
         let tensor = Config::rowwise(Rule::Plain);
         out.extend(case(2, tensor, element, [16, 18_480]));
+        for rule in every_rule().into_iter().step_by(4) {
+            let row = Config::new(rule, Scaling::Row, Outputs::Rowwise, layout);
+            out.extend(row.ok().and_then(|config| peaks(config, element)));
+        }
     }
     out
+}
+
+/// Rows of several turns of a block of threads, each with its amax at another place of another turn.
+fn peaks(config: Config, element: InputType) -> Option<Case> {
+    let shape = [64, 8224];
+    let mut input = PATTERNS[0].input(element, shape, 64);
+    for row in 0..shape[0] {
+        input.bits[row * shape[1] + 129 * row] = narrow(-40.0 - row as f32, element);
+    }
+    let expected = oracle::quantize(config, &input, None).ok()?;
+    let name = "large peaks".to_owned();
+    Some(Case { name, config, input: Arc::new(input), supplied_amax: None, expected })
 }
 
 fn case(turn: usize, config: Config, element: InputType, shape: [usize; 2]) -> Option<Case> {

@@ -389,6 +389,12 @@ impl Random {
 }
 
 impl Probe {
+    /// Whether the instruction reads or writes memory.
+    #[must_use]
+    pub fn touches_memory(&self) -> bool {
+        self.instruction.contains("[m]")
+    }
+
     /// The module for an architecture such as `sm_90`.
     #[must_use]
     pub fn ptx_for(&self, target: &str) -> String {

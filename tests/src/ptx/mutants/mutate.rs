@@ -1,6 +1,6 @@
 //! Single-instruction mutations of PTX text.
 
-use super::ast::Pos;
+use crate::ptx::Pos;
 
 /// A module with one instruction changed.
 #[derive(Clone, Debug)]

@@ -1,0 +1,215 @@
+//! The reasons for which a mutant that no case notices is no fault.
+
+use super::{Evidence, Trial};
+
+/// A changed instruction, taken apart.
+struct Change {
+    /// Opcodes with modifiers.
+    from: String,
+    to: String,
+    operands_from: Vec<String>,
+    operands_to: Vec<String>,
+}
+
+/// Whether a reason holds for a change, given what was seen.
+type Holds = fn(&Change, &Evidence<'_>) -> bool;
+
+/// The reasons, in the order in which they are tried.
+const REASONS: [(Holds, &str); 20] = [
+    (
+        |change, seen| change.opcodes(&["or", "xor"], &["xor", "or"]) && seen.same_values(),
+        "the operands never have a bit in common: or and xor are one",
+    ),
+    (
+        |change, seen| change.is_swap() && change.from.starts_with("setp") && seen.same_values(),
+        "equality commutes",
+    ),
+    (
+        |change, seen| change.rounding() && seen.same_values(),
+        "the operation is exact: there is nothing to round",
+    ),
+    (
+        |change, seen| change.unordered() && seen.same_values(),
+        "no NaN gets here: ordered and unordered comparisons are one",
+    ),
+    (
+        |change, seen| change.mask() && seen.same_values(),
+        "the bits of the mask that differ are clear in whatever is masked",
+    ),
+    (
+        |change, seen| change.shifts_by("8") && seen.same_values(),
+        "the scale byte of a second candidate is zero: plain NVFP4 has one",
+    ),
+    (
+        |change, seen| change.rounding() && seen.certified(),
+        "one more rounding in the certified errors: the bound has room for it (Metric::OF_ERROR)",
+    ),
+    (
+        |change, seen| change.last_bits() && seen.certified(),
+        "the last bits of the bound of certainty, which is larger than it needs to be",
+    ),
+    (
+        |change, seen| change.last_bits() && seen.absorbed(),
+        "the last bits of a value that the next instruction rounds",
+    ),
+    (
+        |change, seen| change.rounding() && seen.absorbed(),
+        "a rounding that the next instruction's rounding hides",
+    ),
+    (
+        |change, seen| change.mask() && seen.absorbed(),
+        "the bits of the mask that differ never get through the instruction that reads it",
+    ),
+    (
+        |change, seen| change.from.starts_with("prmt") && seen.absorbed(),
+        "another byte, with the same bits under the mask that follows",
+    ),
+    (|_, seen| seen.read_by("shfl") && seen.absorbed(), "a lane number counts modulo 32"),
+    (
+        |change, _| change.magnitude_becomes_nan(),
+        "a magnitude becomes NaN, which sends every block to the exact path",
+    ),
+    (
+        |change, seen| seen.read_by("min.f32") && change.last_bits() && change.is_one_of(CLAMPS),
+        "a clamp one unit off a representable value, to which it is rounded",
+    ),
+    (
+        |change, seen| {
+            seen.read_by("min.f32") && change.last_bits() && change.is_one_of(&[f32::MAX])
+        },
+        "factors of blocks of scale zero: the largest number and its neighbour make the same codes of \
+         the numbers that are so small",
+    ),
+    (
+        |change, _| change.e4m3_threshold(),
+        "at the smallest normal number both ways of encoding an E4M3 give its byte",
+    ),
+    (
+        |change, seen| change.from.starts_with("mov.b32") && seen.for_absent(),
+        "what a thread past the tensor's edge holds, which stores nothing",
+    ),
+    (
+        |_, seen| seen.fewer_equalities(),
+        "overlooks exact ties, which the contract's own errors find as well",
+    ),
+    (
+        |_, seen| seen.only_more_work(),
+        "takes the longer way more often, and every way gives the contract's bits",
+    ),
+];
+
+/// The largest values of E2M1 and E4M3.
+const CLAMPS: &[f32] = &[6.0, 448.0];
+
+/// The reason for which a mutant is no fault, if there is one.
+pub(super) fn reason(trial: &Trial, evidence: &Evidence<'_>) -> Option<&'static str> {
+    let change = Change::of(&trial.mutant.from, &trial.mutant.to);
+    let listed = || REASONS.iter().find(|(holds, _)| holds(&change, evidence));
+    evidence.unreachable().or_else(|| listed().map(|(_, reason)| *reason))
+}
+
+/// Modifiers that say how a result is rounded.
+const ROUNDINGS: [&str; 4] = ["rn", "rz", "rm", "rp"];
+
+impl Change {
+    fn of(from: &str, to: &str) -> Self {
+        let parts = |code: &str| {
+            let code = code.trim().trim_end_matches(';').replace('\t', " ");
+            let (opcode, operands) = code.split_once(' ').unwrap_or((&code, ""));
+            let operands = operands.split(',').map(|operand| operand.trim().to_owned()).collect();
+            (opcode.to_owned(), operands)
+        };
+        let ((from, operands_from), (to, operands_to)) = (parts(from), parts(to));
+        Self { from, to, operands_from, operands_to }
+    }
+
+    fn opcodes(&self, from: &[&str], to: &[&str]) -> bool {
+        let name = |opcode: &str| opcode.split('.').next().unwrap_or_default().to_owned();
+        let pair = (name(&self.from), name(&self.to));
+        self.from != self.to
+            && from.iter().zip(to).any(|(from, to)| pair == ((*from).to_owned(), (*to).to_owned()))
+    }
+
+    /// Whether a shift by so many bits goes the other way.
+    fn shifts_by(&self, bits: &str) -> bool {
+        self.opcodes(&["shl", "shr"], &["shr", "shl"])
+            && self.operands_from.last().is_some_and(|last| last == bits)
+    }
+
+    /// Whether two sources have changed places.
+    fn is_swap(&self) -> bool {
+        let sorted = |operands: &[String]| {
+            let mut operands = operands.to_vec();
+            operands.sort();
+            operands
+        };
+        let equality = [".eq.", ".ne."].iter().any(|relation| self.from.contains(relation));
+        equality && self.from == self.to && sorted(&self.operands_from) == sorted(&self.operands_to)
+    }
+
+    /// Whether the instruction only rounds otherwise.
+    fn rounding(&self) -> bool {
+        let without = |opcode: &str| {
+            let parts = opcode.split('.').filter(|part| !ROUNDINGS.contains(part));
+            parts.map(str::to_owned).collect::<Vec<_>>()
+        };
+        self.operands_from == self.operands_to
+            && self.from != self.to
+            && without(&self.from) == without(&self.to)
+    }
+
+    /// Whether a comparison only treats NaN otherwise.
+    fn unordered(&self) -> bool {
+        let ordered = self.from.replacen("u.f32", ".f32", 1);
+        self.operands_from == self.operands_to && self.from != self.to && ordered == self.to
+    }
+
+    /// Whether the constant of an `and` changed.
+    fn mask(&self) -> bool {
+        self.from == self.to && self.from.starts_with("and.") && self.constants().is_some()
+    }
+
+    /// The constants before and after, if one changed.
+    fn constants(&self) -> Option<(i64, i64)> {
+        let number = |operand: &String| match operand.strip_prefix("0f") {
+            Some(hex) => i64::from_str_radix(hex, 16).ok(),
+            None => operand.parse().ok(),
+        };
+        let last = self.operands_from.len().checked_sub(1)?;
+        let same = self.operands_from.get(..last)? == self.operands_to.get(..last)?;
+        let pair = number(&self.operands_from[last]).zip(number(self.operands_to.last()?));
+        pair.filter(|(from, to)| same && from != to)
+    }
+
+    /// Whether the constant that changed was one of these, as a number or as its bits.
+    fn is_one_of(&self, values: &[f32]) -> bool {
+        self.constants()
+            .is_some_and(|(from, _)| values.iter().any(|value| i64::from(value.to_bits()) == from))
+    }
+
+    /// Whether the mask of a magnitude takes the place of the number.
+    fn magnitude_becomes_nan(&self) -> bool {
+        let Some(mask) = self.operands_from.last() else { return false };
+        let magnitude = ["2147483647", "2147450879"].contains(&mask.as_str());
+        let masks = self.operands_to.get(1..).is_some_and(|all| all.iter().all(|one| one == mask));
+        magnitude && self.from.starts_with("and.b32") && (masks || self.to.starts_with("or.b32"))
+    }
+
+    /// Whether the comparison with 2⁻⁶, where E4M3 becomes subnormal, moved by one value.
+    fn e4m3_threshold(&self) -> bool {
+        let compares = self.from.starts_with("setp.lt.f32");
+        let threshold = self.operands_from.last().is_some_and(|last| last == "0f3C800000");
+        let moved = self.to == "setp.le.f32" || self.last_bits();
+        compares && threshold && moved
+    }
+
+    /// Whether a constant that is an `f32` changed by less than a part in 2¹⁴.
+    fn last_bits(&self) -> bool {
+        let float = |bits: i64| f32::from_bits(bits as u32);
+        self.from == self.to
+            && self.constants().is_some_and(|(from, to)| {
+                let (from, to) = (float(from), float(to));
+                from.is_normal() && (to - from).abs() <= from.abs() / 16384.0
+            })
+    }
+}

@@ -1,0 +1,146 @@
+//! Mutants of the committed kernels: one instruction changed, which the cases must notice.
+//!
+//! A mutant that no case notices is run once more with its original beside it ([`Evidence`]), and
+//! [`explain`] holds what is seen there against a table of reasons for which a mutant is no fault.
+
+mod evidence;
+mod explain;
+mod flow;
+mod mutate;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use fouroversix_kernels::ptx::{self, InstructionSet};
+
+use evidence::Evidence;
+
+use super::{Module, PtxBackend, large};
+use crate::backend::Backend;
+use crate::case::Case;
+use crate::golden::GoldenError;
+use crate::suite::Suite;
+
+pub use mutate::{Mutant, Mutator};
+
+/// The most lane-instructions that a launch of a mutant may take: loops may have lost their end.
+const LIMIT: u64 = 100_000_000;
+
+/// The cases that mutants are tried on, by the kernels that they launch.
+#[derive(Debug)]
+pub struct Cases(BTreeMap<String, Vec<Case>>);
+
+impl Cases {
+    /// The carried, the generated and the large cases.
+    ///
+    /// # Errors
+    /// If the carried selection is broken.
+    pub fn all() -> Result<Self, GoldenError> {
+        let mut suite = Suite::carried()?;
+        suite.extend(Suite::generated(4));
+        suite.cases.extend(large::cases());
+        let mut by_kernel: BTreeMap<String, Vec<Case>> = BTreeMap::new();
+        let recorder = PtxBackend::committed(InstructionSet::Sm80);
+        for case in suite.cases {
+            for kernel in recorder.kernels_of(&case) {
+                by_kernel.entry(kernel).or_default().push(case.clone());
+            }
+        }
+        // Small ones first: most mutants fall to any case.
+        for cases in by_kernel.values_mut() {
+            cases.sort_by_key(|case| case.input.bits.len());
+        }
+        Ok(Self(by_kernel))
+    }
+
+    /// The cases that launch a kernel.
+    #[must_use]
+    pub fn of(&self, kernel: &str) -> &[Case] {
+        self.0.get(kernel).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A mutant of one kernel.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// Whose instruction set.
+    pub isa: InstructionSet,
+    /// Whose kernel.
+    pub kernel: &'static str,
+    /// What was changed.
+    pub mutant: Mutant,
+}
+
+/// What came of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A case failed: how, and which.
+    Killed(String),
+    /// No case can fail: why.
+    Equivalent(&'static str),
+    /// No case failed, and nothing says why: what was seen.
+    Unexplained(String),
+}
+
+/// `count` mutants of the committed kernels whose names contain `filter`, drawn from `seed`.
+///
+/// # Panics
+/// If there is no such kernel with a case.
+#[must_use]
+pub fn draw(seed: u64, count: usize, filter: &str, cases: &Cases) -> Vec<Trial> {
+    let mut mutator = Mutator::new(seed);
+    let mut choices = Vec::new();
+    for isa in InstructionSet::ALL {
+        let named = ptx::kernels(isa).filter(|name| name.contains(filter));
+        choices.extend(named.filter(|name| !cases.of(name).is_empty()).map(|name| (isa, name)));
+    }
+    assert!(!choices.is_empty(), "no kernel with cases contains {filter:?}");
+    let mut trials = Vec::new();
+    while trials.len() < count {
+        let (isa, kernel) = choices[mutator.below(choices.len())];
+        let text = ptx::source(isa, kernel).expect("the name is from the index");
+        if let Some(mutant) = mutator.mutate(text) {
+            trials.push(Trial { isa, kernel, mutant });
+        }
+    }
+    trials
+}
+
+impl Trial {
+    /// Runs the mutant on the cases of its kernel until one fails; where none does, says why.
+    #[must_use]
+    pub fn judge(&self, cases: &Cases) -> Verdict {
+        let cases = cases.of(self.kernel);
+        let module = match Module::parse(&self.mutant.text) {
+            Ok(module) => module,
+            Err(error) => return Verdict::Killed(error.to_string()),
+        };
+        let backend = self.backend(module);
+        // A few small cases, then ever more: most mutants fall to the first.
+        for case in cases.iter().step_by(16).chain(cases) {
+            if let Some(how) = failure(&backend, case) {
+                return Verdict::Killed(format!("{how} in {case}"));
+            }
+        }
+        let evidence = Evidence::of(self, cases);
+        explain::reason(self, &evidence)
+            .map_or_else(|| Verdict::Unexplained(format!("{evidence:?}")), Verdict::Equivalent)
+    }
+
+    /// The committed kernels with `module` in this one's place.
+    fn backend(&self, module: Module) -> PtxBackend {
+        let backend = PtxBackend::committed(self.isa).with_limit(LIMIT);
+        backend.replace(self.kernel, module);
+        backend
+    }
+}
+
+/// How a case fails on a backend, if it does.
+fn failure(backend: &PtxBackend, case: &Case) -> Option<String> {
+    let suite = Suite { cases: vec![case.clone()], ..Suite::default() };
+    let counts = suite.run(backend, &mut io::sink()).expect("a sink takes everything");
+    (counts.failed > 0).then(|| match backend.quantize(case) {
+        Ok(_) => "wrong bits".to_owned(),
+        Err(error) => error.to_string().chars().take(80).collect(),
+    })
+}

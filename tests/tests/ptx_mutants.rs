@@ -1,0 +1,24 @@
+//! A few mutants of the committed PTX: each must be killed by the cases, or be equivalent for a listed
+//! reason. `ptx-mutants --count 200` is the long run.
+
+use fouroversix_conformance::ptx::mutants::{self, Cases, Verdict};
+
+#[test]
+fn mutants_are_killed_or_explained() {
+    let cases = Cases::all().expect("the carried selection follows its format");
+    let mut killed = 0;
+    for trial in mutants::draw(7, 12, "quantize_1d_rowwise", &cases) {
+        let mutant = &trial.mutant;
+        let place = format!("{} {}:{}", trial.isa, trial.kernel, mutant.pos.line);
+        let change = format!("{place} {} -> {}", mutant.from, mutant.to);
+        match trial.judge(&cases) {
+            Verdict::Killed(how) => {
+                println!("{change}: killed by {how}");
+                killed += 1;
+            }
+            Verdict::Equivalent(why) => println!("{change}: equivalent, {why}"),
+            Verdict::Unexplained(seen) => panic!("{change}: {seen}"),
+        }
+    }
+    assert!(killed >= 6, "only {killed} mutants were killed");
+}
