@@ -5,7 +5,7 @@
 //! - `cargo xtask ptx --codegen nvvm`: compile with rust-cuda's back end, into `target/`.
 //! - `cargo xtask ptx --codegen nvvm --check`: compile that path without that back end.
 //! - `cargo xtask sass`: assemble the committed PTX and write `docs/benchmarks/sass.*`.
-//! - `cargo xtask sass --check`: assemble and compare.
+//! - `cargo xtask sass --check`: assemble the kernels of `sass.md` and compare.
 //! - `cargo xtask sass --arch A --kernel PART [--ptx DIR] [--path]`: print counts, and the hot path.
 //! - `cargo xtask sass --arch sm_90 --ncu CSV…`: compare with the hardware's counter.
 

@@ -69,6 +69,11 @@ pub(crate) fn work(kernel: &str) -> Option<Work> {
     }
 }
 
+/// Whether a kernel is in the table that people read: bf16, or without an element type.
+pub(crate) fn in_short(kernel: &str) -> bool {
+    !kernel.contains("_f16") && !kernel.contains("_f32")
+}
+
 /// Bytes that a memory instruction moves.
 fn bytes(instruction: &Instruction) -> u32 {
     let sizes = [("U8", 1), ("S8", 1), ("U16", 2), ("S16", 2), ("64", 8), ("128", 16), ("256", 32)];
