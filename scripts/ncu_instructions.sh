@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Counts the instructions that the kernels execute on this machine's GPU, with Nsight Compute.
 # Writes certain.csv and random.csv to a folder; `cargo xtask sass --arch sm_90 --ncu CSV` compares
-# them with what the walker counts. The per-block counts are printed here too.
+# them with what the walker counts. The per-block counts are printed here too. Needs ncu, python3
+# with NumPy, this file, ncu_launch.py and the PTX: nothing else of the repository.
 #   scripts/ncu_instructions.sh OUT_FOLDER [PTX_FOLDER [KERNEL...]]
 set -euo pipefail
 out="$1"
 ptx="${2:-$(dirname "$0")/../kernels-gpu/ptx/sm_89}"
 mkdir -p "$out"
 for data in certain random; do
-    ncu --metrics smsp__inst_executed.sum --print-units base --csv --log-file "$out/$data.csv" \
+    ncu --metrics smsp__inst_executed.sum --clock-control none --cache-control none \
+        --print-units base --csv --log-file "$out/$data.csv" \
         python3 "$(dirname "$0")/ncu_launch.py" "$ptx" "$data" "${@:3}"
 done
 python3 - "$out" <<'EOF'

@@ -81,10 +81,9 @@ def grid_of(kernel):
         return (ROWS, 1, 1), min(max(COLS // 16, 32), 128), 128
     if kernel.startswith("quantize_1d_rowwise") or kernel.startswith("copy"):
         return (BLOCKS // 128, 1, 1), 128, 0
-    tiles = (COLS // 64, ROWS // 64, 1)
     if kernel.startswith("quantize_2d"):
-        return tiles, 128, 0 if "rowwise" in kernel else 4 * 544 + 16
-    return tiles, 256, 64 * 64 * 2
+        return (COLS // 64, ROWS // 64, 1), 128, 0 if "rowwise" in kernel else 4 * 544 + 16
+    return (COLS // 64, ROWS // 256, 1), 256, 64 * 512
 
 
 def main():
@@ -99,7 +98,7 @@ def main():
     tensor = upload(data(kind))
     one, per_row = allocate(16), allocate(16 * ROWS)
     amax = struct.pack("<6Q2I", tensor, one, allocate(8), 0, 1, ROWS * COLS, 0, 0)
-    launch(folder, "amax_bf16", (processors.value * 8, 1, 1), 256, 144, amax)
+    launch(folder, "amax_bf16", (processors.value * 8, 1, 1), 256, 128, amax)
 
     outputs = [allocate(BLOCKS * 8), allocate(BLOCKS), allocate(BLOCKS * 8), allocate(BLOCKS)]
     names = sorted(path.stem for path in folder.glob("*_bf16*.ptx"))

@@ -62,6 +62,7 @@ instruction! {
 }
 instruction! {
     /// `|a|·b`, rounded to nearest even. One machine instruction: magnitudes are free in a product.
+    #[cfg(any(isa = "sm_80", isa = "sm_89"))]
     mul_abs_rn, "{{ .reg .f32 t; abs.f32 t, {a}; mul.rn.f32 {d}, t, {b}; }}", (a: f32, b: f32) -> f32
 }
 
