@@ -13,7 +13,7 @@ use std::time::Instant;
 mod common;
 use common::{Folder, contents, program, write_model};
 
-const KILLS: usize = 8;
+const KILLS: usize = 50;
 
 fn quantize(model: &Path, output: &Path) -> Command {
     let options = ["--max-shard-size", "300KB"].map(Path::new);

@@ -285,6 +285,10 @@ fn reports_and_json_carry_the_figures() {
     assert!(!page.contains("http") && !page.contains("<script"), "the page needs nothing else");
     let table = fs::read_to_string(output.join("fouroversix-report.csv")).unwrap();
     assert_eq!(table.lines().count(), 13);
+    let back = folder.path("back");
+    succeed([&"dequantize", &output, &back]);
+    let copied = common::names(&back);
+    assert!(!copied.iter().any(|name| name.contains("report")), "not about {copied:?}");
     let said = succeed([&"inspect", &output, &"--json"]);
     let inspected: serde_json::Value = serde_json::from_str(&said).unwrap();
     let share = inspected["quantized"][0]["map4_share"].as_f64().unwrap();

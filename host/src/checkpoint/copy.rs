@@ -7,7 +7,7 @@ use std::path::Path;
 use super::configs::MODELOPT_CONFIG;
 use super::error::CheckpointError;
 use super::source::{Checkpoint, INDEX};
-use super::workdir::SUMMARY;
+use super::workdir::{REPORTS, SUMMARY};
 
 /// Endings of weight files in other formats, which would go stale beside the quantized ones.
 const OTHER_WEIGHTS: [&str; 8] =
@@ -30,7 +30,7 @@ pub(crate) fn copy_others(
             || name.ends_with(".index.json");
         let is_rewritten =
             ["config.json", MODELOPT_CONFIG, SUMMARY, INDEX].contains(&name.as_str());
-        if is_shard || is_rewritten {
+        if is_shard || is_rewritten || REPORTS.contains(&name.as_str()) {
             continue;
         }
         if source.is_dir() {

@@ -16,6 +16,7 @@ const PAGE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
+    file: File,
     header: Header,
     index: HashMap<String, usize>,
     map: Mmap,
@@ -25,7 +26,7 @@ impl TensorFile {
     /// Maps the file at `path` and checks its header.
     ///
     /// The file must not be shortened while it is open: the system ends a program that reads
-    /// mapped bytes which are gone.
+    /// mapped bytes which are gone. That it is removed does no harm.
     ///
     /// # Errors
     /// [`CheckpointError::Read`] when the file can't be opened, [`CheckpointError::Malformed`] when
@@ -43,9 +44,9 @@ impl TensorFile {
         let header =
             Header::parse(&map).map_err(|problem| CheckpointError::malformed(path, problem))?;
         let index = header.entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
-        let file = Self { path: path.to_owned(), header, index, map };
-        file.release_all();
-        Ok(file)
+        let mapped = Self { path: path.to_owned(), file, header, index, map };
+        mapped.release_all();
+        Ok(mapped)
     }
 
     /// Where it lies.
@@ -83,6 +84,22 @@ impl TensorFile {
         (at(entry.range.start), at(entry.range.end))
     }
 
+    /// Checks that the file still has the length it was mapped with: asked before each panel, so
+    /// that a file that is shortened or lost during a run is an error, and not the program's end
+    /// (but in the moments between this and the reading).
+    pub(crate) fn check_length(&self) -> Result<(), CheckpointError> {
+        let failed = |source| CheckpointError::read(&self.path, source);
+        let length = self.file.metadata().map_err(failed)?.len();
+        if length >= self.map.len() as u64 {
+            return Ok(());
+        }
+        let problem = format!(
+            "it was shortened from {} to {length} bytes during the run: fetch it again",
+            self.map.len()
+        );
+        Err(CheckpointError::malformed(&self.path, problem))
+    }
+
     /// Asks the system to fetch bytes `start..end` of `entry` soon.
     pub(crate) fn prefetch(&self, entry: &TensorEntry, start: usize, end: usize) {
         let base = self.offsets(entry).0;
@@ -114,5 +131,26 @@ impl TensorFile {
                 self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from)
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortened_file_is_an_error_and_a_removed_one_is_not() {
+        let path = std::env::temp_dir().join(format!("fouroversix-file-{}", std::process::id()));
+        let header = r#"{"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#;
+        let length = (header.len() as u64).to_le_bytes();
+        std::fs::write(&path, [&length, header.as_bytes(), &[1, 2, 3, 4]].concat()).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        file.check_length().unwrap();
+        let writable = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.check_length().unwrap();
+        writable.set_len(8).unwrap();
+        let said = file.check_length().unwrap_err().to_string();
+        assert!(said.contains("shortened") && said.contains("to 8 bytes"), "{said}");
     }
 }

@@ -53,3 +53,4 @@ pub use record::{Figures, Histograms, TensorRecord, choices_from_codes};
 pub use run::{NonFinite, Observer};
 pub use select::{Decision, Glob, Selection};
 pub use source::{Checkpoint, StoredName};
+pub use workdir::REPORTS;

@@ -153,6 +153,7 @@ impl<'a> Runner<'a> {
         let (file, entry) = self.source(&task.source);
         let bytes = file.bytes(entry);
         for range in chunks(bytes.len(), COPY_CHUNK) {
+            file.check_length()?;
             let mut buffer = writer.buffer(range.len());
             buffer.copy_from_slice(&bytes[range.clone()]);
             writer.append(task.regions[0], buffer)?;
@@ -167,6 +168,7 @@ impl<'a> Runner<'a> {
         let input = entry.dtype.input_type().expect("only floats are converted");
         let bytes = file.bytes(entry);
         for range in chunks(bytes.len(), COPY_CHUNK) {
+            file.check_length()?;
             let floats = values(&bytes[range.clone()], input, &mut self.unaligned);
             let mut buffer = writer.buffer(floats.len() * self.settings.output.bytes());
             match self.settings.output {
@@ -191,6 +193,7 @@ impl<'a> Runner<'a> {
         let (file, entry) = self.source(&task.source);
         let [rows, cols] = stored.shape;
         for range in panels(rows, cols * self.settings.output.bytes(), 1, COPY_CHUNK) {
+            file.check_length()?;
             let mut buffer = writer.buffer(range.len() * cols * self.settings.output.bytes());
             match self.settings.output {
                 InputType::Bf16 => fill_dequantized::<bf16>(&stored, range.start, &mut buffer),
@@ -249,6 +252,7 @@ impl<'a> Runner<'a> {
         let (file, _) = self.source(&task.source);
         let (cols, input) = (entry.shape[1], float_type(entry));
         let bytes = byte_range(entry, &rows);
+        file.check_length()?;
         file.prefetch(entry, bytes.end, bytes.end + bytes.len());
         let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
         let amax = match self.settings.scaling {
@@ -295,6 +299,7 @@ impl<'a> Runner<'a> {
             let (file, entry) = self.source(&member);
             let input = float_type(entry);
             for rows in self.panels_of(entry) {
+                file.check_length()?;
                 let bytes = byte_range(entry, &rows);
                 let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
                 let extent = extent(floats);

@@ -186,7 +186,8 @@ fn obstacle(entry: &TensorEntry, scaling: Scaling) -> Option<Cow<'static, str>> 
         return Some(format!("{} is not BF16, F16 or F32", entry.dtype).into());
     }
     let &[rows, cols] = entry.shape.as_slice() else {
-        return Some(format!("{} dimensions, not 2", entry.shape.len()).into());
+        let plural = if entry.shape.len() == 1 { "" } else { "s" };
+        return Some(format!("{} dimension{plural}, not 2", entry.shape.len()).into());
     };
     if rows == 0 || cols == 0 {
         return Some("it is empty".into());

@@ -18,6 +18,10 @@ use super::write::{parent_of, sync_folder, write_file};
 /// A file that only directories made here have; `--force` replaces no others.
 pub(crate) const SUMMARY: &str = "fouroversix.json";
 
+/// The page and the table that `report` writes into a directory unless told otherwise. They are
+/// about that directory, and not copied into one made from it.
+pub const REPORTS: [&str; 2] = ["fouroversix-report.html", "fouroversix-report.csv"];
+
 /// A shard that is complete and durable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Finished {

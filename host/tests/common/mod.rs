@@ -51,7 +51,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 /// A tensor for [`write_safetensors`].
 pub(crate) struct Tensor {
     entry: TensorEntry,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A tensor of given bytes.

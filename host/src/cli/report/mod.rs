@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use fouroversix::checkpoint::{Figures, Summary, TensorRecord};
+use fouroversix::checkpoint::{Figures, REPORTS, Summary, TensorRecord};
 
 use super::error::CliError;
 use super::{Outcome, print};
@@ -39,8 +39,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
             args.input.display()
         )));
     }
-    let html = args.html.clone().unwrap_or_else(|| args.input.join("fouroversix-report.html"));
-    let csv = args.csv.clone().unwrap_or_else(|| args.input.join("fouroversix-report.csv"));
+    let [html, csv] = REPORTS.map(|name| args.input.join(name));
+    let (html, csv) = (args.html.clone().unwrap_or(html), args.csv.clone().unwrap_or(csv));
     write(&html, &page::page(&summary, &rows))?;
     write(&csv, &table(&rows))?;
     let better = rows.iter().filter(|row| row.chosen.relative_mse() < row.plain.relative_mse());
