@@ -192,6 +192,8 @@ fn position_cases(
         ("scale edges", position::scale_edges(element, rule, scaling, seed)),
         ("last scales", position::last_scales(element, rule, scaling, seed)),
     ];
+    let far = position::far_below(position::scale_edges(element, rule, scaling, seed));
+    inputs.extend(far.map(|input| ("far scale edges", input)));
     inputs.push(("nan blocks", position::nan_blocks(element, scaling, seed)));
     if rule != Rule::Plain {
         let ties = |odd| position::ties(element, rule, scaling, odd, seed);
@@ -211,8 +213,12 @@ fn position_cases(
         for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
             let mut layouts = configs.iter().filter(|config| config.outputs() == outputs);
             let Some(&config) = layouts.nth(turn % 2) else { continue };
-            if outputs.rowwise() || scaling == Scaling::Tile {
-                cases.push(case(name, seed, config, input.clone(), supplied.clone()));
+            // Rowwise has kernels for groups besides: each layout's case is launched in its own way.
+            if outputs == Outputs::Rowwise {
+                let mut others = configs.iter().filter(|config| config.outputs() == outputs);
+                if let Some(&other) = others.nth((turn + 1) % 2) {
+                    cases.push(case(name, seed, other, input.clone(), supplied.clone()));
+                }
             }
             // Tiles that a warp holds lie along either side.
             if outputs.columnwise() || scaling == Scaling::Tile {

@@ -93,7 +93,7 @@ pub fn far_below(mut input: Input) -> Option<Input> {
 /// A tiny tensor in which every other block is NaN throughout.
 #[must_use]
 pub fn nan_blocks(element: InputType, scaling: Scaling, seed: u64) -> Input {
-    let mut rng = Rng::new(seed ^ 0x6E61_6E);
+    let mut rng = Rng::new(seed ^ 0x006E_616E);
     let mut groups = Groups::new(element, scaling);
     let amax = if element == InputType::F16 { 1e-6 } else { 1e-38 };
     for number in 0..groups.count() {

@@ -54,7 +54,7 @@ fn padding(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
 /// Whether there is anything at the thread's place: a flag that is only ever set to constants, or that
 /// a row and a column are within bounds.
 /// Only where every block has a scale of its own: the lanes of a tile go to its exact path together.
-fn present(body: &Body<'_>, _: usize, predicate: &str) -> Option<bool> {
+fn present(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
     if !body.code.iter().any(|line| line.starts_with(".visible .entry quantize_1d_")) {
         return None;
     }
@@ -62,7 +62,10 @@ fn present(body: &Body<'_>, _: usize, predicate: &str) -> Option<bool> {
         body.only_definition(predicate).and_then(|line| line.strip_prefix("and.pred "));
     if let Some((_, bounds)) = definition.and_then(|operands| operands.split_once(", ")) {
         let within = |bound| Some(body.only_definition(bound)?.starts_with("setp.lt.u32 "));
-        return bounds.split(", ").all(|bound| within(bound) == Some(true)).then_some(true);
+        // Stores are guarded alike; the way to the exact path is a block of its own.
+        let alone = at > 0 && body.code[at - 1].ends_with(':');
+        let bounds = bounds.split(", ").all(|bound| within(bound) == Some(true));
+        return (alone && bounds).then_some(true);
     }
     let lines = body.code.iter().filter(|line| sets(line, predicate));
     let values = lines.map(|line| truth(line)).collect::<Option<Vec<bool>>>()?;
