@@ -159,11 +159,21 @@ impl Decoder<'_> {
             "min" | "max" => self.extremum(ins, m, float),
             "abs" => {
                 let mask = !(1 << (float.bits - 1));
-                self.uniform(ins, float.width(), float.one(move |a| a & mask))
+                let f = if name == "f32" {
+                    one(|a| quiet(a & 0x7fff_ffff))
+                } else {
+                    float.one(move |a| a & mask)
+                };
+                self.uniform(ins, float.width(), f)
             }
             "neg" => {
                 let sign = 1 << (float.bits - 1);
-                self.uniform(ins, float.width(), float.one(move |a| a ^ sign))
+                let f = if name == "f32" {
+                    one(|a| quiet(a ^ 0x8000_0000))
+                } else {
+                    float.one(move |a| a ^ sign)
+                };
+                self.uniform(ins, float.width(), f)
             }
             "copysign" if name == "f32" => {
                 let f = two(|a, b| b & 0x7fff_ffff | a & 0x8000_0000);
@@ -326,4 +336,10 @@ impl Decoder<'_> {
         self.emit_compute(d, &[a], one(move |a| u64::from(test(f32_of(a)))));
         Ok(())
     }
+}
+
+/// What `abs.f32` and `neg.f32` make of a NaN on compute capability 9.0: the same one always. They are
+/// additions to the machine.
+fn quiet(bits: u64) -> u64 {
+    if bits & 0x7fff_ffff > 0x7f80_0000 { F32.nan } else { bits }
 }
