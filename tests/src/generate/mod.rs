@@ -221,6 +221,9 @@ fn position_cases(
                 }
             }
             // Tiles that a warp holds lie along either side.
+            if outputs.rowwise() || scaling == Scaling::Tile {
+                cases.push(case(name, seed, config, input.clone(), supplied.clone()));
+            }
             if outputs.columnwise() || scaling == Scaling::Tile {
                 let name = format!("{name} in columns");
                 cases.push(case(&name, seed, config, input.transposed(), supplied.clone()));

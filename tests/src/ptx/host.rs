@@ -5,7 +5,7 @@ use std::mem::size_of;
 use fouroversix_kernels::abi::{
     AmaxParams, DequantizeParams, GlobalScale, QuantizeParams, QuantizeTensor,
 };
-use fouroversix_kernels::config::{Config, ScaleLayout};
+use fouroversix_kernels::config::Config;
 
 use super::Machine;
 use crate::backend::BackendError;
@@ -42,7 +42,8 @@ pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// Allocates the outputs of one side. The caller of a kernel zeroes the padding of swizzled scales.
+/// Allocates the outputs of one side. Nothing is written to them: the zeros that pad swizzled scales are
+/// the kernel's to write, and reading the outputs back fails where it did not.
 pub(super) fn outputs(
     machine: &mut Machine,
     config: &Config,
@@ -54,17 +55,6 @@ pub(super) fn outputs(
     let layout = config.scale_layout();
     let codes = machine.memory.alloc(rows * cols / 2);
     let scales = machine.memory.alloc(layout.bytes(rows, cols));
-    if layout == ScaleLayout::Swizzled128x4 {
-        let mut padding = vec![true; layout.bytes(rows, cols)];
-        for row in 0..rows {
-            for block in 0..cols / 16 {
-                padding[layout.offset(cols, row, block)] = false;
-            }
-        }
-        for (i, _) in padding.iter().enumerate().filter(|(_, padding)| **padding) {
-            machine.memory.write(scales + i as u64, &[0])?;
-        }
-    }
     Ok(Side { shape, codes, scales, global, globals })
 }
 
