@@ -208,7 +208,8 @@ fn position_cases(
         let amax = [2, -2, 5, -5]
             .map(|off| f32::from_bits(input.value(0).to_bits().wrapping_add_signed(off)));
         let supplied = (name.ends_with("almost ties") && scaling != Scaling::Row).then(|| {
-            SuppliedAmax { rowwise: vec![amax[turn % 4]], columnwise: vec![amax[(turn + 1) % 4]] }
+            let one = vec![amax[turn % 4]];
+            SuppliedAmax { rowwise: one.clone(), columnwise: one }
         });
         for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
             let mut layouts = configs.iter().filter(|config| config.outputs() == outputs);
