@@ -311,7 +311,7 @@ impl PtxBackend {
         let workspace = machine.memory.alloc_from(&[0; 8]);
         let mut params =
             AmaxParams { input, global, workspace, skip: 0, rows, cols, flags, reserved: 0 };
-        if Way::of(case) == Way::Grouped && !per_row {
+        if Way::of(case).grouped() && !per_row {
             self.amax_grouped(machine, case, params)?;
         } else {
             self.run_amax(machine, case, &launch, &mut params, count)?;
