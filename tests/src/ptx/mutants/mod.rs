@@ -1,7 +1,7 @@
 //! Mutants of the committed kernels: one instruction changed, which the cases must notice.
 //!
-//! A mutant that no case notices is run once more with its original beside it ([`Evidence`]), and
-//! [`explain`] holds what is seen there against a table of reasons for which a mutant is no fault.
+//! A mutant that no case notices is run once more with its original beside it (`Evidence`), and
+//! `explain` holds what is seen there against a table of reasons for which a mutant is no fault.
 
 mod evidence;
 mod explain;
