@@ -15,8 +15,6 @@ pub(crate) trait Input {
     unsafe fn load_shared_row(at: u32) -> Self::Raw;
     /// Loads a thread's 16 elements of a column of what [`staged`] holds. All lanes of the warp.
     unsafe fn load_shared_column(base: u32, thread: u32) -> Self::Raw;
-    /// Zeros.
-    fn zeros() -> Self::Raw;
     /// Largest magnitude; NaN if any element is.
     fn amax(raw: Self::Raw) -> f32;
     /// A running maximum of magnitudes that ignores NaN.
@@ -123,11 +121,6 @@ impl Input for Bf16 {
     }
 
     #[inline(always)]
-    fn zeros() -> [u32; 8] {
-        [0; 8]
-    }
-
-    #[inline(always)]
     fn amax(w: [u32; 8]) -> f32 {
         let pair = largest_of_8(w, ptx::max_nan_abs_bf16x2);
         let largest = ptx::max_nan_abs_bf16x2(pair, ptx::prmt::<0x1032>(pair, pair));
@@ -196,11 +189,6 @@ impl Input for F16 {
     unsafe fn load_shared_column(base: u32, thread: u32) -> [u32; 8] {
         // SAFETY: the caller's promise.
         unsafe { load_shared_column_16(base, thread) }
-    }
-
-    #[inline(always)]
-    fn zeros() -> [u32; 8] {
-        [0; 8]
     }
 
     #[inline(always)]
@@ -288,11 +276,6 @@ impl Input for F32 {
         }
         two_rows!(0 2 4 6 8 10 12 14);
         x
-    }
-
-    #[inline(always)]
-    fn zeros() -> [f32; 16] {
-        [0.0; 16]
     }
 
     #[inline(always)]
