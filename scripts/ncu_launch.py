@@ -83,7 +83,7 @@ def grid_of(kernel):
         return (BLOCKS // 128, 1, 1), 128, 0
     if kernel.startswith("quantize_2d"):
         return (COLS // 64, ROWS // 64, 1), 128, 0 if "rowwise" in kernel else 4 * 544 + 16
-    return (COLS // 64, ROWS // 256, 1), 256, 64 * 512
+    return (COLS // 128, ROWS // 128, 1), 256, 128 * 256
 
 
 def main():

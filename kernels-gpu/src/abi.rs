@@ -70,10 +70,12 @@ pub struct QuantizeParams {
 
 /// Rows of the tile that a block of threads takes in the `2d` kernels.
 pub const TILE_ROWS: u32 = 64;
-/// Columns of that tile, and of that of the `1d_columnwise` and `1d_both` kernels.
+/// Columns of that tile.
 pub const TILE_COLS: u32 = 64;
-/// Bytes of a column of the latter.
-pub const COLUMNS_BYTES: u32 = 512;
+/// Columns of the tile of the `1d_columnwise` and `1d_both` kernels.
+pub const COLUMNS_COLS: u32 = 128;
+/// Bytes of a column of it: 128 rows, or 64 of FP32.
+pub const COLUMNS_BYTES: u32 = 256;
 
 /// The error of a candidate is measured in the input domain.
 pub const STRICT: u32 = 1;

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use crate::abi::{
-    COLUMNS_BYTES, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT, SWIZZLED, TILE_COLS,
-    TILE_ROWS,
+    COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT,
+    SWIZZLED, TILE_COLS, TILE_ROWS,
 };
 use crate::config::{Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling};
 
@@ -17,7 +17,7 @@ const THREADS: u32 = 128;
 /// Threads of a block in the kernels of blocks that run down columns.
 const COLUMNS_THREADS: u32 = 256;
 /// Shared memory of those kernels: their tile.
-const COLUMNS_SHARED: u32 = TILE_COLS * COLUMNS_BYTES;
+const COLUMNS_SHARED: u32 = COLUMNS_COLS * COLUMNS_BYTES;
 /// Threads of a block in the kernels of 16x16 blocks.
 const TILE_THREADS: u32 = 128;
 /// Shared memory of those kernels with columnwise outputs: the tile's codes and scales.
@@ -147,6 +147,13 @@ pub fn check_shape(config: &Config, [rows, cols]: [usize; 2]) -> Result<(), Laun
     check_dimension("columns", cols)?;
     if config.outputs().columnwise() || config.scaling() == Scaling::Tile {
         check_dimension("rows", rows)?;
+        // Their kernels find scales by 32-bit offsets, in the padded layout too.
+        let padded = |lines: usize, length: usize| {
+            lines.next_multiple_of(128) as u64 * (length / 16).next_multiple_of(4) as u64
+        };
+        if padded(rows, cols).max(padded(cols, rows)) > u64::from(u32::MAX) {
+            return Err(LaunchError::TooLarge { rows, cols });
+        }
     }
     check_size(rows, cols)
 }
@@ -245,7 +252,7 @@ fn quantize_checked(
         };
     }
     let [tile_rows, tile_cols] =
-        if two_d { [TILE_ROWS, TILE_COLS] } else { [COLUMNS_BYTES / element_bytes, TILE_COLS] };
+        if two_d { [TILE_ROWS, TILE_COLS] } else { [COLUMNS_BYTES / element_bytes, COLUMNS_COLS] };
     let tiles = |shape: &[usize; 2], i: usize, edge: u32| (shape[i] as u32).div_ceil(edge);
     let mut grid = [
         shapes.iter().map(|shape| tiles(shape, 1, tile_cols)).max().unwrap_or(0),

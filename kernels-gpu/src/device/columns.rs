@@ -1,85 +1,168 @@
 //! 1x16 blocks that run down columns, alone or beside those along rows.
 //!
-//! A block of 256 threads takes 64 columns of 256 rows (128 of FP32), which it reads once: all of it
-//! is on its way to shared memory before any is looked at. Then come its squares of 64x64, without
-//! another barrier. In each a thread has one block of 16 along a row and one down a column; four
-//! neighbours write 32 bytes of a line of codes together, either way.
+//! A block of 256 threads takes 128 columns of 128 rows (64 of FP32), which it reads once: all of it
+//! is on its way to shared memory before any is looked at. Then a thread encodes two blocks side by
+//! side in a line at a time, of a row and of a column in turns, and there is no other barrier. Two
+//! blocks take one store, and four neighbours write 64 bytes of a line: L2 answers requests, and
+//! does so no faster for those of less.
 
 use super::block::{self, Encoded};
-use super::exact::Strided;
+use super::e4m3;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
 use super::ptx;
 use super::shared;
-use super::staged::{EDGE, Square};
+use super::staged::{self, Reader, Staged};
 use super::thread;
-use crate::abi::{GlobalScale, QuantizeParams, ROW_SCALED, SWIZZLED};
+use crate::abi::{COLUMNS_COLS, GlobalScale, QuantizeParams, QuantizeTensor, ROW_SCALED, SWIZZLED};
 
-/// One of the two outputs: its lines (rows or columns) of blocks.
+/// Lines from one step of a thread to the next.
+const STEP: u32 = 64;
+
+/// One of the two outputs and a thread's place in it: two blocks of a line, and of the line
+/// [`STEP`] further on.
+#[derive(Clone, Copy)]
 struct Output {
     codes: u64,
     scales: u64,
     /// One for the tensor, or with [`ROW_SCALED`] one for each line.
     globals: u64,
+    /// Lines (rows or columns) of blocks.
     lines: u32,
     /// Blocks of a line.
     blocks: u32,
-}
-
-/// A thread's block among them.
-#[derive(Clone, Copy)]
-struct Place {
     line: u32,
     block: u32,
-    /// `line · blocks + block`.
+    /// Whether the two blocks can't be stored as one: there is an odd number of blocks in a line, or
+    /// the addresses are odd.
+    ragged: bool,
+}
+
+/// Where the thread is, in a step.
+struct Place {
+    /// The first of the two blocks.
     index: u32,
+    /// Its scale.
+    scale: u32,
 }
 
 impl Output {
     #[inline(always)]
-    fn place(&self, line: u32, block: u32) -> Place {
-        Place { line, block, index: line * self.blocks + block }
+    fn new(
+        [codes, scales, globals]: [u64; 3],
+        [lines, blocks]: [u32; 2],
+        [line, block]: [u32; 2],
+    ) -> Self {
+        let ragged = blocks % 2 != 0 || codes % 16 != 0 || scales % 2 != 0;
+        Self { codes, scales, globals, lines, blocks, line, block, ragged }
     }
 
+    /// The first step's place.
     #[inline(always)]
-    fn has(&self, place: Place) -> bool {
-        place.line < self.lines && place.block < self.blocks
+    fn place(&self, flags: u32) -> Place {
+        let index = self.line * self.blocks + self.block;
+        let mut scale = index;
+        if flags & SWIZZLED != 0 {
+            scale = thread::swizzled(self.line, self.block, ptx::opaque(self.blocks)) as u32;
+        }
+        Place { index, scale }
     }
 
-    /// Encodes a block and stores it. `global` is the tensor's.
+    /// In which steps the two blocks are there and can be stored as one: bits 0 and 2.
     #[inline(always)]
-    unsafe fn quantize<T: Input, M: Metric>(
-        &self,
-        place: Place,
-        raw: T::Raw,
-        strided: impl Fn() -> Strided,
-        global: &GlobalScale,
-        flags: u32,
-    ) {
-        // SAFETY: the launch contract, for a block that is there.
-        unsafe {
-            let mut global = *global;
-            // 4over6 with a scale for each row has no columnwise output.
-            if !M::FOUR_OVER_SIX && flags & ROW_SCALED != 0 {
-                let globals = self.globals as *const GlobalScale;
-                global = thread::load_global(globals.add(place.line as usize));
+    fn present(&self) -> u32 {
+        let inside = self.block < self.blocks && !self.ragged;
+        let left = if inside { self.lines.wrapping_sub(self.line) as i32 } else { 0 };
+        u32::from(left > 0) | u32::from(left > STEP as i32) << 2
+    }
+
+    /// From one step's place to the next's.
+    #[inline(always)]
+    fn advance(&self, place: &mut Place, flags: u32) {
+        place.index += STEP * self.blocks;
+        // The first step's line is in the upper half of a swizzled tile of 128.
+        place.scale += if flags & SWIZZLED != 0 { STEP / 32 * 4 } else { STEP * self.blocks };
+    }
+
+    /// Writes the zeros of swizzled padding that fall to the thread's blocks.
+    #[inline(always)]
+    unsafe fn zero_padding(&self, steps: u32) {
+        for i in 0..ptx::opaque(2 * steps) {
+            let (line, block) = (self.line + i / 2 * STEP, self.block + i % 2);
+            if line < self.lines && block < self.blocks {
+                // SAFETY: the launch contract, for a block that is there.
+                unsafe {
+                    let shape = [self.lines, self.blocks].map(ptx::opaque);
+                    thread::zero_padding(self.scales, shape, line, block);
+                }
             }
-            let index = place.index as usize;
-            let mut scale_at = (self.scales as *mut u8).add(index);
+        }
+    }
+
+    /// The global scale of a step's line.
+    #[inline(always)]
+    unsafe fn global<M: Metric>(&self, of_all: GlobalScale, step: u32, flags: u32) -> GlobalScale {
+        let line = self.line + step * STEP;
+        // 4over6 with a scale for each row has no columnwise output.
+        if !M::FOUR_OVER_SIX && flags & ROW_SCALED != 0 && line < self.lines {
+            let globals = self.globals as *const GlobalScale;
+            // SAFETY: the launch contract.
+            return unsafe { thread::load_global(globals.add(line as usize)) };
+        }
+        of_all
+    }
+
+    /// Whether a step's block is there.
+    #[inline(always)]
+    fn has(&self, step: u32, i: u32) -> bool {
+        self.line + step * STEP < self.lines && self.block + i < self.blocks
+    }
+
+    /// Stores block `i` of a step's two.
+    #[inline(always)]
+    unsafe fn store_one(&self, step: u32, i: u32, flags: u32, encoded: Encoded) {
+        if self.has(step, i) {
+            let (line, block) = (self.line + step * STEP, self.block + i);
+            let index = line as usize * self.blocks as usize + block as usize;
+            let mut scale = index;
             if flags & SWIZZLED != 0 {
-                let shape = [self.lines, self.blocks];
-                scale_at = thread::swizzled_at(self.scales, shape, place.line, place.block);
+                scale = thread::swizzled(line, block, self.blocks);
             }
-            block::encode_then::<T, M>(raw, strided, &global, flags, |Encoded { codes, scale }| {
-                memory::store_v2((self.codes as *mut u8).add(index * 8), codes);
-                memory::store_b8(scale_at, scale);
-            });
+            // SAFETY: the launch contract, for a block that is there.
+            unsafe {
+                memory::store_v2((self.codes as *mut u8).add(index * 8), encoded.codes);
+                memory::store_b8((self.scales as *mut u8).add(scale), e4m3::byte(encoded.scale));
+            }
+        }
+    }
+
+    /// Stores a step's two blocks one by one.
+    #[inline(always)]
+    unsafe fn store_each(&self, step: u32, flags: u32, [a, b]: [Encoded; 2]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.store_one(step, 0, flags, a);
+            self.store_one(step, 1, flags, b);
+        }
+    }
+
+    /// Stores a step's two blocks as one, if they are present.
+    #[inline(always)]
+    unsafe fn store(&self, place: &Place, present: bool, [a, b]: [Encoded; 2]) {
+        let codes = (self.codes as *mut u8).wrapping_add(place.index as usize * 8);
+        let scales = (self.scales as *mut u8).wrapping_add(place.scale as usize);
+        if present {
+            // SAFETY: the launch contract, for blocks that are there.
+            unsafe {
+                memory::store_v4(codes, [a.codes[0], a.codes[1], b.codes[0], b.codes[1]]);
+                memory::store_b16(scales, e4m3::encode(b.scale, a.scale));
+            }
         }
     }
 }
 
-/// Encodes 64 columns of 256 or 128 rows and stores them.
+/// Encodes a tile and stores it.
 #[inline(always)]
 pub(crate) unsafe fn kernel<T: Input, M: Metric, const ROWWISE: bool, const GROUPED: bool>(
     p: &QuantizeParams,
@@ -90,75 +173,91 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const ROWWISE: bool, const GROU
             return;
         }
         let tensor = thread::tensor::<GROUPED>(p);
+        let QuantizeTensor { rows, cols, .. } = tensor;
         let [x, y, _] = thread::block();
-        let squares = 8 / T::BYTES as u32;
-        let (first_row, first_column) = (y * (squares * EDGE), x * EDGE);
-        if first_row >= tensor.rows || first_column >= tensor.cols {
+        let (first_row, first_column) = (y * staged::tile_rows::<T>(), x * COLUMNS_COLS);
+        // The grid of a group is that of its largest tensor.
+        if GROUPED && (first_row >= rows || first_column >= cols) {
             return;
         }
-        let (rows, cols) = (tensor.rows, tensor.cols);
-        let rowwise = Output {
-            codes: tensor.codes,
-            scales: tensor.scales,
-            globals: tensor.global,
-            lines: rows,
-            blocks: cols / 16,
-        };
-        let columnwise = Output {
-            codes: tensor.codes_t,
-            scales: tensor.scales_t,
-            globals: tensor.global_t,
-            lines: cols,
-            blocks: rows / 16,
-        };
         let thread = thread::index();
-        let (line, block) = (thread / 4, thread % 4);
-        let row = rowwise.place(first_row + line, first_column / 16 + block);
-
         let input = tensor.input as *const u8;
-        let block_bytes = 16 * T::BYTES as usize;
-        let mut from = input.wrapping_add(row.index as usize * block_bytes);
-        let down = EDGE * rowwise.blocks;
-        for square in 0..squares {
-            let here = Place { line: row.line + square * EDGE, ..row };
-            Square::new::<T>(square).copy_row::<T>(thread, from, rowwise.has(here));
-            from = from.wrapping_add(down as usize * block_bytes);
-        }
-        let global = if ROWWISE { rowwise.globals } else { columnwise.globals };
+        staged::copy::<T>(thread, input, [rows, cols], [first_row, first_column]);
+
+        // Threads to a row, then to a column.
+        let [across, downward] = [4, staged::tile_rows::<T>() / 32];
+        let rowwise = |thread: u32| {
+            Output::new(
+                [tensor.codes, tensor.scales, tensor.global],
+                [rows, cols / 16],
+                [first_row + thread / across, first_column / 16 + thread % across * 2],
+            )
+        };
+        let columnwise = |thread: u32| {
+            Output::new(
+                [tensor.codes_t, tensor.scales_t, tensor.global_t],
+                [cols, rows / 16],
+                [first_column + thread / downward, first_row / 16 + thread % downward * 2],
+            )
+        };
+        let (to_rows, to_columns) = (rowwise(thread), columnwise(thread));
+        let global = if ROWWISE { to_rows.globals } else { to_columns.globals };
         let global = thread::load_global(global as *const GlobalScale);
+        let steps = staged::tile_rows::<T>() / STEP;
+        if p.flags & SWIZZLED != 0 {
+            if ROWWISE {
+                to_rows.zero_padding(steps);
+            }
+            to_columns.zero_padding(steps);
+        }
+        let (mut row, mut column) = (to_rows.place(p.flags), to_columns.place(p.flags));
+        // Opaque, or the compiler would keep what it comes from.
+        let of_rows = if ROWWISE { to_rows.present() } else { 0 };
+        let mut present = ptx::opaque(to_columns.present() | of_rows << 1);
+        let mut reader = Reader::new::<T>(thread);
         shared::cp_async_wait_all();
         shared::barrier();
 
         // A loop to the compiler as well: see `exact::sixteen`.
-        for square in 0..squares + (p.flags >> 31) {
-            // Where a thread stands is worked out anew: held, it would cost the hot loop registers.
-            let thread = ptx::opaque(thread);
-            let (line, block) = (thread / 4, thread % 4);
-            let first_row = first_row + square * EDGE;
-            let square = Square::new::<T>(square);
-            let row = rowwise.place(first_row + line, first_column / 16 + block);
-            if ROWWISE && rowwise.has(row) {
-                let strided = || {
-                    let at = row.index as usize * block_bytes;
-                    Strided { at: input.wrapping_add(at), stride: T::BYTES }
-                };
-                let raw = square.load_row::<T>(thread);
-                rowwise.quantize::<T, M>(row, raw, strided, &global, p.flags);
+        for step in 0..steps + (p.flags >> 31) {
+            macro_rules! encode {
+                ($half:literal, $load:ident, $threads:expr, $down:literal, $global:expr) => {{
+                    let raw = reader.$load::<T, $half>();
+                    let block_of = |thread: u32| {
+                        let line = thread / $threads + step * STEP;
+                        let element = (thread % $threads * 2 + $half) * 16;
+                        let (row, column) = if $down { (element, line) } else { (line, element) };
+                        Staged { row, column, down: $down }
+                    };
+                    block::encode::<T, M, _>(raw, thread, block_of, &$global, p.flags)
+                }};
             }
-            let thread = ptx::opaque(thread);
-            let (line, block) = (thread / 4, thread % 4);
-            let raw = square.load_column::<T>(thread);
-            let column = columnwise.place(first_column + line, first_row / 16 + block);
-            if columnwise.has(column) {
-                let strided = || {
-                    // Opaque, or the compiler would work it out on the hot path.
-                    let stride = u64::from(ptx::opaque(cols)) * T::BYTES;
-                    let at = u64::from(column.block) * 16 * stride;
-                    let at = at + u64::from(column.line) * T::BYTES;
-                    Strided { at: input.wrapping_add(at as usize), stride }
-                };
-                columnwise.quantize::<T, M>(column, raw, strided, &global, p.flags);
+            // On the rarer ways a thread's place is worked out anew: held, it would cost registers.
+            let again = || ptx::opaque(thread);
+            let global_of_column = columnwise(again()).global::<M>(global, step, p.flags);
+            let blocks = [
+                encode!(0, load_column, downward, true, global_of_column),
+                encode!(1, load_column, downward, true, global_of_column),
+            ];
+            if to_columns.ragged {
+                columnwise(again()).store_each(step, p.flags, blocks);
             }
+            to_columns.store(&column, present & 1 != 0, blocks);
+            to_columns.advance(&mut column, p.flags);
+            if ROWWISE {
+                let global_of_row = rowwise(again()).global::<M>(global, step, p.flags);
+                let blocks = [
+                    encode!(0, load_row, across, false, global_of_row),
+                    encode!(1, load_row, across, false, global_of_row),
+                ];
+                if to_rows.ragged {
+                    rowwise(again()).store_each(step, p.flags, blocks);
+                }
+                to_rows.store(&row, present & 2 != 0, blocks);
+                to_rows.advance(&mut row, p.flags);
+            }
+            reader.advance::<T>();
+            present >>= 2;
         }
     }
 }

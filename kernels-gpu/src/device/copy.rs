@@ -18,10 +18,10 @@ pub(crate) unsafe fn quantize<T: Input>(p: &QuantizeParams) {
         let raw = T::load((tensor.input as *const u8).add(block * 16 * T::BYTES as usize));
         let words = T::fold(raw);
         memory::store_v2((tensor.codes as *mut u8).add(block * 8), words);
-        memory::store_b8((tensor.scales as *mut u8).add(block), words[0]);
+        memory::store_b8((tensor.scales as *mut u8).add(block), words[0] as u16);
         if tensor.codes_t != 0 {
             memory::store_v2((tensor.codes_t as *mut u8).add(block * 8), [words[1], words[0]]);
-            memory::store_b8((tensor.scales_t as *mut u8).add(block), words[1]);
+            memory::store_b8((tensor.scales_t as *mut u8).add(block), words[1] as u16);
         }
     }
 }
@@ -36,7 +36,7 @@ pub(crate) unsafe fn dequantize<T: super::dequantize::Output>(p: &crate::abi::De
             return;
         }
         let [a, b] = memory::load_v2((p.codes as *const u8).add(block as usize * 8));
-        let c = memory::load_b8((p.scales as *const u8).add(block as usize));
+        let c = memory::load_b8((p.scales as *const u8).add(block as usize)).into();
         T::store_words(p.output as *mut u8, block as usize, [a, b, c, a]);
     }
 }

@@ -6,26 +6,30 @@ use core::arch::asm;
 /// The E4M3 bytes of two non-negative numbers, `hi << 8 | lo`: nearest even, at most 448.
 #[cfg(not(isa = "sm_80"))]
 #[inline(always)]
-pub(crate) fn encode(hi: f32, lo: f32) -> u32 {
-    let bytes: u32;
+pub(crate) fn encode(hi: f32, lo: f32) -> u16 {
+    let bytes: u16;
     // SAFETY: register-to-register, no side effects.
     unsafe {
-        asm!("{{ .reg .b16 t; cvt.rn.satfinite.e4m3x2.f32 t, {hi}, {lo}; mov.b32 {d}, {{t, t}}; }}",
-             d = lateout(reg32) bytes, hi = in(reg32) hi, lo = in(reg32) lo,
-             options(pure, nomem, nostack, preserves_flags));
+        asm!("cvt.rn.satfinite.e4m3x2.f32 {d}, {hi}, {lo};", d = lateout(reg16) bytes,
+             hi = in(reg32) hi, lo = in(reg32) lo, options(pure, nomem, nostack, preserves_flags));
     }
     bytes
+}
+
+/// The E4M3 byte of a non-negative number.
+#[inline(always)]
+pub(crate) fn byte(v: f32) -> u16 {
+    encode(0.0, v)
 }
 
 /// The values of two E4M3 bytes, the low one first. Exact.
 #[cfg(not(isa = "sm_80"))]
 #[inline(always)]
-pub(crate) fn decode(bytes: u32) -> [f32; 2] {
+pub(crate) fn decode(bytes: u16) -> [f32; 2] {
     let pair: u32;
     // SAFETY: register-to-register, no side effects.
     unsafe {
-        asm!("{{ .reg .b16 t; cvt.u16.u32 t, {b}; cvt.rn.f16x2.e4m3x2 {d}, t; }}",
-             d = lateout(reg32) pair, b = in(reg32) bytes,
+        asm!("cvt.rn.f16x2.e4m3x2 {d}, {b};", d = lateout(reg32) pair, b = in(reg16) bytes,
              options(pure, nomem, nostack, preserves_flags));
     }
     super::ptx::cvt_f32_f16x2(pair)
@@ -34,7 +38,7 @@ pub(crate) fn decode(bytes: u32) -> [f32; 2] {
 /// The E4M3 bytes of two non-negative numbers, `hi << 8 | lo`: nearest even, at most 448.
 #[cfg(isa = "sm_80")]
 #[inline(always)]
-pub(crate) fn encode(hi: f32, lo: f32) -> u32 {
+pub(crate) fn encode(hi: f32, lo: f32) -> u16 {
     #[inline(always)]
     fn one(v: f32) -> u32 {
         let v = super::ptx::min(v, 448.0);
@@ -45,13 +49,14 @@ pub(crate) fn encode(hi: f32, lo: f32) -> u32 {
         let subnormal = (v + 16384.0).to_bits() & 0xFF;
         if v < 1.0 / 64.0 { subnormal } else { normal }
     }
-    one(hi) << 8 | one(lo)
+    (one(hi) << 8 | one(lo)) as u16
 }
 
 /// The values of two E4M3 bytes, the low one first. Exact.
 #[cfg(isa = "sm_80")]
 #[inline(always)]
-pub(crate) fn decode(bytes: u32) -> [f32; 2] {
+pub(crate) fn decode(bytes: u16) -> [f32; 2] {
+    let bytes = u32::from(bytes);
     [magnitude(bytes & 0x7F), magnitude((bytes >> 8) & 0x7F)]
 }
 
@@ -65,7 +70,8 @@ fn magnitude(byte: u32) -> f32 {
 /// The value of any byte: no block that we encode has a negative scale or a NaN, files may.
 #[cfg(isa = "sm_80")]
 #[inline(always)]
-pub(crate) fn value(byte: u32) -> f32 {
+pub(crate) fn value(byte: u16) -> f32 {
+    let byte = u32::from(byte);
     let magnitude = if byte & 0x7F == 0x7F { f32::NAN } else { magnitude(byte & 0x7F) };
     f32::from_bits(magnitude.to_bits() | (byte & 0x80) << 24)
 }
@@ -73,6 +79,6 @@ pub(crate) fn value(byte: u32) -> f32 {
 /// The value of any byte.
 #[cfg(not(isa = "sm_80"))]
 #[inline(always)]
-pub(crate) fn value(byte: u32) -> f32 {
+pub(crate) fn value(byte: u16) -> f32 {
     decode(byte)[0]
 }

@@ -7,7 +7,7 @@ use super::block::Encoded;
 use super::e4m3;
 use super::input::Input;
 use super::metric::Metric;
-use super::ptx;
+use super::{ptx, warp};
 use crate::abi::{E4M3_MAX_256, GlobalScale, STRICT};
 
 /// 16, which neither compiler can know: no flag has bit 31. Loops of this many steps stay loops, and
@@ -23,28 +23,34 @@ pub(crate) fn two(flags: u32) -> u32 {
     2 + (flags >> 31)
 }
 
-/// A block in memory: 16 elements `stride` bytes apart.
+/// A block in memory, to be looked at element by element.
+pub(crate) trait Block: Copy {
+    /// Element `i` of 16.
+    fn element<T: Input>(self, i: u64) -> f32;
+
+    /// Largest magnitude, NaN ignored.
+    #[inline(always)]
+    fn amax<T: Input>(self, flags: u32) -> f32 {
+        let mut amax = 0.0;
+        for i in 0..sixteen(flags) {
+            amax = ptx::max(amax, self.element::<T>(i).abs());
+        }
+        amax
+    }
+}
+
+/// A block in global memory: elements `stride` bytes apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Strided {
     pub(crate) at: *const u8,
     pub(crate) stride: u64,
 }
 
-impl Strided {
+impl Block for Strided {
     #[inline(always)]
-    pub(crate) fn element<T: Input>(self, i: u64) -> f32 {
+    fn element<T: Input>(self, i: u64) -> f32 {
         // SAFETY: whoever made it promised 16 readable elements, and i < 16.
         unsafe { T::element(self.at.add((i * self.stride) as usize)) }
-    }
-
-    /// Largest magnitude, NaN ignored.
-    #[inline(always)]
-    pub(crate) fn amax<T: Input>(self, flags: u32) -> f32 {
-        let mut amax = 0.0;
-        for i in 0..sixteen(flags) {
-            amax = ptx::max(amax, self.element::<T>(i).abs());
-        }
-        amax
     }
 }
 
@@ -79,7 +85,7 @@ impl Candidate {
 
     /// The 16 codes of a block.
     #[inline(always)]
-    pub(crate) fn codes<T: Input>(self, block: Strided, flags: u32) -> [u32; 2] {
+    pub(crate) fn codes<T: Input>(self, block: impl Block, flags: u32) -> [u32; 2] {
         let mut codes = 0u64;
         for i in 0..sixteen(flags) {
             codes |= u64::from(self.code(block.element::<T>(i))) << (4 * i as u32);
@@ -87,9 +93,9 @@ impl Candidate {
         [codes as u32, (codes >> 32) as u32]
     }
 
-    /// The contract's term of one element, added to a sum.
+    /// The contract's term of one element.
     #[inline(always)]
-    fn add<T: Input, M: Metric>(self, sum: f32, x: f32, global: &GlobalScale, flags: u32) -> f32 {
+    fn term<M: Metric>(self, x: f32, global: &GlobalScale, flags: u32) -> f32 {
         let q = self.magnitude(x);
         let q = if x < 0.0 { -q } else { q };
         let d = if flags & STRICT != 0 {
@@ -98,60 +104,50 @@ impl Candidate {
         } else {
             q * self.scale - x * global.s_enc
         };
-        M::add_exact(sum, d)
+        M::term(d)
     }
 
-    /// The contract's error of 16 elements, in element order.
-    #[inline(always)]
-    fn error<T: Input, M: Metric>(self, block: Strided, global: &GlobalScale, flags: u32) -> f32 {
-        let mut error = 0.0;
-        for i in 0..sixteen(flags) {
-            error = self.add::<T, M>(error, block.element::<T>(i), global, flags);
-        }
-        error
-    }
-
-    /// The same for two blocks at a time.
+    /// The contract's errors of two blocks, in element order.
     #[inline(always)]
     pub(crate) fn errors<T: Input, M: Metric>(
         self,
-        [a, b]: [Strided; 2],
+        [a, b]: [impl Block; 2],
         global: &GlobalScale,
         flags: u32,
     ) -> [f32; 2] {
         let mut errors = [0.0; 2];
         for i in 0..sixteen(flags) {
-            errors[0] = self.add::<T, M>(errors[0], a.element::<T>(i), global, flags);
-            errors[1] = self.add::<T, M>(errors[1], b.element::<T>(i), global, flags);
+            errors[0] += self.term::<M>(a.element::<T>(i), global, flags);
+            errors[1] += self.term::<M>(b.element::<T>(i), global, flags);
         }
         errors
     }
 }
 
-/// The scale bytes of both candidates (`s4 << 8 | s6`), or the plain one.
+/// The scales of both candidates, or the plain one, before they are rounded to E4M3.
 #[inline(always)]
-pub(crate) fn scale_bytes<M: Metric>(bmax: f32, global: &GlobalScale) -> u32 {
+pub(crate) fn scales<M: Metric>(bmax: f32, global: &GlobalScale) -> [f32; 2] {
     if M::FOUR_OVER_SIX {
         let b = ptx::div_rn(bmax, 6.0) * global.s_enc;
-        e4m3::encode(b * 1.5, b)
+        [b, b * 1.5]
     } else {
-        e4m3::encode(0.0, bmax * (global.s_enc * (1.0 / 6.0)))
+        [bmax * (global.s_enc * (1.0 / 6.0)), 0.0]
     }
 }
 
-/// The better of two candidates, whose errors `error_of` measures, and its scale byte.
+/// The better of two candidates, whose errors `error_of` measures, and its scale.
 ///
 /// A loop and not two calls: one copy of the code, which is rarely run.
 #[inline(always)]
 pub(crate) fn better<M: Metric>(
-    bytes: u32,
+    scales: [f32; 2],
     global: &GlobalScale,
     flags: u32,
     mut error_of: impl FnMut(Candidate) -> f32,
-) -> (Candidate, u32) {
-    let [s6, s4] = e4m3::decode(bytes);
+) -> (Candidate, f32) {
+    let [s6, s4] = e4m3::decode(e4m3::encode(scales[1], scales[0]));
     let mut best = Candidate::new(s6, global.s_dec);
-    let mut scale = bytes;
+    let mut scale = scales[0];
     if M::FOUR_OVER_SIX {
         let mut candidate = best;
         let mut least = 0.0;
@@ -161,23 +157,61 @@ pub(crate) fn better<M: Metric>(
                 least = error;
                 candidate = Candidate::new(s4, global.s_dec);
             } else if error < least {
-                (best, scale) = (candidate, bytes >> 8);
+                (best, scale) = (candidate, scales[1]);
             }
         }
     }
     (best, scale)
 }
 
-/// One block by the contract's own sequence.
+/// The blocks of those lanes that ask, by the contract's own sequence. All lanes of the warp call it
+/// and work at one block after the other, an element and a candidate each. `block_of` finds a lane's
+/// block; `encoded` is returned to lanes that don't ask.
 #[inline(always)]
-pub(crate) fn encode<T: Input, M: Metric>(
-    block: Strided,
+pub(crate) fn encode_by_warp<T: Input, M: Metric, B: Block>(
+    asks: bool,
+    lane: u32,
+    block_of: impl Fn(u32) -> B,
     global: &GlobalScale,
     flags: u32,
+    mut encoded: Encoded,
 ) -> Encoded {
-    let bytes = scale_bytes::<M>(block.amax::<T>(flags), global);
-    let (best, scale) = better::<M>(bytes, global, flags, |candidate| {
-        candidate.error::<T, M>(block, global, flags)
-    });
-    Encoded { codes: best.codes::<T>(block, flags), scale }
+    let mut asking = warp::ballot(asks);
+    while asking != 0 {
+        let source = 31 - asking.leading_zeros();
+        asking ^= 1 << source;
+        let [amax, s_enc, s_dec] =
+            [global.amax, global.s_enc, global.s_dec].map(|v| warp::shuffle(v, source));
+        let global = GlobalScale { amax, s_enc, s_dec, limit: 0.0 };
+        let x = block_of(source).element::<T>(u64::from(lane % 16));
+        let mut bmax = ptx::max(x.abs(), 0.0);
+        for mask in [8, 4, 2, 1] {
+            bmax = ptx::max(bmax, warp::shuffle_xor(bmax, mask));
+        }
+        let scales = scales::<M>(bmax, &global);
+        let [s6, s4] = e4m3::decode(e4m3::encode(scales[1], scales[0]));
+        // The lower half of the warp has map6, the upper one map4.
+        let candidate = Candidate::new(if lane < 16 { s6 } else { s4 }, s_dec);
+        let mut from = 0;
+        if M::FOUR_OVER_SIX {
+            let term = candidate.term::<M>(x, &global, flags);
+            let mut error = 0.0;
+            for i in 0..sixteen(flags) as u32 / 4 {
+                let first = (lane & 16) + i * 4;
+                let terms = [0, 1, 2, 3].map(|i| warp::shuffle(term, first + i));
+                error = error + terms[0] + terms[1] + terms[2] + terms[3];
+            }
+            from = if warp::shuffle(error, 16) < warp::shuffle(error, 0) { 16 } else { 0 };
+        }
+        let mut codes = candidate.code(x) << (lane % 8 * 4);
+        for mask in [4, 2, 1] {
+            codes |= warp::shuffle_xor(f32::from_bits(codes), mask).to_bits();
+        }
+        let word = |lane| warp::shuffle(f32::from_bits(codes), lane).to_bits();
+        let codes = [word(from), word(from + 8)];
+        if lane == source {
+            encoded = Encoded { codes, scale: scales[usize::from(from != 0)] };
+        }
+    }
+    encoded
 }

@@ -1,6 +1,7 @@
 //! The input types: how 16 elements are loaded, measured and widened.
 
 use super::{memory, ptx, shared, staged};
+use crate::abi::COLUMNS_COLS;
 
 /// An element type, as the kernels see it: a block of 16 in registers.
 pub(crate) trait Input {
@@ -11,10 +12,12 @@ pub(crate) trait Input {
 
     /// Loads 16 elements. `at` is 16-byte aligned global memory.
     unsafe fn load(at: *const u8) -> Self::Raw;
-    /// Loads 16 elements from shared memory, piece `i` of 16 bytes from `at ^ 16·i`.
-    unsafe fn load_shared_row(at: u32) -> Self::Raw;
-    /// Loads a thread's 16 elements of a column of what [`staged`] holds. All lanes of the warp.
-    unsafe fn load_shared_column(base: u32, thread: u32) -> Self::Raw;
+    /// Loads 16 elements from shared memory, piece `i` of 16 bytes from `at(i)`.
+    unsafe fn load_shared_row(at: impl Fn(u32) -> u32) -> Self::Raw;
+    /// From where a thread loads columns of what [`staged`] holds, as an offset.
+    fn shared_column(thread: u32) -> u32;
+    /// Loads 16 elements of a column of that. All lanes of the warp.
+    unsafe fn load_shared_column(at: u32) -> Self::Raw;
     /// Largest magnitude; NaN if any element is.
     fn amax(raw: Self::Raw) -> f32;
     /// A running maximum of magnitudes that ignores NaN.
@@ -27,10 +30,12 @@ pub(crate) trait Input {
     fn fold(raw: Self::Raw) -> [u32; 2];
     /// The exact values.
     fn widen(raw: Self::Raw) -> [f32; 16];
-    /// Bit 3 of nibble `i` is the sign of element `i`; the other bits are clear.
+    /// Bit 3 of nibble `i` is the sign of element `i`; the other bits are anything.
     fn signs(raw: Self::Raw) -> [u32; 2];
     /// One element's exact value.
     unsafe fn element(at: *const u8) -> f32;
+    /// The same in shared memory.
+    unsafe fn shared_element(at: u32) -> f32;
 }
 
 /// A 16-bit type: two elements a word.
@@ -54,17 +59,16 @@ unsafe fn load_8_words(at: *const u8) -> [u32; 8] {
 }
 
 #[inline(always)]
-unsafe fn load_shared_8_words(at: u32) -> [u32; 8] {
+unsafe fn load_shared_8_words(at: [u32; 2]) -> [u32; 8] {
     // SAFETY: the caller's promise.
-    let (a, b) = unsafe { (shared::load_v4(at), shared::load_v4(at ^ 16)) };
+    let (a, b) = unsafe { (shared::load_v4(at[0]), shared::load_v4(at[1])) };
     [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
 }
 
 /// A column of 16-bit elements in the order in which a row's lie in memory.
 #[inline(always)]
-unsafe fn load_shared_column_16(base: u32, thread: u32) -> [u32; 8] {
-    const EIGHT_ROWS: u32 = 8 * staged::EDGE * 2;
-    let at = base + staged::matrix_row(thread);
+unsafe fn load_shared_column_16(at: u32) -> [u32; 8] {
+    const EIGHT_ROWS: u32 = 8 * COLUMNS_COLS * 2;
     // SAFETY: the caller's promise.
     let (a, b) = unsafe {
         (shared::ldmatrix_x4_trans::<0>(at), shared::ldmatrix_x4_trans::<EIGHT_ROWS>(at))
@@ -80,7 +84,7 @@ fn sign_nibbles_16(w: [u32; 4]) -> u32 {
     let b = ptx::prmt::<0xFBD9>(w[2], w[3]);
     let even = ptx::prmt::<0x5410>(a, b);
     let odd = ptx::prmt::<0x7632>(a, b);
-    ((even & 0x0F0F_0F0F) | (odd & 0xF0F0_F0F0)) & 0x8888_8888
+    ptx::select(even, odd, 0x0F0F_0F0F)
 }
 
 #[inline(always)]
@@ -109,15 +113,20 @@ impl Input for Bf16 {
     }
 
     #[inline(always)]
-    unsafe fn load_shared_row(at: u32) -> [u32; 8] {
+    unsafe fn load_shared_row(at: impl Fn(u32) -> u32) -> [u32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { load_shared_8_words(at) }
+        unsafe { load_shared_8_words([at(0), at(1)]) }
     }
 
     #[inline(always)]
-    unsafe fn load_shared_column(base: u32, thread: u32) -> [u32; 8] {
+    fn shared_column(thread: u32) -> u32 {
+        staged::matrix_row::<Self>(thread)
+    }
+
+    #[inline(always)]
+    unsafe fn load_shared_column(at: u32) -> [u32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { load_shared_column_16(base, thread) }
+        unsafe { load_shared_column_16(at) }
     }
 
     #[inline(always)]
@@ -160,6 +169,12 @@ impl Input for Bf16 {
         // SAFETY: the caller's promise.
         f32::from_bits(unsafe { memory::load_b16(at) } << 16)
     }
+
+    #[inline(always)]
+    unsafe fn shared_element(at: u32) -> f32 {
+        // SAFETY: the caller's promise.
+        f32::from_bits(unsafe { shared::load_b16(at) } << 16)
+    }
 }
 
 impl Pair for Bf16 {
@@ -180,15 +195,20 @@ impl Input for F16 {
     }
 
     #[inline(always)]
-    unsafe fn load_shared_row(at: u32) -> [u32; 8] {
+    unsafe fn load_shared_row(at: impl Fn(u32) -> u32) -> [u32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { load_shared_8_words(at) }
+        unsafe { load_shared_8_words([at(0), at(1)]) }
     }
 
     #[inline(always)]
-    unsafe fn load_shared_column(base: u32, thread: u32) -> [u32; 8] {
+    fn shared_column(thread: u32) -> u32 {
+        staged::matrix_row::<Self>(thread)
+    }
+
+    #[inline(always)]
+    unsafe fn load_shared_column(at: u32) -> [u32; 8] {
         // SAFETY: the caller's promise.
-        unsafe { load_shared_column_16(base, thread) }
+        unsafe { load_shared_column_16(at) }
     }
 
     #[inline(always)]
@@ -230,6 +250,12 @@ impl Input for F16 {
         // SAFETY: the caller's promise.
         Self::pair(unsafe { memory::load_b16(at) })[0]
     }
+
+    #[inline(always)]
+    unsafe fn shared_element(at: u32) -> f32 {
+        // SAFETY: the caller's promise.
+        Self::pair(unsafe { shared::load_b16(at) })[0]
+    }
 }
 
 impl Pair for F16 {
@@ -251,16 +277,21 @@ impl Input for F32 {
     }
 
     #[inline(always)]
-    unsafe fn load_shared_row(at: u32) -> [f32; 16] {
+    unsafe fn load_shared_row(at: impl Fn(u32) -> u32) -> [f32; 16] {
         // SAFETY: the caller's promise.
-        let (a, b) = unsafe { (load_shared_8_words(at), load_shared_8_words(at ^ 32)) };
+        let (a, b) =
+            unsafe { (load_shared_8_words([at(0), at(1)]), load_shared_8_words([at(2), at(3)])) };
         core::array::from_fn(|i| f32::from_bits(if i < 8 { a[i] } else { b[i - 8] }))
     }
 
     #[inline(always)]
-    unsafe fn load_shared_column(base: u32, thread: u32) -> [f32; 16] {
-        const ROW: u32 = staged::EDGE * 4;
-        let even = base + staged::column_start(thread);
+    fn shared_column(thread: u32) -> u32 {
+        staged::column_start::<Self>(thread)
+    }
+
+    #[inline(always)]
+    unsafe fn load_shared_column(even: u32) -> [f32; 16] {
+        const ROW: u32 = COLUMNS_COLS * 4;
         let odd = even ^ 16;
         let mut x = [0.0; 16];
         macro_rules! two_rows {
@@ -324,5 +355,11 @@ impl Input for F32 {
     unsafe fn element(at: *const u8) -> f32 {
         // SAFETY: the caller's promise.
         f32::from_bits(unsafe { memory::load_b32(at) })
+    }
+
+    #[inline(always)]
+    unsafe fn shared_element(at: u32) -> f32 {
+        // SAFETY: the caller's promise.
+        f32::from_bits(unsafe { shared::load_b32(at) })
     }
 }

@@ -28,6 +28,9 @@ pub(crate) trait Isa {
     /// A power of two that multiplies every scaled value `y`, see [`grid`]. 1 where E2M1 is native.
     const GRID: f32;
 
+    /// Whether the hot loop does better in two halves, see [`super::block::encode`].
+    const IN_HALVES: bool;
+
     /// `E2M1(y)` as a value, for `0 ≤ y < 7·GRID`.
     fn round(y: f32) -> f32;
 
@@ -41,7 +44,7 @@ pub(crate) trait Isa {
     /// Whether all 16 values `a·scale_a` equal `b·scale_b` in magnitude.
     fn same_values(a: [u32; 2], scale_a: f32, b: [u32; 2], scale_b: f32) -> bool;
 
-    /// A candidate's codes as they are stored. Bit 3 of a nibble of `signs` is an element's sign.
+    /// A candidate's codes as they are stored. `signs` is what [`Input::signs`] says.
     fn nibbles(codes: [u32; 2], signs: [u32; 2]) -> [u32; 2];
 }
 

@@ -59,12 +59,22 @@ pub(crate) unsafe fn store_v4(at: *mut u8, [a, b, c, d]: [u32; 4]) {
     }
 }
 
-/// Stores the low byte of a word.
+/// Stores the lower byte.
 #[inline(always)]
-pub(crate) unsafe fn store_b8(at: *mut u8, a: u32) {
+pub(crate) unsafe fn store_b8(at: *mut u8, a: u16) {
     // SAFETY: the caller's promise: writable, nobody else's.
     unsafe {
-        asm!("st.global.u8 [{at}], {a};", at = in(reg64) at, a = in(reg32) a,
+        asm!("st.global.u8 [{at}], {a};", at = in(reg64) at, a = in(reg16) a,
+             options(nostack, preserves_flags));
+    }
+}
+
+/// Stores two bytes at an even address.
+#[inline(always)]
+pub(crate) unsafe fn store_b16(at: *mut u8, a: u16) {
+    // SAFETY: the caller's promise: writable, aligned, nobody else's.
+    unsafe {
+        asm!("st.global.u16 [{at}], {a};", at = in(reg64) at, a = in(reg16) a,
              options(nostack, preserves_flags));
     }
 }
@@ -83,11 +93,11 @@ pub(crate) unsafe fn load_v2(at: *const u8) -> [u32; 2] {
 
 /// A byte, zero-extended.
 #[inline(always)]
-pub(crate) unsafe fn load_b8(at: *const u8) -> u32 {
-    let a: u32;
+pub(crate) unsafe fn load_b8(at: *const u8) -> u16 {
+    let a: u16;
     // SAFETY: the caller's promise: readable, not written during the launch.
     unsafe {
-        asm!("ld.global.nc.u8 {a}, [{at}];", at = in(reg64) at, a = lateout(reg32) a,
+        asm!("ld.global.nc.u8 {a}, [{at}];", at = in(reg64) at, a = lateout(reg16) a,
              options(pure, readonly, nostack, preserves_flags));
     }
     a

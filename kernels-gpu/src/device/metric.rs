@@ -13,13 +13,11 @@ pub(crate) trait Metric {
     fn pair(d: [f32; 2]) -> F32x2;
     /// `sum + term(d)` for two sums at once, any rounding.
     fn add_pair(sum: F32x2, d: [f32; 2]) -> F32x2;
-    /// `fl(sum + fl(term(d)))`: the contract's.
-    fn add_exact(sum: f32, d: f32) -> f32;
-    /// The factor that takes an error of the scaled domain to the domain of the block scales.
+    /// `fl(term(d))`: the contract's.
+    fn term(d: f32) -> f32;
+    /// What a factor of all differences is to the error.
     fn weight(scale: f32) -> f32;
-    /// The same for a pair.
-    fn weights(scales: F32x2) -> F32x2;
-    /// Errors that differ by more than `OF_SCALE·weight(s6) + OF_ERROR·(err4 + err6)` compare alike
+    /// Errors in units of s6 that differ by more than `OF_SCALE + OF_ERROR·err6` compare alike
     /// however they are computed, see [`super::block`]. For a row of 16.
     const OF_SCALE: f32;
     /// See `OF_SCALE`.
@@ -38,7 +36,7 @@ const U: f32 = 1.0 / 16_777_216.0;
 
 impl Metric for Mae {
     const OF_SCALE: f32 = 1500.0 * U;
-    const OF_ERROR: f32 = 48.0 * U;
+    const OF_ERROR: f32 = 96.0 * U;
 
     #[inline(always)]
     fn add(sum: f32, d: f32) -> f32 {
@@ -56,24 +54,19 @@ impl Metric for Mae {
     }
 
     #[inline(always)]
-    fn add_exact(sum: f32, d: f32) -> f32 {
-        sum + d.abs()
+    fn term(d: f32) -> f32 {
+        d.abs()
     }
 
     #[inline(always)]
     fn weight(scale: f32) -> f32 {
         scale
     }
-
-    #[inline(always)]
-    fn weights(scales: F32x2) -> F32x2 {
-        scales
-    }
 }
 
 impl Metric for Mse {
     const OF_SCALE: f32 = 640.0 * U;
-    const OF_ERROR: f32 = 176.0 * U;
+    const OF_ERROR: f32 = 352.0 * U;
 
     #[inline(always)]
     fn add(sum: f32, d: f32) -> f32 {
@@ -93,18 +86,13 @@ impl Metric for Mse {
     }
 
     #[inline(always)]
-    fn add_exact(sum: f32, d: f32) -> f32 {
-        sum + d * d
+    fn term(d: f32) -> f32 {
+        d * d
     }
 
     #[inline(always)]
     fn weight(scale: f32) -> f32 {
         scale * scale
-    }
-
-    #[inline(always)]
-    fn weights(scales: F32x2) -> F32x2 {
-        packed::mul_rn_f32x2(scales, scales)
     }
 }
 
@@ -129,17 +117,12 @@ impl Metric for Plain {
     }
 
     #[inline(always)]
-    fn add_exact(_: f32, _: f32) -> f32 {
+    fn term(_: f32) -> f32 {
         0.0
     }
 
     #[inline(always)]
     fn weight(_: f32) -> f32 {
         0.0
-    }
-
-    #[inline(always)]
-    fn weights(scales: F32x2) -> F32x2 {
-        scales
     }
 }

@@ -21,7 +21,7 @@ pub(crate) unsafe fn store(group: u32, row: u32, block: u32, codes: [u32; 2]) {
 
 /// Stores the scale of a tile.
 #[inline(always)]
-pub(crate) unsafe fn store_scale(group: u32, block: u32, scale: u32) {
+pub(crate) unsafe fn store_scale(group: u32, block: u32, scale: u16) {
     // SAFETY: the launch contract: room for codes and scales.
     unsafe { shared::store_b8(shared::base() + SCALES + group * 4 + block, scale) }
 }
@@ -33,7 +33,7 @@ pub(crate) struct Columns {
     /// The group of rows.
     pub(crate) group: u32,
     pub(crate) codes: [[u32; 2]; 2],
-    pub(crate) scale: u32,
+    pub(crate) scale: u16,
 }
 
 /// Loads a thread's share. All 128 threads of the block, after a barrier.

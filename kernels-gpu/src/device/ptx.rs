@@ -67,7 +67,7 @@ instruction! {
 }
 
 /// Four FP32 values to E5M2, rounded to nearest even: the first to the upper byte.
-#[cfg(not(isa = "sm_80"))]
+#[cfg(isa = "sm_89")]
 #[inline(always)]
 pub(crate) fn cvt_rn_satfinite_e5m2x4_f32([a, b, c, d]: [f32; 4]) -> u32 {
     let bytes: u32;
@@ -188,6 +188,16 @@ pub(crate) fn sub_rn_f32_f16<const HALF: usize>(a: u32, c: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn sub_rn_f32_f16<const HALF: usize>(a: u32, c: f32) -> f32 {
     cvt_f32_f16x2(a)[HALF] - c
+}
+
+instruction! {
+    /// The bits of `a` where `mask` is set, those of `b` elsewhere.
+    select, "lop3.b32 {d}, {a}, {b}, {mask}, 0xE4;", (a: u32, b: u32, mask: u32) -> u32
+}
+instruction! {
+    /// `a | b & mask`.
+    #[cfg(any(isa = "sm_80", isa = "sm_89"))]
+    or_and, "lop3.b32 {d}, {a}, {b}, {mask}, 0xF8;", (a: u32, b: u32, mask: u32) -> u32
 }
 
 /// The same number, of which the compiler knows nothing before this point.

@@ -3,6 +3,7 @@
 
 use super::block::{self, Encoded};
 use super::block_wide;
+use super::e4m3;
 use super::exact::Strided;
 use super::global_scale;
 use super::input::Input;
@@ -31,20 +32,27 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric>(p: &QuantizeParams) {
             let out = (tensor.global as *mut GlobalScale).add(row as usize);
             global_scale::store(out, global);
         }
-        let mut block = thread::index();
-        while block < blocks {
-            let at = input.add(block as usize * 16 * T::BYTES as usize);
-            let place = || Strided { at, stride: T::BYTES };
+        let mut first_of_pass = 0;
+        while first_of_pass < blocks {
+            // Past the end the last block is encoded again and not stored: all lanes take part.
+            let block_of = |thread: u32| (first_of_pass + thread).min(blocks - 1);
+            let at = |block: u32| input.add(block as usize * 16 * T::BYTES as usize);
+            let thread = thread::index();
+            let block = block_of(thread);
+            let strided = |thread: u32| Strided { at: at(block_of(thread)), stride: T::BYTES };
+            let raw = T::load(at(block));
             let Encoded { codes, scale } =
-                block::encode::<T, M>(T::load(at), place, &global, p.flags);
-            let index = (first + block) as usize;
-            memory::store_v2((tensor.codes as *mut u8).add(index * 8), codes);
-            let mut at = (tensor.scales as *mut u8).add(index);
-            if p.flags & SWIZZLED != 0 {
-                at = thread::swizzled_at(tensor.scales, [tensor.rows, blocks], row, block);
+                block::encode::<T, M, _>(raw, thread, strided, &global, p.flags);
+            if first_of_pass + thread < blocks {
+                let index = (first + block) as usize;
+                memory::store_v2((tensor.codes as *mut u8).add(index * 8), codes);
+                let mut at = (tensor.scales as *mut u8).add(index);
+                if p.flags & SWIZZLED != 0 {
+                    at = thread::swizzled_at(tensor.scales, [tensor.rows, blocks], row, block);
+                }
+                memory::store_b8(at, e4m3::byte(scale));
             }
-            memory::store_b8(at, scale);
-            block += thread::count();
+            first_of_pass += thread::count();
         }
     }
 }

@@ -1,11 +1,12 @@
 //! 1x16 blocks along rows: a thread for each block, neighbours side by side in memory.
 
 use super::block::{self, Encoded};
+use super::e4m3;
 use super::exact::Strided;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
-use super::{ptx, thread};
+use super::thread;
 use crate::abi::{GlobalScale, QuantizeParams, ROW_SCALED, SKIPPABLE, SWIZZLED};
 
 /// Encodes one block of a row and stores it.
@@ -14,11 +15,10 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
     // SAFETY: the launch contract: addresses and dimensions describe live memory.
     unsafe {
         let tensor = thread::tensor::<GROUPED>(p);
-        let block = thread::global_index();
-        if block >= tensor.blocks {
-            return;
-        }
-        // Found anew where it is needed again, so that the hot loop need not hold it.
+        // Past the end the last block is encoded again and not stored: all lanes take part.
+        let block_of = |index: u32| index.min(tensor.blocks - 1);
+        let index = thread::global_index();
+        let (present, block) = (index < tensor.blocks, block_of(index));
         let at = |block: u32| {
             (tensor.input as *const u8).wrapping_add(block as usize * 16 * T::BYTES as usize)
         };
@@ -41,10 +41,12 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
                 scale_at = thread::swizzled_at(tensor.scales, [tensor.rows, blocks], row, column);
             }
         }
-        let place = || Strided { at: at(ptx::opaque(block)), stride: T::BYTES };
-        block::encode_then::<T, M>(raw, place, &global, p.flags, |Encoded { codes, scale }| {
+        let strided = |index: u32| Strided { at: at(block_of(index)), stride: T::BYTES };
+        let Encoded { codes, scale } =
+            block::encode::<T, M, _>(raw, index, strided, &global, p.flags);
+        if present {
             memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);
-            memory::store_b8(scale_at, scale);
-        });
+            memory::store_b8(scale_at, e4m3::byte(scale));
+        }
     }
 }

@@ -45,6 +45,18 @@ pub(crate) unsafe fn load_b32(at: u32) -> u32 {
     v
 }
 
+/// Loads two bytes, zero-extended.
+#[inline(always)]
+pub(crate) unsafe fn load_b16(at: u32) -> u32 {
+    let v: u32;
+    // SAFETY: the caller's promise: within the launch's shared memory.
+    unsafe {
+        asm!("ld.shared.u16 {v}, [{at}];", at = in(reg32) at, v = lateout(reg32) v,
+             options(nostack, preserves_flags));
+    }
+    v
+}
+
 /// Loads a word `OFFSET` bytes further on.
 #[inline(always)]
 pub(crate) unsafe fn load_b32_at<const OFFSET: u32>(at: u32) -> u32 {
@@ -80,23 +92,23 @@ pub(crate) unsafe fn load_v4(at: u32) -> [u32; 4] {
     [a, b, c, d]
 }
 
-/// Stores the low byte of a word.
+/// Stores the lower byte.
 #[inline(always)]
-pub(crate) unsafe fn store_b8(at: u32, a: u32) {
+pub(crate) unsafe fn store_b8(at: u32, a: u16) {
     // SAFETY: the caller's promise: within the launch's shared memory.
     unsafe {
-        asm!("st.shared.u8 [{at}], {a};", at = in(reg32) at, a = in(reg32) a,
+        asm!("st.shared.u8 [{at}], {a};", at = in(reg32) at, a = in(reg16) a,
              options(nostack, preserves_flags));
     }
 }
 
 /// Loads a byte, zero-extended.
 #[inline(always)]
-pub(crate) unsafe fn load_b8(at: u32) -> u32 {
-    let a: u32;
+pub(crate) unsafe fn load_b8(at: u32) -> u16 {
+    let a: u16;
     // SAFETY: the caller's promise: within the launch's shared memory.
     unsafe {
-        asm!("ld.shared.u8 {a}, [{at}];", at = in(reg32) at, a = lateout(reg32) a,
+        asm!("ld.shared.u8 {a}, [{at}];", at = in(reg32) at, a = lateout(reg16) a,
              options(nostack, preserves_flags));
     }
     a

@@ -1,84 +1,148 @@
-//! 64x64 elements in shared memory: stored by rows, loaded by columns.
+//! A tile in shared memory: stored and loaded by rows, loaded by columns.
 //!
-//! A thread owns the block `thread%4` of row `thread/4`, and of the transpose the block `thread%4`
-//! of column `thread/4`: a warp stores 8 rows of 128 or 256 bytes and loads 8 columns.
+//! 128 columns of 256 bytes each. Rows lie one behind the other in pieces of 16 bytes, piece p of
+//! row r where piece `p ^ fold(p) ^ spread(r)` would be, so that no access of a warp meets another
+//! in a bank:
+//! - lanes that store neighbouring pieces of a row;
+//! - `4·j + t` that load piece i of the t-th quarter of row j ([`fold`] tells the quarters apart,
+//!   bit 0 of [`spread`] neighbouring rows);
+//! - those that load a column's rows 32 apart (the other bits of [`spread`]).
 //!
-//! Rows lie one behind the other in pieces of 16 bytes, piece p where piece `p ^ spread(r)` would be,
-//! `spread(r) = r%2 + 2·(r/16)`, so that a warp's stores and loads don't meet in a bank. 16-bit elements are transposed by
-//! `ldmatrix`: its eight "rows" may lie anywhere, so lane `4g + t` gets two rows of block t at a
-//! time, packed as a row's elements are.
+//! 16-bit elements are transposed by `ldmatrix`: its eight "rows" may lie anywhere, so lane `4·g + t`
+//! gets two rows of every 32nd at a time, packed as a row's elements are.
 
+use super::exact::Block;
 use super::input::Input;
-use super::shared;
+use super::{ptx, shared};
+use crate::abi::{COLUMNS_BYTES, COLUMNS_COLS};
 
-/// Rows and columns.
-pub(crate) const EDGE: u32 = 64;
-
-/// A square of 64x64 elements of `T` in shared memory.
-#[derive(Clone, Copy)]
-pub(crate) struct Square {
-    at: u32,
+/// Bytes from a row to the next.
+const fn pitch<T: Input>() -> u32 {
+    COLUMNS_COLS * T::BYTES as u32
 }
 
-impl Square {
-    /// Square `i` of the launch's shared memory.
-    #[inline(always)]
-    pub(crate) fn new<T: Input>(i: u32) -> Self {
-        Self { at: shared::base() + i * (EDGE * EDGE * T::BYTES as u32) }
-    }
-
-    /// The address of a thread's 16 elements of its row: piece `i` is at `^ 16·i`.
-    #[inline(always)]
-    fn row<T: Input>(self, thread: u32) -> u32 {
-        // 16·spread(row), of the row's bits in the thread's number.
-        let spread = (thread << 2) & 0x10 | (thread >> 1) & 0x60;
-        self.at + ((thread * (16 * T::BYTES as u32)) ^ spread)
-    }
-
-    /// Starts copying a thread's 16 elements of its row from global memory, or zeros.
-    #[inline(always)]
-    pub(crate) unsafe fn copy_row<T: Input>(self, thread: u32, from: *const u8, present: bool) {
-        let to = self.row::<T>(thread);
-        for piece in 0..T::BYTES as usize {
-            // SAFETY: the launch contract: 64·64 elements of shared memory.
-            unsafe {
-                shared::cp_async_16(
-                    to ^ (16 * piece as u32),
-                    from.wrapping_add(16 * piece),
-                    present,
-                )
-            }
-        }
-    }
-
-    /// Loads a thread's 16 elements of its row.
-    #[inline(always)]
-    pub(crate) unsafe fn load_row<T: Input>(self, thread: u32) -> T::Raw {
-        // SAFETY: the launch contract: 64·64 elements of shared memory.
-        unsafe { T::load_shared_row(self.row::<T>(thread)) }
-    }
-
-    /// Loads a thread's 16 elements of its column. All threads of the block, after a barrier.
-    #[inline(always)]
-    pub(crate) unsafe fn load_column<T: Input>(self, thread: u32) -> T::Raw {
-        // SAFETY: the launch contract: 64·64 elements of shared memory.
-        unsafe { T::load_shared_column(self.at, thread) }
-    }
+/// Rows of a tile.
+pub(crate) const fn tile_rows<T: Input>() -> u32 {
+    COLUMNS_BYTES / T::BYTES as u32
 }
 
-/// The address from which a thread's lane loads 16-bit elements by `ldmatrix`.
+/// What a piece's place in the row has to do with bank conflicts.
 #[inline(always)]
-pub(crate) fn matrix_row(thread: u32) -> u32 {
+fn fold(piece: u32) -> u32 {
+    (piece >> 2) & 0x6
+}
+
+/// What the row has to do with them.
+#[inline(always)]
+fn spread(row: u32) -> u32 {
+    row % 2 | (row / 64) << 1 | (row / 32 % 2) << 2
+}
+
+/// The offset of a piece.
+#[inline(always)]
+fn offset<T: Input>(row: u32, piece: u32) -> u32 {
+    row * pitch::<T>() + (piece ^ fold(piece) ^ spread(row)) * 16
+}
+
+/// Starts copying a thread's share of the tile from the tensor `[rows, cols]` at `input`, where it
+/// begins at `first`. Outside the tensor there are zeros.
+#[inline(always)]
+pub(crate) unsafe fn copy<T: Input>(
+    thread: u32,
+    input: *const u8,
+    [rows, cols]: [u32; 2],
+    [first_row, first_column]: [u32; 2],
+) {
+    let pieces = pitch::<T>() / 16;
+    let step = 256 / pieces;
+    let (row, piece) = (thread / pieces, thread % pieces);
+    let (line, block) = (first_row + row, first_column / 16 + piece / T::BYTES as u32);
+    let blocks = cols / 16;
+    // Opaque, or the compiler would ask for rows and columns each time.
+    let left = ptx::opaque(if block < blocks { rows.wrapping_sub(line) } else { 0 }) as i32;
+    let index = (line * blocks + block) as usize;
+    let within = piece % T::BYTES as u32 * 16;
+    let mut from = input.wrapping_add(index * (16 * T::BYTES as usize) + within as usize);
+    for i in 0..tile_rows::<T>() / step {
+        // A thread's rows have the parity of its first.
+        let at = offset::<T>(row, piece) ^ (spread(i * step) * 16);
+        let to = shared::base() + at + i * step * pitch::<T>();
+        // SAFETY: the launch contract.
+        unsafe { shared::cp_async_16(to, from, left > (i * step) as i32) }
+        from = from.wrapping_add((step * blocks) as usize * (16 * T::BYTES as usize));
+    }
+}
+
+/// Where a thread finds blocks of the tile: two neighbours in line `thread/4 + 64·step`, for rows,
+/// and for columns of 16-bit elements; of FP32's columns two in line `thread/2`.
+pub(crate) struct Reader {
+    row: u32,
+    column: u32,
+}
+
+impl Reader {
+    #[inline(always)]
+    pub(crate) fn new<T: Input>(thread: u32) -> Self {
+        let row = offset::<T>(thread / 4, thread % 4 * 2 * T::BYTES as u32);
+        Self { row, column: T::shared_column(thread) }
+    }
+
+    /// Loads block `HALF` of the two of a row.
+    #[inline(always)]
+    pub(crate) unsafe fn load_row<T: Input, const HALF: u32>(&self) -> T::Raw {
+        let piece = HALF * T::BYTES as u32;
+        // SAFETY: the launch contract: copied before a barrier.
+        unsafe { T::load_shared_row(|i| shared::base() + (self.row ^ ((piece + i) * 16))) }
+    }
+
+    /// Loads block `HALF` of the two of a column. All lanes of the warp.
+    #[inline(always)]
+    pub(crate) unsafe fn load_column<T: Input, const HALF: u32>(&self) -> T::Raw {
+        // SAFETY: the launch contract: copied before a barrier.
+        unsafe { T::load_shared_column(shared::base() + self.column + HALF * (16 * pitch::<T>())) }
+    }
+
+    /// Goes 64 lines on, from the first half of the tile's to the second.
+    #[inline(always)]
+    pub(crate) fn advance<T: Input>(&mut self) {
+        self.row = (self.row ^ (spread(64) * 16)) + 64 * pitch::<T>();
+        // 64 columns further on are as many pieces of eight.
+        self.column ^= (8 ^ fold(8)) * 16;
+    }
+}
+
+/// A block of the tile by its first element.
+#[derive(Clone, Copy)]
+pub(crate) struct Staged {
+    pub(crate) row: u32,
+    pub(crate) column: u32,
+    /// Whether it runs down a column.
+    pub(crate) down: bool,
+}
+
+impl Block for Staged {
+    #[inline(always)]
+    fn element<T: Input>(self, i: u64) -> f32 {
+        let i = i as u32;
+        let (row, column) =
+            if self.down { (self.row + i, self.column) } else { (self.row, self.column + i) };
+        let at = column * T::BYTES as u32;
+        // SAFETY: whoever made it promised a block of the tile, and i < 16.
+        unsafe { T::shared_element(shared::base() + offset::<T>(row, at / 16) + at % 16) }
+    }
+}
+
+/// The offset from which a thread's lane loads 16-bit elements by `ldmatrix`: its row of a matrix.
+#[inline(always)]
+pub(crate) fn matrix_row<T: Input>(thread: u32) -> u32 {
     let (lane, warp) = (thread % 32, thread / 32);
     let (r, matrix) = (lane % 8, lane / 8);
-    // Rows 2·matrix and the next of every block of 16; spread(row) is r.
-    let row = r / 2 * 16 + matrix * 2 + r % 2;
-    row * (EDGE * 2) + (warp ^ r) * 16
+    offset::<T>(r / 2 * 32 + matrix * 2 + r % 2, warp)
 }
 
-/// The address of element 0 of a thread's column of 32-bit elements. Odd rows are at `^ 16`.
+/// The offset of the first element of a thread's column of 32-bit elements. Odd rows are at `^ 16`.
 #[inline(always)]
-pub(crate) fn column_start(thread: u32) -> u32 {
-    let (column, block) = (thread / 4, thread % 4);
-    block * 16 * (EDGE * 4) + ((column / 4) ^ (block * 2)) * 16 + column % 4 * 4
+pub(crate) fn column_start<T: Input>(thread: u32) -> u32 {
+    let (column, half) = (thread / 2, thread % 2);
+    offset::<T>(half * 32, column / 4) + column % 4 * 4
 }

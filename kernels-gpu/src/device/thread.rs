@@ -87,9 +87,8 @@ pub(crate) fn swizzled(row: u32, block: u32, blocks_per_row: u32) -> usize {
     tile * 512 + ((row % 32) * 16 + (row % 128) / 32 * 4 + block % 4) as usize
 }
 
-/// Where the scale of a block goes in the tensor cores' layout, of `[rows, blocks]` scales. Writes
-/// the zeros of its padding on the way: that of 128
-/// rows is shared out among the rows there are, that of 4 blocks falls to the last block of a row.
+/// Where the scale of a block goes in the tensor cores' layout, of `[rows, blocks]` scales, after
+/// [`zero_padding`].
 #[inline(always)]
 pub(crate) unsafe fn swizzled_at(
     scales: u64,
@@ -97,9 +96,20 @@ pub(crate) unsafe fn swizzled_at(
     row: u32,
     block: u32,
 ) -> *mut u8 {
-    let scales = scales as *mut u8;
     // Nothing of this may be computed ahead in a launch that isn't swizzled.
     let (rows, blocks) = (ptx::opaque(rows), ptx::opaque(blocks));
+    // SAFETY: the launch contract: room for the padding too.
+    unsafe {
+        zero_padding(scales, [rows, blocks], row, block);
+        (scales as *mut u8).add(swizzled(row, block, blocks))
+    }
+}
+
+/// Writes a block's share of the zeros of the padding of that layout: the padding of 128 rows is
+/// shared out among the rows there are, that of 4 blocks falls to the last block of a row.
+#[inline(always)]
+pub(crate) unsafe fn zero_padding(scales: u64, [rows, blocks]: [u32; 2], row: u32, block: u32) {
+    let scales = scales as *mut u8;
     // SAFETY: the launch contract: room for the padding too.
     unsafe {
         let last = block == blocks - 1;
@@ -115,6 +125,5 @@ pub(crate) unsafe fn swizzled_at(
             }
             pad_row += rows;
         }
-        scales.add(swizzled(row, block, blocks))
     }
 }

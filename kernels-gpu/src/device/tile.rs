@@ -4,16 +4,19 @@
 //! of them, eight rows apart: a warp's accesses fill whole lines of 128 bytes. Columnwise codes are
 //! the rowwise ones transposed by way of shared memory; four neighbours write 32 bytes of a line.
 
+use super::e4m3;
 use super::exact::Strided;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
 use super::nibbles;
 use super::shared;
-use super::staged::EDGE;
 use super::thread;
 use super::tile_encode::{self, Encoded, Lines};
-use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLED};
+use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLED, TILE_COLS};
+
+/// Rows and columns of a block of threads.
+const EDGE: u32 = TILE_COLS;
 
 /// Encodes 64x64 elements and stores them.
 #[inline(always)]
@@ -58,6 +61,7 @@ pub(crate) unsafe fn kernel<
         let [rowwise, columnwise] =
             tile_encode::encode::<T, M, ROWWISE, COLUMNWISE>(&lines, &global, p.flags);
         if ROWWISE && present {
+            let scale = e4m3::byte(rowwise.scale);
             for i in 0..2 {
                 let index = index[i] as usize;
                 memory::store_v2((tensor.codes as *mut u8).add(index * 8), rowwise.codes[i]);
@@ -66,7 +70,7 @@ pub(crate) unsafe fn kernel<
                     let shape = [tensor.rows, blocks];
                     at = thread::swizzled_at(tensor.scales, shape, rows[i], block);
                 }
-                memory::store_b8(at, rowwise.scale);
+                memory::store_b8(at, scale);
             }
         }
         if COLUMNWISE {
@@ -74,7 +78,7 @@ pub(crate) unsafe fn kernel<
             nibbles::store(warp, lane / 4, lane % 4, codes[0]);
             nibbles::store(warp, lane / 4 + 8, lane % 4, codes[1]);
             if lane < 4 {
-                nibbles::store_scale(warp, lane, scale);
+                nibbles::store_scale(warp, lane, e4m3::byte(scale));
             }
             shared::barrier();
             store_columns(&tensor, p.flags, [x, y]);

@@ -5,7 +5,7 @@
 //! adds up, line by line, has a direction: near ties are settled for rows and for columns apart.
 
 use super::block;
-use super::exact::{self, Strided};
+use super::exact::{self, Block, Strided};
 use super::input::Input;
 use super::isa::{Isa, Target};
 use super::metric::Metric;
@@ -28,7 +28,8 @@ pub(crate) struct Lines<T: Input> {
 #[derive(Clone, Copy)]
 pub(crate) struct Encoded {
     pub(crate) codes: [[u32; 2]; 2],
-    pub(crate) scale: u32,
+    /// Still to be rounded to E4M3.
+    pub(crate) scale: f32,
 }
 
 /// The contract's sum of 16 lines: i + (i+8), then +4, +2, +1.
@@ -74,7 +75,7 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
         let [b6, b4] = Target::candidates::<M, 2>(&x[1], encode);
         let error6 = sum([a6.error, b6.error]);
         let error4 = sum([a4.error, b4.error]);
-        let choice = block::choose::<M, 16>(error6, error4, &scales);
+        let choice = block::choose::<M, 16>(error6, error4, scales.ratio);
         let mut map4 = [choice.map4; 2];
         let near = !choice.certain && scales.regular;
         if warp::ballot(near) != 0 {
@@ -84,7 +85,7 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
             let mut settled = [false; 2];
             if warp::ballot(near && !tie) != 0 {
                 let settle =
-                    |along| near::map4_is_better::<T, M, 2>(along, &scales, global, flags, sum);
+                    |along| near::map4_is_better::<T, M>(along, &scales, global, flags, sum);
                 if ROWWISE {
                     settled[0] = settle(lines.rows);
                 }
@@ -99,13 +100,13 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
         map4.map(|map4| {
             let (a, b) = if map4 { (a4.codes, b4.codes) } else { (a6.codes, b6.codes) };
             let codes = [Target::nibbles(a, signs[0]), Target::nibbles(b, signs[1])];
-            Encoded { codes, scale: if map4 { scales.bytes >> 8 } else { scales.bytes } }
+            Encoded { codes, scale: if map4 { scales.exact4 } else { scales.exact6 } }
         })
     } else {
         let [a] = Target::candidates::<M, 1>(&x[0], [scales.encode6]);
         let [b] = Target::candidates::<M, 1>(&x[1], [scales.encode6]);
         let codes = [Target::nibbles(a.codes, signs[0]), Target::nibbles(b.codes, signs[1])];
-        [Encoded { codes, scale: scales.bytes }; 2]
+        [Encoded { codes, scale: scales.exact6 }; 2]
     };
     // Opaque each time: where the compiler knows a lane's answer it makes copies of what follows for
     // either answer, and lanes in different copies of a shuffle wait for each other for ever.
@@ -124,7 +125,8 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
             }
         }
         if zero {
-            encoded = [Encoded { codes: signs, scale: 0 }; 2];
+            let codes = signs.map(|line| line.map(|half| half & block::SIGNS));
+            encoded = [Encoded { codes, scale: 0.0 }; 2];
         }
     }
     encoded
@@ -141,8 +143,8 @@ fn exact<T: Input, M: Metric>(
 ) -> Encoded {
     let [a, b] = lines.rows;
     let own = ptx::max(a.amax::<T>(flags), b.amax::<T>(flags));
-    let bytes = exact::scale_bytes::<M>(largest(own, ptx::max), global);
-    let (best, scale) = exact::better::<M>(bytes, global, flags, |candidate| {
+    let scales = exact::scales::<M>(largest(own, ptx::max), global);
+    let (best, scale) = exact::better::<M>(scales, global, flags, |candidate| {
         sum(candidate.errors::<T, M>(along, global, flags))
     });
     Encoded { codes: [a, b].map(|row| best.codes::<T>(row, flags)), scale }

@@ -14,6 +14,18 @@ pub(crate) fn shuffle_xor(v: f32, mask: u32) -> f32 {
     d
 }
 
+/// The value of a lane.
+#[inline(always)]
+pub(crate) fn shuffle(v: f32, lane: u32) -> f32 {
+    let d: f32;
+    // SAFETY: all lanes get here: callers are uniform within the warp.
+    unsafe {
+        asm!("shfl.sync.idx.b32 {d}, {v}, {l}, 0x1f, 0xffffffff;", d = lateout(reg32) d,
+             v = in(reg32) v, l = in(reg32) lane, options(nostack, preserves_flags));
+    }
+    d
+}
+
 /// One bit for each lane.
 #[inline(always)]
 pub(crate) fn ballot(condition: bool) -> u32 {
@@ -25,4 +37,24 @@ pub(crate) fn ballot(condition: bool) -> u32 {
              options(nostack, preserves_flags));
     }
     d
+}
+
+/// Whether a condition holds in any lane.
+#[inline(always)]
+pub(crate) fn any(condition: bool) -> bool {
+    let d: u32;
+    // SAFETY: all lanes get here: callers are uniform within the warp.
+    unsafe {
+        asm!("{{ .reg .pred p, q; setp.ne.u32 p, {c}, 0; vote.sync.any.pred q, p, 0xffffffff;",
+             "selp.u32 {d}, 1, 0, q; }}", c = in(reg32) u32::from(condition),
+             d = lateout(reg32) d, options(nostack, preserves_flags));
+    }
+    d != 0
+}
+
+/// Lanes wait for each other.
+#[inline(always)]
+pub(crate) fn sync() {
+    // SAFETY: all lanes get here: callers are uniform within the warp.
+    unsafe { asm!("bar.warp.sync 0xffffffff;", options(nostack, preserves_flags)) }
 }

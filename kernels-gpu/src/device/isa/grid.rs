@@ -26,6 +26,7 @@
 //! **Signs.** All of this is on magnitudes; E2M1 keeps the sign of a zero, so signs are taken from
 //! the input's own bits at the end.
 
+use super::super::block::SIGNS;
 use super::super::input::Input;
 use super::super::metric::Metric;
 use super::super::ptx;
@@ -59,6 +60,7 @@ fn place(q: [f32; 8]) -> u32 {
 
 impl Isa for Grid {
     const GRID: f32 = GRID;
+    const IN_HALVES: bool = true;
 
     #[inline(always)]
     fn round(y: f32) -> f32 {
@@ -114,6 +116,6 @@ impl Isa for Grid {
 
     #[inline(always)]
     fn nibbles(codes: [u32; 2], signs: [u32; 2]) -> [u32; 2] {
-        [codes[0] >> 1 | signs[0], codes[1] >> 1 | signs[1]]
+        [0, 1].map(|half| ptx::or_and(codes[half] >> 1, signs[half], SIGNS))
     }
 }

@@ -143,6 +143,7 @@ fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2]) -> [Candidate; 2] {
 
 impl Isa for Native {
     const GRID: f32 = 1.0;
+    const IN_HALVES: bool = false;
 
     #[inline(always)]
     fn round(y: f32) -> f32 {
