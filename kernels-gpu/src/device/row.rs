@@ -9,7 +9,7 @@ use super::global_scale;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
-use super::thread;
+use super::{ptx, thread};
 use crate::abi::{GlobalScale, QuantizeParams, SWIZZLED};
 
 /// Encodes one row and stores it, its amax too.
@@ -43,7 +43,8 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric>(p: &QuantizeParams) {
             let raw = T::load(at(block));
             let Encoded { codes, scale } =
                 block::encode::<T, M, _>(raw, thread, strided, &global, p.flags);
-            if first_of_pass + thread < blocks {
+            // Opaque, as in `tile_encode`.
+            if ptx::opaque(u32::from(first_of_pass + thread < blocks)) != 0 {
                 let index = (first + block) as usize;
                 memory::store_v2((tensor.codes as *mut u8).add(index * 8), codes);
                 let mut at = (tensor.scales as *mut u8).add(index);

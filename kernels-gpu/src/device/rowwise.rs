@@ -6,7 +6,7 @@ use super::exact::Strided;
 use super::input::Input;
 use super::memory;
 use super::metric::Metric;
-use super::thread;
+use super::{ptx, thread};
 use crate::abi::{GlobalScale, QuantizeParams, ROW_SCALED, SKIPPABLE, SWIZZLED};
 
 /// Encodes one block of a row and stores it.
@@ -18,7 +18,9 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
         // Past the end the last block is encoded again and not stored: all lanes take part.
         let block_of = |index: u32| index.min(tensor.blocks - 1);
         let index = thread::global_index();
-        let (present, block) = (index < tensor.blocks, block_of(index));
+        let block = block_of(index);
+        // Opaque, as in `tile_encode`: copies of what follows for either answer would part the warp.
+        let present = || ptx::opaque(u32::from(index < tensor.blocks)) != 0;
         let at = |block: u32| {
             (tensor.input as *const u8).wrapping_add(block as usize * 16 * T::BYTES as usize)
         };
@@ -35,7 +37,7 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
             if p.flags & ROW_SCALED != 0 {
                 global = thread::load_global(scales.add(row as usize));
             }
-            if p.flags & SWIZZLED != 0 {
+            if p.flags & SWIZZLED != 0 && present() {
                 let blocks = tensor.cols / 16;
                 let column = block - row * blocks;
                 scale_at = thread::swizzled_at(tensor.scales, [tensor.rows, blocks], row, column);
@@ -44,7 +46,7 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
         let strided = |index: u32| Strided { at: at(block_of(index)), stride: T::BYTES };
         let Encoded { codes, scale } =
             block::encode::<T, M, _>(raw, index, strided, &global, p.flags);
-        if present {
+        if present() {
             memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);
             memory::store_b8(scale_at, e4m3::byte(scale));
         }
