@@ -15,6 +15,10 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
     // SAFETY: the launch contract: addresses and dimensions describe live memory.
     unsafe {
         let tensor = thread::tensor::<GROUPED>(p);
+        // The grid of a group is that of its largest tensor; others have fewer blocks, or none.
+        if GROUPED && thread::first_of_block() >= tensor.blocks {
+            return;
+        }
         // Past the end the last block is encoded again and not stored: all lanes take part.
         let block_of = |index: u32| index.min(tensor.blocks - 1);
         let index = thread::global_index();

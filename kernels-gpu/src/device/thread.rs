@@ -16,8 +16,14 @@ pub(crate) fn index() -> u32 {
 /// Index within the first dimension of the grid.
 #[inline(always)]
 pub(crate) fn global_index() -> u32 {
+    first_of_block() + index()
+}
+
+/// That of the block's first thread.
+#[inline(always)]
+pub(crate) fn first_of_block() -> u32 {
     // SAFETY: reads special registers.
-    unsafe { (_block_idx_x() as u32) * (_block_dim_x() as u32) + index() }
+    unsafe { (_block_idx_x() as u32) * (_block_dim_x() as u32) }
 }
 
 /// Threads of a block.
