@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Counts the instructions that the kernels execute on this machine's GPU, with Nsight Compute.
-# Writes certain.csv and random.csv to a folder; `cargo xtask sass --arch sm_90 --ncu CSV` compares
-# them with what the walker counts. The per-block counts are printed here too. Needs ncu, python3
-# with NumPy, this file, ncu_launch.py and the PTX: nothing else of the repository.
+# Writes certain.csv and random.csv to a folder, and prints the counts for a block of 16. Then
+# `cargo xtask sass --arch sm_90 --ncu OUT/certain.csv --ncu OUT/random.csv` compares them with what
+# the walker counts: the certain ones must agree. The driver assembles as its own CUDA release does;
+# --tools names a folder with that release's ptxas. Needs ncu, python3 with NumPy, this file,
+# ncu_launch.py and the PTX: nothing else of the repository.
 #   scripts/ncu_instructions.sh OUT_FOLDER [PTX_FOLDER [KERNEL...]]
 set -euo pipefail
 out="$1"

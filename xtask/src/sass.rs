@@ -3,11 +3,14 @@
 //! Every `kernels-gpu/ptx/<isa>/<kernel>.ptx` is assembled for the GPUs it serves and disassembled;
 //! [`walk`] counts the instructions that a warp executes for a block of 16 elements, on the path
 //! that ordinary data take and on the longest one. The tables are committed in
-//! `docs/benchmarks/sass.md` and `sass.csv`. `--check` assembles bf16 and the kernels without an
-//! element type anew, a third of all: the whole of `sass.md`, and its lines of `sass.csv`.
+//! `docs/benchmarks/sass.md` and `sass.csv`. `--check` assembles what `sass.md` lists, an eighth of
+//! all (bf16 and the kernels without an element type, none for groups, a target for each
+//! generation), and compares all of `sass.md` and those lines of `sass.csv`. The assembler is one
+//! pinned release: another one counts otherwise.
 
 mod disassembly;
 mod kernel;
+mod lanes;
 mod measure;
 mod ncu;
 mod pipes;
@@ -18,6 +21,7 @@ mod walk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use measure::Measured;
 use tools::Tools;
@@ -26,20 +30,33 @@ use tools::Tools;
 struct Target {
     isa: &'static str,
     arch: &'static str,
+    /// A GPU, where the target is in the tables that people read.
+    gpu: Option<&'static str>,
     /// A module header that it accepts.
     header: &'static str,
 }
 
+const SM_80: &str = ".version 7.0\n.target sm_80";
+const SM_89: &str = ".version 8.1\n.target sm_89";
+const SM_100F: &str = ".version 8.8\n.target sm_100f";
+const SM_120F: &str = ".version 8.8\n.target sm_120f";
+
 const TARGETS: [Target; 8] = [
-    Target { isa: "sm_80", arch: "sm_80", header: ".version 7.0\n.target sm_80" },
-    Target { isa: "sm_80", arch: "sm_86", header: ".version 7.0\n.target sm_80" },
-    Target { isa: "sm_89", arch: "sm_89", header: ".version 8.1\n.target sm_89" },
-    Target { isa: "sm_89", arch: "sm_90", header: ".version 8.1\n.target sm_89" },
-    Target { isa: "sm_100f", arch: "sm_100f", header: ".version 8.8\n.target sm_100f" },
-    Target { isa: "sm_100f", arch: "sm_103f", header: ".version 8.8\n.target sm_100f" },
-    Target { isa: "sm_120f", arch: "sm_120f", header: ".version 8.8\n.target sm_120f" },
-    Target { isa: "sm_120f", arch: "sm_121f", header: ".version 8.8\n.target sm_120f" },
+    Target { isa: "sm_80", arch: "sm_80", gpu: Some("A100"), header: SM_80 },
+    Target { isa: "sm_80", arch: "sm_86", gpu: None, header: SM_80 },
+    Target { isa: "sm_89", arch: "sm_89", gpu: Some("RTX 4090"), header: SM_89 },
+    Target { isa: "sm_89", arch: "sm_90", gpu: Some("H100"), header: SM_89 },
+    Target { isa: "sm_100f", arch: "sm_100f", gpu: Some("B200"), header: SM_100F },
+    Target { isa: "sm_100f", arch: "sm_103f", gpu: None, header: SM_100F },
+    Target { isa: "sm_120f", arch: "sm_120f", gpu: Some("RTX 5090"), header: SM_120F },
+    Target { isa: "sm_120f", arch: "sm_121f", gpu: None, header: SM_120F },
 ];
+
+/// Whether `sass.md` has a kernel on a target.
+fn in_short(arch: &str, kernel: &str) -> bool {
+    TARGETS.iter().any(|target| target.arch == arch && target.gpu.is_some())
+        && kernel::in_short(kernel)
+}
 
 /// Kernels that may use a stack or spill. None does.
 const MAY_SPILL: [&str; 0] = [];
@@ -117,55 +134,71 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-/// Assembles and walks every kernel, a few at a time.
+/// Kernels that are assembled together.
+struct Job {
+    arch: &'static str,
+    kernels: Vec<(String, PathBuf)>,
+}
+
+/// Few enough that all processors are busy to the end.
+const KERNELS_OF_A_JOB: usize = 16;
+
+/// The kernels that the options name, target by target.
+fn jobs(ptx: &Path, options: &Options) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for target in &TARGETS {
+        if options.arch.as_ref().is_some_and(|arch| arch != target.arch) {
+            continue;
+        }
+        let Ok(entries) = fs::read_dir(ptx.join(target.isa)) else { continue };
+        let paths = entries.flatten().map(|entry| entry.path());
+        let mut kernels: Vec<(String, PathBuf)> = paths
+            .filter(|path| path.extension().is_some_and(|e| e == "ptx"))
+            .map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), path))
+            .filter(|(kernel, _)| options.kernel.as_ref().is_none_or(|part| kernel.contains(part)))
+            .filter(|(kernel, _)| !options.check || in_short(target.arch, kernel))
+            .collect();
+        kernels.sort();
+        let chunks = kernels.chunks(KERNELS_OF_A_JOB);
+        jobs.extend(chunks.map(|c| Job { arch: target.arch, kernels: c.to_vec() }));
+    }
+    jobs
+}
+
+/// Assembles and walks every kernel.
 fn measure_all(
     tools: &Tools,
     ptx: &Path,
     work: &Path,
     options: &Options,
 ) -> Result<Vec<Measured>, String> {
-    let mut jobs = Vec::new();
-    for target in &TARGETS {
-        if options.arch.as_ref().is_some_and(|arch| arch != target.arch) {
-            continue;
-        }
-        let folder = ptx.join(target.isa);
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let kernel = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let wanted = options.kernel.as_ref().is_none_or(|part| kernel.contains(part.as_str()))
-                && (!options.check || kernel::in_short(&kernel));
-            if wanted && path.extension().is_some_and(|e| e == "ptx") {
-                jobs.push((target, kernel, path));
-            }
-        }
-    }
-    if jobs.is_empty() {
+    let jobs = jobs(ptx, options);
+    let total = jobs.iter().map(|job| job.kernels.len()).sum::<usize>();
+    if total == 0 {
         return Err(format!("no kernels under {}", ptx.display()));
     }
-    jobs.sort_by(|a, b| (a.0.arch, &a.1).cmp(&(b.0.arch, &b.1)));
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work_off = || {
+        let mut results = Vec::new();
+        while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
+            results.push(measure::measure(tools, work, job.arch, &job.kernels));
+            let done = done.fetch_add(job.kernels.len(), Relaxed) + job.kernels.len();
+            eprint!("\rxtask: {done}/{total} assembled");
+        }
+        results
+    };
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let results = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut done = Vec::new();
-                    loop {
-                        let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        let Some((target, kernel, path)) = jobs.get(i) else { return done };
-                        done.push((i, measure::measure(tools, work, target.arch, kernel, path)));
-                    }
-                })
-            })
-            .collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_default()).collect::<Vec<_>>()
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work_off)).collect();
+        workers.into_iter().map(|w| w.join().map_err(|_| "a worker died".to_owned())).collect()
     });
-    let mut results = results;
-    results.sort_by_key(|(i, _)| *i);
-    if results.len() != jobs.len() {
-        return Err("a worker died".to_owned());
+    eprintln!();
+    let results: Result<Vec<Vec<_>>, String> = results;
+    let mut measured = Vec::new();
+    for result in results?.into_iter().flatten() {
+        measured.extend(result?);
     }
-    results.into_iter().map(|(_, result)| result).collect()
+    let place = |m: &Measured| TARGETS.iter().position(|target| target.arch == m.arch);
+    measured.sort_by(|a, b| (place(a), &a.kernel).cmp(&(place(b), &b.kernel)));
+    Ok(measured)
 }

@@ -29,14 +29,14 @@ impl Instruction {
     }
 
     /// Whether a branch depends on anything: a guard, or an operand before its target.
-    fn conditional(&self) -> bool {
+    pub(crate) fn conditional(&self) -> bool {
         let before = self.operands.split("`(").next().unwrap_or_default().trim();
         !self.guard.is_empty() || !before.is_empty()
     }
 }
 
 /// Instructions that are entered at the first and left after the last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Block {
     pub(crate) instructions: Vec<Instruction>,
     /// Indices of the blocks that may follow.
@@ -49,7 +49,7 @@ pub(crate) struct Block {
     pub(crate) returns: bool,
 }
 
-/// Reads the code of a cubin with one kernel. The first block is the entry.
+/// Reads the code of a kernel. The first block is the entry.
 pub(crate) fn parse(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks = vec![Block::default()];
     let mut labels = BTreeMap::new();

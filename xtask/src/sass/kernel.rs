@@ -69,9 +69,23 @@ pub(crate) fn work(kernel: &str) -> Option<Work> {
     }
 }
 
-/// Whether a kernel is in the table that people read: bf16, or without an element type.
+/// Bytes of dynamic shared memory, as `kernels-gpu/src/launch.rs` asks for them. Not taken from
+/// there: that crate includes the PTX, which `cargo xtask ptx` may have yet to write.
+pub(crate) fn shared(kernel: &str) -> u32 {
+    let words: Vec<&str> = kernel.split('_').collect();
+    match words[..] {
+        ["quantize", "1d", "both" | "columnwise", ..] => 128 * 256,
+        ["quantize", "2d", "both" | "columnwise", ..] => 4 * 544 + 16,
+        ["quantize", "rows", ..] => 128,
+        ["amax", "columns", ..] => 0,
+        ["amax", ..] => 128,
+        _ => 0,
+    }
+}
+
+/// Whether a kernel is in the tables that people read: bf16 or without an element type, one tensor.
 pub(crate) fn in_short(kernel: &str) -> bool {
-    !kernel.contains("_f16") && !kernel.contains("_f32")
+    !["_f16", "_f32", "_grouped"].iter().any(|word| kernel.contains(word))
 }
 
 /// Bytes that a memory instruction moves.
@@ -86,9 +100,10 @@ pub(crate) fn loaded(instruction: &Instruction) -> u32 {
     if load || instruction.mnemonic() == "LDGSTS" { bytes(instruction) } else { 0 }
 }
 
-/// Bytes stored to global memory.
+/// Bytes stored to global memory. Zeros are padding and no work.
 pub(crate) fn stored(instruction: &Instruction) -> u32 {
-    if instruction.mnemonic() == "STG" { bytes(instruction) } else { 0 }
+    let padding = instruction.operands.ends_with(", RZ");
+    if instruction.mnemonic() == "STG" && !padding { bytes(instruction) } else { 0 }
 }
 
 /// Whether it makes codes of two elements: E2M1 where it is native, else FP16.

@@ -1,11 +1,12 @@
 //! One kernel on one target, counted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::disassembly;
+use super::disassembly::{self, Block};
 use super::kernel::{self, Work};
+use super::lanes;
 use super::pipes::{self, Histogram};
-use super::tools::Tools;
+use super::tools::{Assembled, Tools};
 use super::walk;
 
 /// What is known of a kernel on a target.
@@ -14,7 +15,7 @@ pub(crate) struct Measured {
     pub(crate) arch: String,
     pub(crate) kernel: String,
     pub(crate) registers: u32,
-    /// Bytes of static shared memory.
+    /// Bytes of shared memory.
     pub(crate) shared: u32,
     /// Bytes of stack.
     pub(crate) stack: u32,
@@ -25,7 +26,7 @@ pub(crate) struct Measured {
     pub(crate) walked: Option<Walked>,
 }
 
-/// The paths of one thread.
+/// The paths of one warp, for the blocks of 16 of one thread.
 #[derive(Debug, Clone)]
 pub(crate) struct Walked {
     pub(crate) work: Work,
@@ -37,47 +38,53 @@ pub(crate) struct Walked {
     pub(crate) path: Vec<String>,
 }
 
-/// Assembles, disassembles and walks.
+/// Assembles kernels together and walks each.
 pub(crate) fn measure(
     tools: &Tools,
     work: &Path,
     arch: &str,
-    kernel: &str,
-    ptx: &Path,
-) -> Result<Measured, String> {
-    let cubin = work.join(format!("{arch}-{kernel}-{}.cubin", std::process::id()));
-    let assembled = tools.assemble(arch, ptx, &cubin)?;
-    let at = |e: String| format!("{kernel} on {arch}: {e}");
-    let blocks = disassembly::parse(&assembled.text).map_err(at)?;
-    let number = |after: &str| number_before(&assembled.report, after).unwrap_or(0);
-    let registers = number_before(&assembled.report, " registers");
-    let walked = match kernel::work(kernel) {
-        None => None,
-        Some(work) => {
-            let (path, hot) = walk::hot(&blocks, &work)
-                .ok_or_else(|| at("no path does the kernel's work".to_owned()))?;
-            let slow = work.element.map(|_| walk::slow(&blocks, &work));
-            let instructions = || path.iter().flat_map(|block| &blocks[*block].instructions);
-            let mut histogram = Histogram::default();
-            for instruction in instructions() {
-                histogram[pipes::pipe(instruction)] += 1;
-            }
-            let path = instructions()
-                .map(|i| format!("{:>5} {:<40} {}", i.guard, i.opcode, i.operands))
-                .collect();
-            Some(Walked { work, hot, histogram, slow, path })
-        }
+    kernels: &[(String, PathBuf)],
+) -> Result<Vec<Measured>, String> {
+    let Some((first, _)) = kernels.first() else { return Ok(Vec::new()) };
+    let cubin = work.join(format!("{arch}-{first}-{}.cubin", std::process::id()));
+    let ptx: Vec<&Path> = kernels.iter().map(|(_, path)| path.as_path()).collect();
+    let assembled = tools.assemble(arch, &ptx, &cubin)?;
+    let measure = |(kernel, _): &(String, PathBuf)| {
+        one(arch, kernel, &assembled).map_err(|e| format!("{kernel} on {arch}: {e}"))
     };
+    kernels.iter().map(measure).collect()
+}
+
+fn one(arch: &str, kernel: &str, assembled: &Assembled) -> Result<Measured, String> {
+    let text = assembled.text(kernel).ok_or("no disassembly")?;
+    let report = assembled.report(kernel).ok_or("no report")?;
+    let number = |after: &str| number_before(report, after).unwrap_or(0);
+    let blocks = disassembly::parse(text)?;
+    let walked = kernel::work(kernel).map(|work| walk(&blocks, work)).transpose()?;
     Ok(Measured {
         arch: arch.to_owned(),
         kernel: kernel.to_owned(),
-        registers: registers.ok_or_else(|| at("no register count".to_owned()))?,
-        shared: number(" bytes smem"),
+        registers: number_before(report, " registers").ok_or("no register count")?,
+        shared: number(" bytes smem") + kernel::shared(kernel),
         stack: number(" bytes stack frame"),
         spills: number(" bytes spill stores") + number(" bytes spill loads"),
         text: blocks.iter().map(|block| block.instructions.len() as u64).sum(),
         walked,
     })
+}
+
+fn walk(blocks: &[Block], work: Work) -> Result<Walked, String> {
+    let warp = lanes::second_warp(blocks);
+    let (path, hot) = walk::hot(&warp, &work).ok_or("no path does the kernel's work")?;
+    let slow = work.element.map(|_| walk::slow(blocks, &work));
+    let instructions = || path.iter().flat_map(|block| &warp[*block].instructions);
+    let mut histogram = Histogram::default();
+    for instruction in instructions() {
+        histogram[pipes::pipe(instruction)] += 1;
+    }
+    let path =
+        instructions().map(|i| format!("{:>5} {:<40} {}", i.guard, i.opcode, i.operands)).collect();
+    Ok(Walked { work, hot, histogram, slow, path })
 }
 
 /// The number that stands right before a phrase.

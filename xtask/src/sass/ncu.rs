@@ -1,7 +1,11 @@
 //! The hardware's own count beside the walker's.
 //!
 //! Reads what `scripts/ncu_instructions.sh` writes: Nsight Compute's CSV with
-//! `smsp__inst_executed.sum`, a launch a row.
+//! `smsp__inst_executed.sum`, a launch a row. On certain data the counts must agree. Random data take
+//! some warps off the hot path: near ties, and with row scaling the block of each row's maximum, for
+//! which both candidates have the scale 448 and stand for the same values.
+//!
+//! The driver assembles PTX by the assembler of its own CUDA release: `--tools` names that one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,11 +14,12 @@ use std::path::PathBuf;
 use super::kernel::ELEMENTS;
 use super::measure::Measured;
 
-/// How far the counts may lie apart.
+/// How far the counts may lie apart, on the data that must agree.
 const WANTED: f64 = 0.02;
+const JUDGED: &str = "certain";
 const METRIC: &str = "smsp__inst_executed.sum";
 
-/// Prints both counts for each kernel; an error if any pair is too far apart.
+/// Prints both counts for each kernel; an error if a pair that must agree does not.
 pub(crate) fn compare(files: &[PathBuf], measured: &[Measured]) -> Result<(), String> {
     let warps = ELEMENTS as f64 / 16.0 / 32.0;
     let mut wrong = Vec::new();
@@ -38,8 +43,8 @@ pub(crate) fn compare(files: &[PathBuf], measured: &[Measured]) -> Result<(), St
                 difference * 100.0
             );
             compared += 1;
-            if difference.abs() > WANTED {
-                wrong.push(format!("{kernel} ({data})"));
+            if data == JUDGED && difference.abs() > WANTED {
+                wrong.push(kernel);
             }
         }
         if compared == 0 {

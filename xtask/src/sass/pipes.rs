@@ -19,10 +19,10 @@ pub(crate) fn pipe(instruction: &Instruction) -> usize {
         | "HFMA2" | "HADD2" | "HMUL2" | "FFMA32I" | "FMUL32I" | "FADD32I" => 0,
         "F2FP" | "F2F" | "F2I" | "I2F" | "I2FP" | "F2IP" | "FRND" => 2,
         "MUFU" => 3,
-        "LDG" | "STG" | "LDS" | "STS" | "LD" | "ST" | "LDL" | "STL" | "LDC" | "ATOM" | "ATOMG"
-        | "ATOMS" | "RED" | "REDG" | "SHFL" | "MEMBAR" | "CCTL" | "ERRBAR" => 4,
+        "LDG" | "STG" | "LDGSTS" | "LDS" | "LDSM" | "STS" | "LD" | "ST" | "LDL" | "STL" | "LDC"
+        | "ATOM" | "ATOMG" | "ATOMS" | "RED" | "REDG" | "SHFL" | "MEMBAR" | "CCTL" | "ERRBAR" => 4,
         "BRA" | "EXIT" | "CALL" | "RET" | "BSSY" | "BSYNC" | "BREAK" | "NOP" | "BAR"
-        | "WARPSYNC" | "YIELD" | "S2R" | "CS2R" | "VOTE" | "DEPBAR" | "BMOV" => 6,
+        | "WARPSYNC" | "YIELD" | "S2R" | "CS2R" | "VOTE" | "DEPBAR" | "LDGDEPBAR" | "BMOV" => 6,
         "S2UR" | "R2UR" | "LDCU" | "VOTEU" | "CREDUX" => 5,
         _ if mnemonic.starts_with('U') => 5,
         _ => 1,

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use super::TARGETS;
-use super::kernel::{self, ELEMENTS};
+use super::kernel::ELEMENTS;
 use super::measure::{Measured, Walked};
 use super::pipes::{HALF_RATE, PIPES};
+use super::{TARGETS, in_short};
 
 /// A GPU that a target stands for: multiprocessors, clock, memory.
 struct Gpu {
@@ -18,14 +18,15 @@ struct Gpu {
     terabytes: f64,
 }
 
+/// Data sheets' figures, at the highest clock.
 const GPUS: [Gpu; 3] = [
-    Gpu { arch: "sm_90", name: "H100", multiprocessors: 132.0, gigahertz: 1.75, terabytes: 3.0 },
-    Gpu { arch: "sm_100f", name: "B200", multiprocessors: 148.0, gigahertz: 1.92, terabytes: 8.0 },
+    Gpu { arch: "sm_90", name: "H100", multiprocessors: 132.0, gigahertz: 1.98, terabytes: 3.35 },
+    Gpu { arch: "sm_100f", name: "B200", multiprocessors: 148.0, gigahertz: 1.965, terabytes: 8.0 },
     Gpu {
         arch: "sm_120f",
         name: "RTX 5090",
         multiprocessors: 170.0,
-        gigahertz: 2.41,
+        gigahertz: 2.407,
         terabytes: 1.792,
     },
 ];
@@ -85,6 +86,10 @@ pub(crate) fn finish(
 ) -> Result<(), String> {
     let files = [("sass.md", markdown(measured, reciprocal, version)), ("sass.csv", csv(measured))];
     if check {
+        let committed = fs::read_to_string(folder.join("sass.md")).unwrap_or_default();
+        if !committed.contains(&assembler(version)) {
+            return Err(format!("docs/benchmarks/sass.md is missing or not of ptxas {version}"));
+        }
         for (name, text) in files {
             let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
             if short(name, &committed) != text {
@@ -103,35 +108,58 @@ pub(crate) fn finish(
     Ok(())
 }
 
+fn assembler(version: &str) -> String {
+    format!("- Assembler: `ptxas` {version}.")
+}
+
 /// What of a committed table is compared: all of `sass.md`, and the lines of `sass.csv` that are in
 /// it too.
 fn short(name: &str, committed: &str) -> String {
-    let compared =
-        |line: &&str| name != "sass.csv" || line.split(',').nth(1).is_some_and(kernel::in_short);
+    let compared = |line: &&str| match line.split(',').collect::<Vec<_>>()[..] {
+        [arch, kernel, ..] if name == "sass.csv" => arch == "arch" || in_short(arch, kernel),
+        _ => true,
+    };
     committed.lines().filter(compared).map(|line| format!("{line}\n")).collect()
 }
 
 const INTRODUCTION: &str = "\
-Written by `cargo xtask sass`, compared by `cargo xtask sass --check` in CI.
+Written by `cargo xtask sass`, compared by `cargo xtask sass --check` in CI. Nothing here was run: the
+committed PTX was assembled, disassembled and walked through.
 
-The committed PTX, assembled and disassembled; nothing here was run. *Hot* is the number of machine
-instructions that a warp executes for one block of 16 elements in each lane: loads, stores,
-addressing and the kernel's prologue included, compact scales, one global scale, every choice
-certain. *Slow* is the longest path there is, the exact path with every subroutine and the padding of
-swizzled scales. Kernels with both outputs count a block of the input once, for its two encodings.
-`xtask/src/sass/walk.rs` says how branches are decided.
+**Hot** is the number of machine instructions that a warp executes for a block of 16 elements in each
+of its lanes, everything included: loads, stores, addresses, the kernel's first and last lines. It is
+the way of ordinary blocks: each choice between the candidates certain, compact scales, one global
+scale. With both outputs a block of the input counts once, for its two encodings. Random data take
+some warps further: near ties and, with row scaling, the block of each row's maximum, whose two
+candidates are the same. **Slow** bounds the longest way: all 32 blocks saturated, subnormal or not
+finite, every division and reciprocal in its slow case, swizzled scales with padding.
+`xtask/src/sass/walk.rs` says how branches are decided, and
+[h100-conformance.md](h100-conformance.md) what the hardware counts.
+";
 
-The columns by unit share out the hot path. ALU and conversions take a warp's instruction every other
-cycle. *Issue* is the time that the schedulers need for the shape (16384, 6144) at four instructions
-a cycle and multiprocessor, or twice the half-rate instructions if that is more; *memory* is the time
-that its bytes need. `sass.csv` has all element types; here are bf16 and the kernels without one.
+const TIMES: &str = "\
+## Estimated least times
+
+Of the shape (16384, 6144), in µs. *Issue* is the time to issue the hot instructions, one in each
+cycle by each of a multiprocessor's four schedulers; or, if that is more, twice the instructions of
+the units taken to accept a warp's only every other cycle (ALU, conversion). *Memory* is the time to
+read and write each byte once. The larger of the two bounds the kernel.
+";
+
+const SECTIONS: &str = "\
+## By target
+
+Registers of a thread, bytes of shared memory of a block of threads, bytes spilled by a thread; then
+hot and slow as above; then the hot instructions by the unit that executes them (MUFU: reciprocals;
+LSU: loads, stores, shuffles; uniform: addresses and constants; control: branches, barriers, votes).
+`sass.csv` has all targets, all element types and the kernels for groups of tensors.
 ";
 
 fn markdown(measured: &[Measured], reciprocal: &[String], version: &str) -> String {
     let mut text = format!("# Machine instructions\n\n{INTRODUCTION}\n");
-    let measured: Vec<_> = measured.iter().filter(|m| kernel::in_short(&m.kernel)).collect();
+    let measured: Vec<_> = measured.iter().filter(|m| in_short(&m.arch, &m.kernel)).collect();
     let spilling = measured.iter().filter(|m| m.stack > 0 || m.spills > 0).count();
-    let _ = writeln!(text, "- Assembler: `ptxas` {version}.");
+    let _ = writeln!(text, "{}", assembler(version));
     let _ = writeln!(
         text,
         "- {} assembled kernels are listed, {spilling} of them with a stack or spills.",
@@ -143,6 +171,7 @@ fn markdown(measured: &[Measured], reciprocal: &[String], version: &str) -> Stri
          loop writes by hand, checked in machine code on {}.",
         reciprocal.join(", ")
     );
+    let _ = writeln!(text, "\n{TIMES}");
     for gpu in &GPUS {
         let _ = writeln!(
             text,
@@ -150,42 +179,65 @@ fn markdown(measured: &[Measured], reciprocal: &[String], version: &str) -> Stri
             gpu.name, gpu.arch, gpu.multiprocessors, gpu.gigahertz, gpu.terabytes
         );
     }
+    times(&mut text, &measured);
+    let _ = writeln!(text, "\n{SECTIONS}");
     for target in &TARGETS {
-        let _ = writeln!(text, "\n## {}\n\nFrom `ptx/{}`.\n", target.arch, target.isa);
-        let _ = writeln!(
-            text,
-            "| kernel | registers | hot | slow | {} | issue µs | memory µs |",
-            PIPES.join(" | ")
-        );
-        text.push_str("|---|");
-        text.push_str(&"---:|".repeat(5 + PIPES.len()));
+        let Some(gpu) = target.gpu else { continue };
+        let (arch, isa) = (target.arch, target.isa);
+        let _ = writeln!(text, "### {arch}: {gpu}\n\nFrom `ptx/{isa}`.\n");
+        let columns = ["kernel", "registers", "shared", "spilled", "hot", "slow"];
+        text.push_str(&header(columns.into_iter().chain(PIPES)));
+        text.extend(measured.iter().filter(|m| m.arch == arch).map(row));
         text.push('\n');
-        for m in measured.iter().filter(|m| m.arch == target.arch) {
-            row(&mut text, m);
-        }
     }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
     text
 }
 
-fn row(text: &mut String, m: &Measured) {
-    let _ = write!(text, "| {} | {} |", m.kernel, m.registers);
-    let Some(walked) = &m.walked else {
-        text.push_str(&" – |".repeat(4 + PIPES.len()));
-        text.push('\n');
-        return;
-    };
-    let slow = walked.slow.map_or("–".to_owned(), |slow| walked.per_block(slow));
-    let _ = write!(text, " {} | {slow} |", walked.per_block(walked.hot));
-    for count in walked.histogram {
-        let _ = write!(text, " {} |", walked.per_block(count));
-    }
-    match GPUS.iter().find(|gpu| gpu.arch == m.arch) {
-        Some(gpu) => {
-            let [issue, memory] = gpu.times(walked);
-            let _ = writeln!(text, " {issue:.1} | {memory:.1} |");
+/// The first two lines of a table: names, then numbers.
+fn header<'a>(columns: impl Iterator<Item = &'a str>) -> String {
+    let columns: Vec<_> = columns.collect();
+    format!("| {} |\n|---|{}\n", columns.join(" | "), "--:|".repeat(columns.len() - 1))
+}
+
+/// A line for each kernel, with hot instructions and times on each GPU.
+fn times(text: &mut String, measured: &[&Measured]) {
+    text.push('\n');
+    let columns = GPUS.map(|gpu| [format!("{} hot", gpu.name), "issue".into(), "memory".into()]);
+    let columns = columns.as_flattened().iter().map(String::as_str);
+    text.push_str(&header(std::iter::once("kernel").chain(columns)));
+    for first in measured.iter().filter(|m| m.arch == GPUS[0].arch && m.walked.is_some()) {
+        let _ = write!(text, "| {} |", first.kernel);
+        for gpu in &GPUS {
+            let on_gpu = |m: &&&Measured| m.arch == gpu.arch && m.kernel == first.kernel;
+            match measured.iter().find(on_gpu).and_then(|m| m.walked.as_ref()) {
+                Some(walked) => {
+                    let [issue, memory] = gpu.times(walked);
+                    let hot = walked.per_block(walked.hot);
+                    let _ = write!(text, " {hot} | {issue:.1} | {memory:.1} |");
+                }
+                None => text.push_str(" – | – | – |"),
+            }
         }
-        None => text.push_str(" – | – |\n"),
+        text.push('\n');
     }
+}
+
+fn row(m: &&Measured) -> String {
+    let mut text = format!("| {} | {} | {} | {} |", m.kernel, m.registers, m.shared, m.spills);
+    match &m.walked {
+        Some(walked) => {
+            let slow = walked.slow.map_or("–".to_owned(), |slow| walked.per_block(slow));
+            let _ = write!(text, " {} | {slow} |", walked.per_block(walked.hot));
+            for count in walked.histogram {
+                let _ = write!(text, " {} |", walked.per_block(count));
+            }
+        }
+        None => text.push_str(&" – |".repeat(2 + PIPES.len())),
+    }
+    text.push('\n');
+    text
 }
 
 fn csv(measured: &[Measured]) -> String {

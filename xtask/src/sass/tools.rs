@@ -14,12 +14,30 @@ pub(crate) struct Tools {
     nvdisasm: PathBuf,
 }
 
-/// What the assembler reports.
+/// What is known of some kernels.
 pub(crate) struct Assembled {
     /// `nvdisasm -c`.
-    pub(crate) text: String,
+    text: String,
     /// `ptxas -v`.
-    pub(crate) report: String,
+    report: String,
+}
+
+impl Assembled {
+    /// The disassembly of one kernel.
+    pub(crate) fn text(&self, kernel: &str) -> Option<&str> {
+        part(&self.text, &format!("\n//--------------------- .text.{kernel} "), "\n//-----")
+    }
+
+    /// The assembler's lines on one kernel.
+    pub(crate) fn report(&self, kernel: &str) -> Option<&str> {
+        part(&self.report, &format!("Compiling entry function '{kernel}'"), "Compiling entry")
+    }
+}
+
+/// What follows `start`, up to `end`.
+fn part<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    Some(rest.split(end).next().unwrap_or(rest))
 }
 
 impl Tools {
@@ -50,16 +68,17 @@ impl Tools {
         version.map(str::to_owned).ok_or("ptxas does not tell its version".to_owned())
     }
 
-    /// Assembles a PTX file and disassembles the result.
+    /// Assembles PTX files to one cubin and disassembles that. The code is what each file alone
+    /// gives, but `nvdisasm` takes most of its time to start.
     pub(crate) fn assemble(
         &self,
         arch: &str,
-        ptx: &Path,
+        ptx: &[&Path],
         cubin: &Path,
     ) -> Result<Assembled, String> {
         let arch = format!("-arch={arch}");
-        let report =
-            output(Command::new(&self.ptxas).args(["-v", &arch]).arg(ptx).arg("-o").arg(cubin))?.1;
+        let mut ptxas = Command::new(&self.ptxas);
+        let report = output(ptxas.args(["-v", &arch, "-o"]).arg(cubin).args(ptx))?.1;
         let text = output(Command::new(&self.nvdisasm).arg("-c").arg(cubin))?.0;
         let _ = fs::remove_file(cubin);
         Ok(Assembled { text, report })

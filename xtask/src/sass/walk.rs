@@ -1,19 +1,28 @@
 //! Paths through a kernel's machine code.
 //!
+//! A warp's, that is: what any of its lanes goes through counts once, and so does an instruction
+//! whose guard holds for none. It is what the hardware counts as executed.
+//!
 //! **Hot path**: the shortest way from the entry to an exit that does a thread's whole work (loads,
 //! stores and conversions, see [`Work`]) without the exact path. The exact path shows by what only
 //! it does: it calls subroutines (the slow cases of division and reciprocal) and loads single
 //! elements. "Shortest" settles the other branches as ordinary data and options do: compact scales,
-//! one global scale, one tensor, every tie-breaker skipped, no padding. Loops are gone through as
-//! often as the work needs.
+//! one global scale, one tensor, every tie-breaker skipped, no padding. Branches that the thread's
+//! number decides are settled by it ([`super::lanes`]). Loops are gone through as often as the work
+//! needs.
 //!
-//! **Slow path**: the longest way, every subroutine's longest way included. A loop that loads single
-//! elements runs as often as 16 of them need, any other once.
+//! **Slow path**: the longest way, every subroutine's longest way included: an upper bound. A loop
+//! - that converts whole blocks to codes runs as often as the work needs,
+//! - that picks lanes from a ballot, one after the other: 32 times,
+//! - that takes elements, from memory or from other lanes: as often as 16 of them need,
+//! - around one of those: twice, for two candidates,
+//! - of any other kind: once.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-use super::disassembly::Block;
+use super::disassembly::{Block, Instruction};
 use super::kernel::{self, Work};
 
 /// Work done so far: bytes loaded, bytes stored, conversions.
@@ -73,17 +82,22 @@ fn effect(block: &Block, work: &Work) -> Option<Done> {
 
 /// The length of the longest path.
 pub(crate) fn slow(blocks: &[Block], work: &Work) -> u64 {
-    Slow { blocks, work }.routine(0)
+    Slow { blocks, work, routines: RefCell::default() }.routine(0)
 }
 
 struct Slow<'a> {
     blocks: &'a [Block],
     work: &'a Work,
+    /// The lengths of subroutines, by their first blocks.
+    routines: RefCell<BTreeMap<usize, u64>>,
 }
 
 impl Slow<'_> {
     /// The longest path from a block to wherever it ends.
     fn routine(&self, entry: usize) -> u64 {
+        if let Some(known) = self.routines.borrow().get(&entry) {
+            return *known;
+        }
         let mut region = BTreeSet::from([entry]);
         let mut open = vec![entry];
         while let Some(block) = open.pop() {
@@ -95,7 +109,10 @@ impl Slow<'_> {
         }
         let ends = |block: usize| self.blocks[block].exits || self.blocks[block].returns;
         let lengths = self.longest(&region, entry);
-        lengths.into_iter().filter(|(block, _)| ends(*block)).map(|(_, n)| n).max().unwrap_or(0)
+        let ends = lengths.into_iter().filter(|(block, _)| ends(*block));
+        let longest = ends.map(|(_, n)| n).max().unwrap_or(0);
+        self.routines.borrow_mut().insert(entry, longest);
+        longest
     }
 
     fn cost(&self, block: usize) -> u64 {
@@ -124,9 +141,7 @@ impl Slow<'_> {
             let Some((&header, &start)) = into.iter().max_by_key(|(_, length)| **length) else {
                 continue;
             };
-            let loops =
-                component.len() > 1 || self.next(region, entry, header).any(|next| next == header);
-            if !loops {
+            if !self.loops(region, entry, &component) {
                 lengths.insert(header, start + self.cost(header));
                 continue;
             }
@@ -134,7 +149,7 @@ impl Slow<'_> {
             let repeats =
                 |(block, _): &(&usize, &u64)| self.blocks[**block].successors.contains(&header);
             let pass = within.iter().filter(repeats).map(|(_, n)| *n).max().unwrap_or(0);
-            let start = start + (self.trips(&component) - 1) * pass;
+            let start = start + (self.trips(&component, header) - 1) * pass;
             lengths.extend(within.into_iter().map(|(block, length)| (block, start + length)));
         }
         lengths
@@ -152,44 +167,75 @@ impl Slow<'_> {
 
     /// Strongly connected components, each after those that lead to it.
     fn components(&self, region: &BTreeSet<usize>, entry: usize) -> Vec<BTreeSet<usize>> {
-        let reach: BTreeMap<usize, BTreeSet<usize>> = region
-            .iter()
-            .map(|&from| {
-                let mut reached = BTreeSet::new();
-                let mut open = vec![from];
-                while let Some(block) = open.pop() {
-                    open.extend(self.next(region, entry, block).filter(|n| reached.insert(*n)));
-                }
-                (from, reached)
-            })
-            .collect();
-        let mut components: Vec<BTreeSet<usize>> = Vec::new();
-        let mut seen = BTreeSet::new();
-        // A block reaches more than those behind it do.
-        let mut order: Vec<usize> = reach[&entry].iter().copied().chain([entry]).collect();
-        order.sort_by_key(|block| {
-            let mut behind = reach[block].clone();
-            behind.insert(*block);
-            Reverse(behind.len())
-        });
-        for block in order {
-            if seen.contains(&block) {
-                continue;
-            }
-            let mut component: BTreeSet<usize> =
-                reach[&block].iter().copied().filter(|n| reach[n].contains(&block)).collect();
-            component.insert(block);
-            seen.extend(component.iter().copied());
-            components.push(component);
-        }
-        components
+        let next = |block| self.next(region, entry, block).collect::<Vec<_>>();
+        let mut search = Components::default();
+        search.visit(entry, &next);
+        search.found.reverse();
+        search.found
+    }
+
+    /// Whether a component is a loop.
+    fn loops(&self, region: &BTreeSet<usize>, entry: usize, component: &BTreeSet<usize>) -> bool {
+        component.len() > 1
+            || component.iter().any(|b| self.next(region, entry, *b).any(|next| next == *b))
     }
 
     /// How often a loop runs.
-    fn trips(&self, component: &BTreeSet<usize>) -> u64 {
-        let instructions = component.iter().flat_map(|block| &self.blocks[*block].instructions);
-        let loads =
-            instructions.filter(|i| self.work.element == Some(kernel::loaded(i))).count() as u64;
-        16u64.checked_div(loads).map_or(1, |trips| trips.max(1))
+    fn trips(&self, component: &BTreeSet<usize>, header: usize) -> u64 {
+        let mut inner = self.components(component, header);
+        inner.retain(|c| self.loops(component, header, c));
+        let own = component.iter().filter(|block| !inner.iter().any(|c| c.contains(block)));
+        let own = || own.clone().flat_map(|block| &self.blocks[*block].instructions);
+        let takes = |i: &Instruction| {
+            self.work.element == Some(kernel::loaded(i)) || i.mnemonic() == "SHFL"
+        };
+        let count = |f: &dyn Fn(&Instruction) -> bool| own().filter(|i| f(i)).count() as u64;
+        let (packs, elements) = (count(&kernel::packs), count(&takes));
+        if count(&|i| ["FLO", "UFLO"].contains(&i.mnemonic())) > 0 {
+            32
+        } else if packs >= 8 {
+            u64::from(self.work.packs).div_ceil(packs)
+        } else if elements > 0 {
+            16u64.div_ceil(elements)
+        } else {
+            let takes = |c: &BTreeSet<usize>| {
+                c.iter().flat_map(|block| &self.blocks[*block].instructions).any(takes)
+            };
+            if inner.iter().any(takes) { 2 } else { 1 }
+        }
+    }
+}
+
+/// Tarjan's search for strongly connected components.
+#[derive(Default)]
+struct Components {
+    /// When a block was entered.
+    entered: BTreeMap<usize, usize>,
+    /// Blocks of components that are not complete.
+    open: Vec<usize>,
+    /// Each before those that lead to it.
+    found: Vec<BTreeSet<usize>>,
+}
+
+impl Components {
+    /// The earliest open block that can be reached.
+    fn visit(&mut self, block: usize, next: &impl Fn(usize) -> Vec<usize>) -> usize {
+        let entered = self.entered.len();
+        self.entered.insert(block, entered);
+        let depth = self.open.len();
+        self.open.push(block);
+        let mut earliest = entered;
+        for successor in next(block) {
+            let reached = match self.entered.get(&successor) {
+                None => self.visit(successor, next),
+                Some(entered) if self.open.contains(&successor) => *entered,
+                Some(_) => continue,
+            };
+            earliest = earliest.min(reached);
+        }
+        if earliest == entered {
+            self.found.push(self.open.drain(depth..).collect());
+        }
+        earliest
     }
 }
