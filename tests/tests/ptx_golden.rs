@@ -78,6 +78,9 @@ fn check_set(isa: InstructionSet, twin: Option<InstructionSet>) {
     }
     for element in [InputType::Bf16, InputType::F16, InputType::F32] {
         backend.run_copies(element, [32, 80]).unwrap_or_else(|e| panic!("copies: {e}"));
+        if !shared(&format!("amax_{}", element.name())) {
+            backend.run_peaks(element).unwrap_or_else(|e| panic!("peaks: {e}"));
+        }
     }
     let kernels = ptx::kernels(isa).filter(|kernel| !shared(kernel));
     let wrong: Vec<String> = kernels.flat_map(|kernel| uncovered(&backend, isa, kernel)).collect();

@@ -22,3 +22,20 @@ fn mutants_are_killed_or_explained() {
     }
     assert!(killed >= 6, "only {killed} mutants were killed");
 }
+
+/// What one of the reasons says: a quotient by 6·A is corrected to the same number however its first
+/// approximation was rounded.
+#[test]
+fn residuals_correct_quotients() {
+    for divisor in [6.0 * 448.0, 6.0 * 256.0] {
+        let reciprocal = 1.0f32 / divisor;
+        for significand in 0..1u32 << 23 {
+            let p = f32::from_bits(1f32.to_bits() | significand);
+            let nearest = p * reciprocal;
+            for q in [nearest.next_down(), nearest, nearest.next_up()] {
+                let corrected = (-q).mul_add(divisor, p).mul_add(reciprocal, q);
+                assert_eq!(corrected.to_bits(), (p / divisor).to_bits(), "{p} / {divisor} by {q}");
+            }
+        }
+    }
+}

@@ -16,6 +16,7 @@ use crate::dequantize_case::DequantizeCase;
 use crate::oracle;
 use crate::rng::Rng;
 
+mod aimed;
 pub mod midpoint;
 pub mod near_tie;
 pub mod position;
@@ -43,7 +44,7 @@ pub const PATTERNS: &[Pattern] = &[
     Pattern { name: "constant", fill: |_, _| 0.7 },
     Pattern { name: "constant-blocks", fill: |_, i| ((i / 16 % 23) as f32 - 11.0) * 0.37 },
     Pattern { name: "zeros", fill: |_, _| 0.0 },
-    Pattern { name: "negative-zeros", fill: |_, _| -0.0 },
+    Pattern { name: "zeros-of-both-signs", fill: |rng, _| rng.pick(&[0.0, -0.0]) },
     Pattern { name: "signed-zeros", fill: |rng, _| rng.pick(&[0.0, -0.0, 0.0, -0.0, 1.0, -1e-30]) },
     Pattern { name: "sparse", fill: |rng, _| if rng.below(12) == 0 { rng.normal() } else { 0.0 } },
     Pattern { name: "subnormal-scales", fill: |rng, i| rng.normal() * small_block(i) },
@@ -124,8 +125,8 @@ pub fn cases(seed: u64) -> Vec<Case> {
             for (offset, element) in ELEMENTS.into_iter().enumerate() {
                 let turn = 3 * number + offset;
                 cases.extend(pattern_cases(seed, rule, scaling, element, turn));
-                cases.extend(aimed_cases(seed, rule, scaling, element, turn));
-                cases.extend(position_cases(seed, rule, scaling, element, turn));
+                cases.extend(aimed::cases(seed, rule, scaling, element, turn));
+                cases.extend(aimed::position_cases(seed, rule, scaling, element, turn));
             }
             cases.extend(supplied_amax_cases(seed, rule, scaling));
         }
@@ -151,96 +152,21 @@ fn pattern_cases(
     PATTERNS.iter().enumerate().map(case).collect()
 }
 
-/// The inputs made for the rule.
-fn aimed_cases(
-    seed: u64,
-    rule: Rule,
-    scaling: Scaling,
-    element: InputType,
-    turn: usize,
-) -> Vec<Case> {
-    let configs = configs(rule, scaling);
-    let config = configs[turn % configs.len()];
-    let input = midpoint::input(element, [16, 64], rule, seed);
-    let mut cases = vec![case("midpoints", seed, config, input, None)];
-    if rule != Rule::Plain {
-        let input = near_tie::input(element, [32, 64], rule, scaling, seed);
-        let columnwise = configs.iter().find(|c| c.outputs() == Outputs::Columnwise);
-        cases.extend(
-            columnwise.map(|&config| {
-                case("columnwise near-ties", seed, config, input.transposed(), None)
-            }),
-        );
-        let rowwise: Vec<&Config> = configs.iter().filter(|c| c.outputs().rowwise()).collect();
-        cases.push(case("near-ties", seed, *rowwise[turn % rowwise.len()], input, None));
-    }
-    cases
-}
-
-/// Inputs where one element decides, along the rows and along the columns of every output.
-fn position_cases(
-    seed: u64,
-    rule: Rule,
-    scaling: Scaling,
-    element: InputType,
-    turn: usize,
-) -> Vec<Case> {
-    let configs = configs(rule, scaling);
-    let mut cases = Vec::new();
-    let seed = seed + turn as u64;
-    let mut inputs = vec![
-        ("scale edges", position::scale_edges(element, rule, scaling, seed)),
-        ("last scales", position::last_scales(element, rule, scaling, seed)),
-    ];
-    let far = position::far_below(position::scale_edges(element, rule, scaling, seed));
-    inputs.extend(far.map(|input| ("far scale edges", input)));
-    inputs.push(("nan blocks", position::nan_blocks(element, scaling, seed)));
-    if rule != Rule::Plain {
-        let ties = |odd| position::ties(element, rule, scaling, odd, seed);
-        inputs.push(("ties", ties(false)));
-        inputs.push(("almost ties", ties(true)));
-        let near = near_tie::input(element, [32, 64], rule, scaling, seed);
-        inputs.extend(position::far_below(near).map(|input| ("far near-ties", input)));
-        inputs.extend(position::far_below(ties(true)).map(|input| ("far almost ties", input)));
-    }
-    for (name, input) in inputs {
-        // Products with a global scale that is off by a few units decide almost ties.
-        let amax = [2, -2, 5, -5]
-            .map(|off| f32::from_bits(input.value(0).to_bits().wrapping_add_signed(off)));
-        let supplied = (name.ends_with("almost ties") && scaling != Scaling::Row).then(|| {
-            let one = vec![amax[turn % 4]];
-            SuppliedAmax { rowwise: one.clone(), columnwise: one }
-        });
-        for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
-            let mut layouts = configs.iter().filter(|config| config.outputs() == outputs);
-            let Some(&config) = layouts.nth(turn % 2) else { continue };
-            // Rowwise has kernels for groups besides: each layout's case is launched in its own way.
-            if outputs == Outputs::Rowwise {
-                let mut others = configs.iter().filter(|config| config.outputs() == outputs);
-                if let Some(&other) = others.nth((turn + 1) % 2) {
-                    cases.push(case(name, seed, other, input.clone(), supplied.clone()));
-                }
-            }
-            // Tiles that a warp holds lie along either side.
-            if outputs.rowwise() || scaling == Scaling::Tile {
-                cases.push(case(name, seed, config, input.clone(), supplied.clone()));
-            }
-            if outputs.columnwise() || scaling == Scaling::Tile {
-                let name = format!("{name} in columns");
-                cases.push(case(&name, seed, config, input.transposed(), supplied.clone()));
-            }
-        }
-    }
-    cases
-}
-
 /// Amax values that are not the input's: 0, subnormal, too small, too large, ∞.
 fn supplied_amax_cases(seed: u64, rule: Rule, scaling: Scaling) -> Vec<Case> {
     let amaxes = [0.0, 1e-41, 7.9e-36, 0.3, 3000.0, 2e35, f32::MAX, f32::INFINITY];
     let configs = configs(rule, scaling);
     let supplied = |(turn, amax): (usize, f32)| {
         let shape = [16, 48];
-        let input = PATTERNS[0].input(ELEMENTS[turn % 3], shape, seed + turn as u64);
+        // Where S_enc is clamped, or sums overflow, only numbers of the same order show it.
+        let (pattern, element) = match amax {
+            1e-41..1e-30 => ("tiny-amax", InputType::F32),
+            1e30..1e38 => ("strict-overflow", InputType::F32),
+            _ => ("normal", ELEMENTS[turn % 3]),
+        };
+        let mut patterns = PATTERNS.iter().filter(|known| known.name == pattern);
+        let pattern = patterns.next().expect("a pattern's name");
+        let input = pattern.input(element, shape, seed + turn as u64);
         let rowwise = if scaling == Scaling::Row { shape[0] } else { 1 };
         let columnwise = if scaling == Scaling::Row { shape[1] } else { 1 };
         // Rows differ, so that a mistaken row shows.
@@ -262,7 +188,7 @@ fn configs(rule: Rule, scaling: Scaling) -> Vec<Config> {
 /// Shapes that a configuration is defined for, some of them empty.
 const fn shapes(config: Config) -> &'static [[usize; 2]] {
     if matches!(config.scaling(), Scaling::Tile) || config.outputs().columnwise() {
-        &[[16, 16], [48, 80], [32, 48], [0, 32], [160, 16], [144, 32], [16, 528], [16, 0]]
+        &[[16, 16], [48, 80], [32, 48], [0, 32], [272, 16], [144, 32], [16, 528], [16, 0]]
     } else {
         &[[16, 16], [48, 80], [3, 64], [0, 32], [1, 16], [32, 1040], [7, 48], [16, 0], [144, 32]]
     }

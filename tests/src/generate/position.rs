@@ -1,8 +1,8 @@
 //! Inputs where one element decides, at every place of a block or tile in turn.
 
 use fouroversix_kernels::config::{InputType, Rule, Scaling};
-use fouroversix_reference::scale::{GlobalScale, ScalePair, plain_scale};
-use fouroversix_reference::{self as reference};
+use fouroversix_reference::scale::{GlobalScale, ScalePair, block_encode_scale, plain_scale};
+use fouroversix_reference::{self as reference, E4m3};
 
 use crate::case::Input;
 use crate::generate::narrow;
@@ -63,7 +63,8 @@ pub fn ties(element: InputType, rule: Rule, scaling: Scaling, odd: bool, seed: u
         if odd {
             // Between 0.5 and 0.75, 0.75 and 1, 2 and 2.25, 2.25 and 3, 4 and 4.5 times the scale.
             let between = rng.pick(&[0.625, 0.875, 2.125, 2.625, 4.25]);
-            let twin = (number + seed as usize) % 3;
+            // Most often in the same half of the next word.
+            let twin = [2, 0, 2, 1][(number + seed as usize) % 4];
             let twin = col / 16 * 16 + (col + twin) % 16;
             groups.set(row, col, narrow(between * scale, element));
             groups.set(row, twin, narrow(between * scale, element));
@@ -72,6 +73,143 @@ pub fn ties(element: InputType, rule: Rule, scaling: Scaling, odd: bool, seed: u
     }
     for row in 0..ROWS {
         groups.set(row, 0, narrow(amax, element));
+    }
+    groups.into_input()
+}
+
+/// Blocks whose two errors are sums of many equal terms, so that what adding them up rounds off decides.
+///
+/// Twelve elements of sixteen lie halfway between what the candidates make of them: seven above what
+/// map6 does, five below. With a global scale that is off by a little both errors change alike. Where
+/// scales are `subnormal` every block saturates, for both candidates at the same number.
+#[must_use]
+pub fn sums(element: InputType, rule: Rule, scaling: Scaling, subnormal: bool, seed: u64) -> Input {
+    let mut rng = Rng::new(seed ^ 0x7375_6D73);
+    let range = 6.0 * oracle::rule(rule).e4m3_max().value();
+    // As in [`ties`].
+    let unit = rng.pick(&[1.25, 1.5, 1.75]);
+    let amax = match element {
+        InputType::F32 => rng.pick(&[(range * unit).next_down(), range * unit]),
+        _ => range * unit,
+    };
+    let negative = 1 << (8 * element.bytes() - 1);
+    let mut groups = Groups::of_blocks(8, element, scaling);
+    for number in 0..groups.count() {
+        // Two of E4M3's smallest steps, and three for map4.
+        let (scale, largest) = if subnormal {
+            (unit / 256.0, 6.6)
+        } else {
+            (rng.pick(&[1.0, 1.25, 1.5]) * 2f32.powi(rng.below(9) as i32 - 3) * unit, 6.0)
+        };
+        let mut deck: Vec<f32> = Vec::new();
+        groups.fill(number, |i| {
+            if i % 16 == 0 {
+                deck = [[0.625; 7].as_slice(), &[0.875; 5], &[6.0; 2], &[0.0; 2]].concat();
+            }
+            let value = deck.swap_remove(rng.below(deck.len()));
+            narrow(value * scale, element) | rng.pick(&[0, negative])
+        });
+        let [row, col] = groups.place(number);
+        groups.set(row, col, narrow(largest * scale, element));
+    }
+    for row in 0..ROWS {
+        groups.set(row, 0, narrow(amax, element));
+    }
+    groups.into_input()
+}
+
+/// Blocks of a few E2M1 values and of numbers halfway between two, times the block scale and all but a
+/// power of two: with the amax that is given beside them products are off by the same few units in
+/// the last place, most by `2^bit`. With `nan`, every block has one.
+#[must_use]
+pub fn beside_midpoints(
+    element: InputType,
+    rule: Rule,
+    scaling: Scaling,
+    bit: u32,
+    nan: bool,
+    seed: u64,
+) -> (Input, f32) {
+    let mut rng = Rng::new(seed ^ 0x6265_7369);
+    let amax = amax_beside(oracle::rule(rule), bit);
+    let negative = 1 << (8 * element.bytes() - 1);
+    let mut groups = Groups::of_blocks(4, element, scaling);
+    for number in 0..groups.count() {
+        let scale = rng.pick(&SCALES) * 2f32.powi(rng.below(5) as i32 - 2);
+        groups.fill(number, |_| {
+            let midpoint = rng.pick(&[0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0]);
+            let value = rng.pick(&[1.0, 2.0, 4.0, midpoint, midpoint]);
+            narrow(value * scale, element) | rng.pick(&[0, negative])
+        });
+        let [row, col] = groups.place(number);
+        groups.set(row, col, narrow(6.0 * scale, element));
+        if nan {
+            groups.set(row, col ^ 1, narrow(f32::NAN, element));
+        }
+    }
+    // Where the element type has it the amax is the input's own.
+    if element == InputType::F32 {
+        (0..ROWS).for_each(|row| groups.set(row, 0, amax.to_bits()));
+    }
+    (groups.into_input(), amax)
+}
+
+/// E4M3 significands.
+const SCALES: [f32; 8] = [1.0, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.875];
+
+/// The amax near 6·A with which the most block scales `s` make `s · encode_scale` be `1 + 2^bit` units
+/// in the last place.
+fn amax_beside(rule: reference::Rule, bit: u32) -> f32 {
+    let wanted = 1f32.to_bits() + (1 << bit);
+    let range = 6.0 * rule.e4m3_max().value();
+    let hits = |amax: &f32| {
+        let global = GlobalScale::new(*amax, rule.e4m3_max());
+        let hit = |scale: &&f32| {
+            let encode = block_encode_scale(E4m3::from_f32(**scale), &global);
+            (**scale * encode).to_bits() == wanted
+        };
+        SCALES.iter().filter(hit).count()
+    };
+    let candidates = (0..2 << bit.max(3)).map(|off| f32::from_bits(range.to_bits() - off));
+    candidates.max_by_key(hits).expect("there are some")
+}
+
+/// Zeros of either sign, and one number.
+#[must_use]
+pub fn zero_blocks(element: InputType, scaling: Scaling, seed: u64) -> Input {
+    let mut rng = Rng::new(seed ^ 0x7A65_726F);
+    let mut groups = Groups::of_blocks(4, element, scaling);
+    for number in 0..groups.count() {
+        groups.fill(number, |_| (rng.below(2) as u32) << (8 * element.bytes() - 1));
+    }
+    groups.set(0, 0, narrow(1.0, element));
+    groups.into_input()
+}
+
+/// Blocks whose scale, for one candidate or the other, would lie halfway between two E4M3 values but for
+/// what is rounded off on the way: there the last bit decides. With `nan`, every block has one.
+#[must_use]
+pub fn scale_ties(element: InputType, rule: Rule, scaling: Scaling, nan: bool, seed: u64) -> Input {
+    let mut rng = Rng::new(seed ^ 0x7363_616C);
+    // S_enc is 6 over this: no number of few bits. BF16 has no more products of the midpoints.
+    let unit = match element {
+        InputType::Bf16 => rng.pick(&[5.0, 7.0, 15.0]),
+        _ => rng.pick(&[5.0, 7.0, 15.0, 19.0, 25.0]),
+    };
+    let mut groups =
+        Groups::of_blocks(if scaling == Scaling::Tile { 16 } else { 4 }, element, scaling);
+    for number in 0..groups.count() {
+        let midpoint = (17.0 + 2.0 * rng.below(8) as f32) * 2f32.powi(rng.below(6) as i32 - 5);
+        let largest = midpoint * unit / if rng.below(2) == 0 { 1.0 } else { 1.5 };
+        groups.fill(number, |_| narrow(largest * (2.0 * rng.unit() as f32 - 1.0), element));
+        let [row, col] = groups.place(number);
+        groups.set(row, col, narrow(largest, element));
+        if nan {
+            groups.set(row, col ^ 1, narrow(f32::NAN, element));
+        }
+    }
+    for row in 0..ROWS {
+        groups.set(row, 0, narrow(oracle::rule(rule).e4m3_max().value() * unit, element));
     }
     groups.into_input()
 }
@@ -114,7 +252,8 @@ pub fn last_scales(element: InputType, rule: Rule, scaling: Scaling, seed: u64) 
     let global = GlobalScale::new(AMAX, oracle::rule(rule).e4m3_max());
     let mut groups = Groups::new(element, scaling);
     for number in 0..groups.count() {
-        let steps = 0.4 + 3.6 * rng.unit() as f32;
+        let unit = rng.unit() as f32;
+        let steps = if rng.below(4) == 0 { 5.42 + 0.07 * unit } else { 0.4 + 3.6 * unit };
         let largest = 6.0 * steps / 512.0 / global.encode;
         groups.fill(number, |_| narrow(largest * (2.0 * rng.unit() as f32 - 1.0), element));
         let [row, col] = groups.place(number);
@@ -130,8 +269,26 @@ pub fn last_scales(element: InputType, rule: Rule, scaling: Scaling, seed: u64) 
 const AMAX: f32 = 1344.0;
 const ROWS: usize = 16;
 
-/// The first representable magnitude of a random block scale, or the last one of the scale below it.
+/// The first representable magnitude of a random block scale, or the last one of the scale below it. Of
+/// FP32, whose last bits are many, one of a few with most of those set: a lost one shows.
 fn edge(rng: &mut Rng, element: InputType, rule: reference::Rule, global: &GlobalScale) -> u32 {
+    if rng.below(8) == 0 {
+        return first_of_a_scale(rng, element, rule, global) - 1;
+    }
+    let mut attempts = (0..8).map(|_| first_of_a_scale(rng, element, rule, global));
+    match element {
+        InputType::F32 => attempts.max_by_key(|first| (first & 0xFF).count_ones()),
+        _ => attempts.next(),
+    }
+    .expect("there are attempts")
+}
+
+fn first_of_a_scale(
+    rng: &mut Rng,
+    element: InputType,
+    rule: reference::Rule,
+    global: &GlobalScale,
+) -> u32 {
     let map4 = rng.below(2) == 0;
     let scale = |bits: u32| {
         let peak = value(element, bits);
@@ -152,7 +309,7 @@ fn edge(rng: &mut Rng, element: InputType, rule: reference::Rule, global: &Globa
             first = middle;
         }
     }
-    if rng.below(4) == 0 { below } else { first }
+    first
 }
 
 fn value(element: InputType, bits: u32) -> f32 {
@@ -170,9 +327,14 @@ struct Groups {
 impl Groups {
     /// Every place of a block several times; every column of the upper and the lower half of a tile.
     fn new(element: InputType, scaling: Scaling) -> Self {
-        let tile = scaling == Scaling::Tile;
-        let cols = 16 * if tile { 33 } else { 9 };
-        Self { element, tile, cols, bits: vec![0; ROWS * cols] }
+        let blocks = if scaling == Scaling::Tile { 33 } else { 9 };
+        Self::of_blocks(blocks, element, scaling)
+    }
+
+    /// So many blocks side by side.
+    fn of_blocks(blocks: usize, element: InputType, scaling: Scaling) -> Self {
+        let cols = 16 * blocks;
+        Self { element, tile: scaling == Scaling::Tile, cols, bits: vec![0; ROWS * cols] }
     }
 
     fn count(&self) -> usize {

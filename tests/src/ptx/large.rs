@@ -18,14 +18,13 @@ pub fn cases() -> Vec<Case> {
         for element in ELEMENTS {
             for scaling in SCALINGS {
                 for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
-                    // Every rule has a kernel with several others: a layout for each will do.
                     turn += 1;
-                    let layout = match (turn + number) % 3 {
-                        0 => ScaleLayout::Linear,
-                        _ => ScaleLayout::Swizzled128x4,
-                    };
-                    let Ok(config) = Config::new(rule, scaling, outputs, layout) else { continue };
-                    out.extend(case(turn, config, element, [144, 144]));
+                    for form in forms(rule, turn + number) {
+                        let Ok(config) = Config::new(rule, scaling, outputs, form.layout()) else {
+                            continue;
+                        };
+                        out.extend(case(turn, config, element, form.shape(config)));
+                    }
                 }
             }
         }
@@ -53,12 +52,52 @@ pub fn cases() -> Vec<Case> {
     out
 }
 
+/// More than one block of threads either way, and more than 128 lines of scales.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// With tails of all kinds.
+    Linear,
+    Swizzled,
+    /// Whole tiles of 4 scales.
+    SwizzledWhole,
+}
+
+/// Kernels that four rules share have a case of every form with one for each rule; the plain ones need
+/// them all.
+fn forms(rule: Rule, turn: usize) -> Vec<Form> {
+    let all = [Form::Linear, Form::Swizzled, Form::SwizzledWhole];
+    if rule == Rule::Plain { all.to_vec() } else { vec![all[turn % 3]] }
+}
+
+impl Form {
+    fn layout(self) -> ScaleLayout {
+        match self {
+            Self::Linear => ScaleLayout::Linear,
+            Self::Swizzled | Self::SwizzledWhole => ScaleLayout::Swizzled128x4,
+        }
+    }
+
+    fn shape(self, config: Config) -> [usize; 2] {
+        let columns = config.scaling() != Scaling::Tile && config.outputs().columnwise();
+        match (self, columns) {
+            (Self::SwizzledWhole, false) => [192, 192],
+            (Self::SwizzledWhole, true) => [256, 192],
+            (_, false) => [144, 144],
+            (_, true) => [272, 144],
+        }
+    }
+}
+
 /// Rows of several turns of a block of threads, each with its amax at another place of another turn.
 fn peaks(config: Config, element: InputType) -> Option<Case> {
     let shape = [64, 8224];
     let mut input = PATTERNS[0].input(element, shape, 64);
     for row in 0..shape[0] {
-        input.bits[row * shape[1] + 129 * row] = narrow(-40.0 - row as f32, element);
+        // Every low bit of its magnitude is set: a lost one shows.
+        let magnitude = narrow(63.75 * 2f32.powi(row as i32 % 4), element);
+        let last_bits =
+            1 << (8 * element.bytes() - 1) | if element == InputType::F32 { 0xFFFF } else { 0 };
+        input.bits[row * shape[1] + 129 * row] = magnitude | last_bits;
     }
     let expected = oracle::quantize(config, &input, None).ok()?;
     let name = "large peaks".to_owned();

@@ -190,6 +190,20 @@ pub fn unreachable(text: &str) -> BTreeMap<u32, &'static str> {
     out
 }
 
+/// Why the comparison on a line, counted from one, always has the same result, if a branch by it never
+/// varies.
+#[must_use]
+pub fn decided(text: &str, line: u32) -> Option<&'static str> {
+    let body = Body::of(text);
+    let comparison = body.code[line as usize - 1].as_str();
+    (0..body.code.len()).find_map(|at| {
+        let (predicate, _) = branch(&body.code[at])?.condition?;
+        let (_, why) = body.decided(at, predicate)?;
+        (sets(comparison, predicate) && body.definition_before(at, predicate) == Some(comparison))
+            .then_some(why)
+    })
+}
+
 /// Whether a line, counted from one, stands where a thread past the tensor's edge gets its values: with
 /// an instruction that sets a flag to false which others set to true.
 #[must_use]

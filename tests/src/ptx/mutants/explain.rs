@@ -15,7 +15,7 @@ struct Change {
 type Holds = fn(&Change, &Evidence<'_>) -> bool;
 
 /// The reasons, in the order in which they are tried.
-const REASONS: [(Holds, &str); 20] = [
+const REASONS: &[(Holds, &str)] = &[
     (
         |change, seen| change.opcodes(&["or", "xor"], &["xor", "or"]) && seen.same_values(),
         "the operands never have a bit in common: or and xor are one",
@@ -23,6 +23,19 @@ const REASONS: [(Holds, &str); 20] = [
     (
         |change, seen| change.is_swap() && change.from.starts_with("setp") && seen.same_values(),
         "equality commutes",
+    ),
+    (|change, seen| change.factors_exchanged() && seen.same_values(), "multiplication commutes"),
+    (
+        |_, seen| seen.is_of_bit_31() && seen.same_values(),
+        "bit 31 of the flags, which no launch sets: the compilers can't know that",
+    ),
+    (
+        |change, seen| {
+            change.opcodes_are("setp.ge.u32", "setp.gt.u32")
+                && seen.is_block_bound()
+                && seen.same_values()
+        },
+        "the grid of one tensor has no block of threads that begins at its edge",
     ),
     (
         |change, seen| change.rounding() && seen.same_values(),
@@ -37,8 +50,8 @@ const REASONS: [(Holds, &str); 20] = [
         "the bits of the mask that differ are clear in whatever is masked",
     ),
     (
-        |change, seen| change.shifts_by("8") && seen.same_values(),
-        "the scale byte of a second candidate is zero: plain NVFP4 has one",
+        |change, seen| change.shifts_by("8") && seen.same_values() || seen.is_of_no_candidate(),
+        "the scale byte of a second candidate, above the first: plain NVFP4 has one, and stores one byte",
     ),
     (
         |change, seen| change.rounding() && seen.certified(),
@@ -49,7 +62,33 @@ const REASONS: [(Holds, &str); 20] = [
         "the last bits of the bound of certainty, which is larger than it needs to be",
     ),
     (
-        |change, seen| change.last_bits() && seen.absorbed(),
+        |change, _| change.edge_of_the_proven(),
+        "the hot loop is used for an S_dec a little more or less, within those for which it is proven",
+    ),
+    (
+        |change, seen| change.moves_a_bound() && seen.compares_certainty(),
+        "errors that differ by exactly the bound of certainty, which is larger than it needs to be",
+    ),
+    (
+        |change, seen| change.floor_of_the_grid() && seen.absorbed_within(3),
+        "the floor of the rounding to E2M1 an even number of steps higher: all numbers round alike",
+    ),
+    (
+        |change, seen| {
+            change.start_of_a_maximum()
+                && seen.read_by_any(&["max.f32", "mul.rn.f32", "div.rn.f32"])
+        },
+        "the maximum of a block starts so low that not even the largest S_enc makes a scale of it",
+    ),
+    (
+        |change, seen| {
+            let at_zero = change.opcodes_are("setp.lt.f32", "setp.le.f32");
+            at_zero && seen.is_sign_of_certain()
+        },
+        "a difference of 0 between the certified errors decides nothing: it is never certain",
+    ),
+    (
+        |change, seen| !change.from.starts_with("setp") && change.last_bits() && seen.absorbed(),
         "the last bits of a value that the next instruction rounds",
     ),
     (
@@ -64,9 +103,33 @@ const REASONS: [(Holds, &str); 20] = [
         |change, seen| change.from.starts_with("prmt") && seen.absorbed(),
         "another byte, with the same bits under the mask that follows",
     ),
+    (
+        |change, seen| change.difference_exchanged() && seen.absorbed_within(2),
+        "the difference with the other sign, of which the magnitude or the square is taken",
+    ),
+    (
+        |change, seen| change.rounding() && seen.is_quotient() && seen.absorbed_within(3),
+        "a first quotient by 6·A rounded otherwise, which the residual corrects to the same (tested for \
+         all significands)",
+    ),
+    (
+        |change, seen| {
+            change.from.starts_with("setp")
+                && seen.tests_a_flag()
+                && seen.read_by("selp")
+                && seen.absorbed()
+        },
+        "takes what the exact path gives where it was computed for a block that did not need it: the \
+         same bits",
+    ),
     (|_, seen| seen.read_by("shfl") && seen.absorbed(), "a lane number counts modulo 32"),
     (
-        |change, _| change.magnitude_becomes_nan(),
+        |change, seen| change.other_way_round_the_lanes() && seen.only_reorders_lanes(),
+        "the lanes of a tile in another order: they have the same maximum, and the certified errors room \
+         for another sum",
+    ),
+    (
+        |change, seen| change.magnitude_becomes_nan() && seen.read_by("max.NaN"),
         "a magnitude becomes NaN, which sends every block to the exact path",
     ),
     (
@@ -105,7 +168,8 @@ const CLAMPS: &[f32] = &[6.0, 448.0];
 pub(super) fn reason(trial: &Trial, evidence: &Evidence<'_>) -> Option<&'static str> {
     let change = Change::of(&trial.mutant.from, &trial.mutant.to);
     let listed = || REASONS.iter().find(|(holds, _)| holds(&change, evidence));
-    evidence.unreachable().or_else(|| listed().map(|(_, reason)| *reason))
+    let decided = || evidence.decided().filter(|_| evidence.same_values());
+    evidence.unreachable().or_else(decided).or_else(|| listed().map(|(_, reason)| *reason))
 }
 
 /// Modifiers that say how a result is rounded.
@@ -130,21 +194,92 @@ impl Change {
             && from.iter().zip(to).any(|(from, to)| pair == ((*from).to_owned(), (*to).to_owned()))
     }
 
+    /// Whether one opcode with its modifiers became another, and nothing else changed.
+    fn opcodes_are(&self, from: &str, to: &str) -> bool {
+        self.from == from && self.to == to && self.operands_from == self.operands_to
+    }
+
+    /// Whether one of the distances 16, 8 and 4, which make a tile of eight lanes, became one that makes
+    /// the same tile with the two others.
+    fn other_way_round_the_lanes(&self) -> bool {
+        self.constants().is_some_and(|(from, to)| {
+            [16, 8, 4].contains(&from) && to & from != 0 && to & !(16 | 8 | 4) == 0
+        })
+    }
+
+    /// Whether a comparison lost or got the case of equality.
+    fn moves_a_bound(&self) -> bool {
+        [("setp.gt.f32", "setp.ge.f32"), ("setp.leu.f32", "setp.ltu.f32")]
+            .iter()
+            .any(|(from, to)| self.opcodes_are(from, to) || self.opcodes_are(to, from))
+    }
+
+    /// Whether the floor `1 + 2⁻²¹` of the rounding to E2M1, or the same times 2⁻¹⁴, was raised to at most
+    /// 1.25 by an even number of units in the last place (`kernels-gpu/src/device/isa/grid.rs`).
+    fn floor_of_the_grid(&self) -> bool {
+        self.constants().is_some_and(|(from, to)| {
+            [127, 127 - 14].iter().any(|exponent| {
+                let one = i64::from(exponent << 23);
+                from == one + 4 && to > from && to <= one + (1 << 21) && to % 2 == 0
+            })
+        })
+    }
+
+    /// Whether a 0 became a positive number below 6 · 2⁻¹⁰ / FMAX: times S_enc, less than half of E4M3's
+    /// smallest step.
+    fn start_of_a_maximum(&self) -> bool {
+        let bound = i64::from((6.0 / 1024.0 / f32::MAX).to_bits());
+        let starts =
+            self.from == "mov.b32" && self.operands_from.last().is_some_and(|v| v == "0f00000000");
+        starts && self.constants().is_some_and(|(_, to)| to > 0 && to < bound)
+    }
+
+    /// Whether one end of the S_dec for which the hot loop is used moved, and not beyond 2⁻⁵⁴ and 2⁵²:
+    /// as far as its sums stay in the normal range (`kernels-gpu/src/device/block.rs`).
+    fn edge_of_the_proven(&self) -> bool {
+        let two_to = |exponent: i32| i64::from(2f32.powi(exponent).to_bits());
+        let positive = |bits: i64| f32::from_bits(bits as u32).is_finite() && bits < 1 << 31;
+        self.from == self.to
+            && self.constants().is_some_and(|(from, to)| match self.from.as_str() {
+                "setp.ltu.f32" => from == two_to(-50) && positive(to) && to >= two_to(-54),
+                "setp.gtu.f32" => from == two_to(50) && positive(to) && to <= two_to(52),
+                _ => false,
+            })
+    }
+
     /// Whether a shift by so many bits goes the other way.
     fn shifts_by(&self, bits: &str) -> bool {
         self.opcodes(&["shl", "shr"], &["shr", "shl"])
             && self.operands_from.last().is_some_and(|last| last == bits)
     }
 
-    /// Whether two sources have changed places.
+    /// Whether the first two sources have changed places.
+    fn exchanged(&self) -> bool {
+        let mut operands = self.operands_from.clone();
+        if operands.len() > 2 {
+            operands.swap(1, 2);
+        }
+        self.from == self.to
+            && self.operands_from != self.operands_to
+            && operands == self.operands_to
+    }
+
+    /// Whether the sides of a comparison for equality have.
     fn is_swap(&self) -> bool {
-        let sorted = |operands: &[String]| {
-            let mut operands = operands.to_vec();
-            operands.sort();
-            operands
-        };
-        let equality = [".eq.", ".ne."].iter().any(|relation| self.from.contains(relation));
-        equality && self.from == self.to && sorted(&self.operands_from) == sorted(&self.operands_to)
+        self.exchanged()
+            && [".eq.", ".ne.", ".equ.", ".neu."]
+                .iter()
+                .any(|relation| self.from.contains(relation))
+    }
+
+    /// Whether the factors of a product have.
+    fn factors_exchanged(&self) -> bool {
+        self.exchanged() && ["mul.", "mad.", "fma."].iter().any(|name| self.from.starts_with(name))
+    }
+
+    /// Whether the sides of a difference have.
+    fn difference_exchanged(&self) -> bool {
+        self.exchanged() && self.from.starts_with("sub.rn.f32")
     }
 
     /// Whether the instruction only rounds otherwise.

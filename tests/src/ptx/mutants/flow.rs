@@ -1,13 +1,12 @@
-//! Where the result of an instruction goes, and kernels that check a changed instruction against its
-//! original as they run.
+//! Where the result of an instruction goes, and where its operands come from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// One statement of a kernel.
 #[derive(Clone, Debug)]
-struct Statement<'a> {
-    line: usize,
-    opcode: &'a str,
+pub(super) struct Statement<'a> {
+    pub(super) line: usize,
+    pub(super) opcode: &'a str,
     /// Operands as written, the destination first. Names of inner scopes carry their scope.
     operands: Vec<String>,
 }
@@ -20,12 +19,12 @@ impl Statement<'_> {
             .any(|name| self.opcode.starts_with(name))
     }
 
-    fn reads(&self, register: &str) -> bool {
+    pub(super) fn reads(&self, register: &str) -> bool {
         let sources = if self.writes() { 1 } else { 0 };
         self.operands.iter().skip(sources).any(|operand| mentions(operand, register))
     }
 
-    fn destinations(&self) -> Vec<String> {
+    pub(super) fn destinations(&self) -> Vec<String> {
         let first = self.operands.first().filter(|_| self.writes());
         first.map_or_else(Vec::new, |first| names(first))
     }
@@ -42,7 +41,7 @@ fn mentions(operand: &str, register: &str) -> bool {
 }
 
 /// Splits operands at commas outside of brackets.
-fn split(operands: &str) -> Vec<String> {
+pub(super) fn split(operands: &str) -> Vec<String> {
     let (mut depth, mut parts) = (0, vec![String::new()]);
     for c in operands.chars() {
         depth += i32::from("{[(".contains(c)) - i32::from("}])".contains(c));
@@ -55,7 +54,7 @@ fn split(operands: &str) -> Vec<String> {
 }
 
 /// The statements of a text's kernel. Guards are left out: they are no flow of values.
-fn statements(text: &str) -> Vec<Statement<'_>> {
+pub(super) fn statements(text: &str) -> Vec<Statement<'_>> {
     let first = text.lines().position(|line| line.starts_with('{')).unwrap_or(0);
     let (mut out, mut scope) = (Vec::new(), 0);
     for (line, code) in text.lines().enumerate().skip(first + 1) {
@@ -85,7 +84,7 @@ fn statements(text: &str) -> Vec<Statement<'_>> {
 }
 
 /// `operand` with one whole name replaced.
-fn replaced(operand: &str, from: &str, to: &str) -> String {
+pub(super) fn replaced(operand: &str, from: &str, to: &str) -> String {
     let name = |c: char| c.is_alphanumeric() || "%_$@".contains(c);
     let (mut out, mut word) = (String::new(), String::new());
     for c in operand.chars().chain([' ']) {
@@ -109,7 +108,7 @@ pub(super) fn certified(text: &str, line: u32) -> bool {
     if open.is_empty() || open[0].starts_with("%p") {
         return false;
     }
-    let (mut made_by, mut compared) = (BTreeMap::new(), Vec::new());
+    let mut compared = Vec::new();
     let mut seen = BTreeSet::new();
     while let Some(register) = open.pop() {
         if !seen.insert(register.clone()) {
@@ -121,18 +120,39 @@ pub(super) fn certified(text: &str, line: u32) -> bool {
             } else if !reader.writes() || reader.opcode.starts_with("ld.") {
                 return false;
             } else {
-                for destination in reader.destinations() {
-                    made_by.insert(destination.clone(), reader.opcode);
-                    open.push(destination);
-                }
+                open.extend(reader.destinations());
             }
         }
     }
-    let is = |operand: &String, opcode| made_by.get(operand).is_some_and(|made| *made == opcode);
-    compared.iter().any(|compared| {
-        let [_, a, b, ..] = &compared.operands[..] else { return false };
-        is(a, "abs.f32") && is(b, "fma.rn.f32") || is(b, "abs.f32") && is(a, "fma.rn.f32")
-    })
+    compared.iter().any(|compared| is_certainty(&statements, compared))
+}
+
+/// Whether a comparison is `|difference| > uncertainty`.
+fn is_certainty(statements: &[Statement<'_>], compared: &Statement<'_>) -> bool {
+    let is = |operand: &String, opcode| {
+        definition(statements, operand).is_some_and(|made| made.opcode == opcode)
+    };
+    let [_, a, b, ..] = &compared.operands[..] else { return false };
+    compared.opcode.starts_with("setp")
+        && (is(a, "abs.f32") && is(b, "fma.rn.f32") || is(b, "abs.f32") && is(a, "fma.rn.f32"))
+}
+
+/// Whether the instruction on a line is that comparison.
+pub(super) fn compares_certainty(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let mut here = statements.iter().filter(|statement| statement.line == line as usize);
+    here.any(|statement| is_certainty(&statements, statement))
+}
+
+/// The lines that read what an instruction gives, each with `operand` in the place of that.
+pub(super) fn readers_with(text: &str, line: u32, operand: &str) -> Vec<(u32, String)> {
+    let statements = statements(text);
+    let start = statements.iter().filter(|statement| statement.line == line as usize);
+    let registers: Vec<String> = start.flat_map(Statement::destinations).collect();
+    let [register] = &registers[..] else { return Vec::new() };
+    let readers = statements.iter().filter(|statement| statement.reads(register));
+    let code = |at: usize| text.lines().nth(at - 1).unwrap_or_default().trim();
+    readers.map(|s| (s.line as u32, replaced(code(s.line), register, operand))).collect()
 }
 
 /// The opcodes of the instructions that read what the instruction on a line gives.
@@ -144,166 +164,136 @@ pub(super) fn readers(text: &str, line: u32) -> Vec<String> {
     statements.iter().filter(reads).map(|statement| statement.opcode.to_owned()).collect()
 }
 
-/// The kernel with the changed instruction beside the original, and a trap where they differ.
-/// `None` where that can't be written: branches, stores, vectors.
-pub(super) fn compared(text: &str, line: u32, changed: &str) -> Option<String> {
-    let original = text.lines().nth(line as usize - 1)?.trim();
-    let register = destination(original)?;
-    let (_, shadow) = shadow(changed, &register)?;
-    let check = check(&register, &shadow.1)?;
-    let both = format!("{}\n{original}\n{check}", shadow.0);
-    Some(with_lines(text, &[(line, both)], &[&register]))
+/// The one statement that writes a register.
+fn definition<'a>(statements: &'a [Statement<'a>], register: &str) -> Option<&'a Statement<'a>> {
+    let writes = |s: &&Statement<'_>| s.destinations().iter().any(|name| name == register);
+    let mut all = statements.iter().filter(writes);
+    all.next().filter(|_| all.next().is_none())
 }
 
-/// The kernel with the changed instruction's result beside the original's, both given to every
-/// instruction that reads it, and a trap where any of those gives something else.
-pub(super) fn readers_compared(text: &str, line: u32, changed: &str) -> Option<String> {
-    let original = text.lines().nth(line as usize - 1)?.trim();
-    let register = destination(original)?;
-    let (_, (code, result)) = shadow(changed, &register)?;
-    let statements = statements(text);
-    if register.starts_with("%p") {
-        return None;
-    }
-    let definitions = statements.iter().filter(|s| s.destinations().contains(&register)).count();
-    if definitions != 1 {
-        return None;
-    }
-    let mut changes = vec![(line, format!("{code}\n{original}"))];
-    let mut registers = vec![register.clone()];
-    for reader in statements.iter().filter(|statement| statement.reads(&register)) {
-        let reading = text.lines().nth(reader.line - 1)?.trim();
-        let written = destination(reading)?;
-        let (_, (again, other)) = shadow(&replaced(reading, &register, &result), &written)?;
-        // A register that an instruction reads and writes can't be read again after it.
-        changes.push((
-            reader.line as u32,
-            format!("{again}\n{reading}\n{}", check(&written, &other)?),
-        ));
-        registers.push(written);
-    }
-    let registers: Vec<&str> = registers.iter().map(String::as_str).collect();
-    (changes.len() > 1).then(|| with_lines(text, &changes, &registers))
+/// Registers that an instruction on a line reads, in the order of its text.
+fn sources(statements: &[Statement<'_>], line: u32) -> Vec<String> {
+    let here = statements.iter().filter(|s| s.line == line as usize);
+    let sources = here.flat_map(|s| s.operands.iter().skip(usize::from(s.writes())));
+    sources.flat_map(|operand| names(operand)).filter(|name| name.starts_with('%')).collect()
 }
 
-/// The kernel with the changed instruction's result beside the original's, both followed through bit
-/// operations to comparisons for equality, and a trap where only the changed one is equal.
-/// `None` where the result gets anywhere else.
-pub(super) fn fewer_equalities(text: &str, line: u32, changed: &str) -> Option<String> {
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let register = destination(lines[line as usize - 1])?;
+/// The bits of a register that may be set if bit 31 of no parameter is.
+fn possible_bits(statements: &[Statement<'_>], register: &str) -> u64 {
+    let Some(made) = definition(statements, register) else { return u64::MAX };
+    let source = || made.operands.get(1).map_or(u64::MAX, |r| possible_bits(statements, r));
+    let number = |at: usize| made.operands.get(at).and_then(|text| text.parse::<u64>().ok());
+    match (made.opcode, number(2), number(3)) {
+        (opcode, ..) if opcode.starts_with("ld.param") => !(1 << 31),
+        ("shr.u32", Some(by @ 0..64), _) => (source() & 0xFFFF_FFFF) >> by,
+        ("shr.u64", Some(by @ 0..64), _) => source() >> by,
+        ("shl.b32" | "shl.b64", Some(by @ 0..64), _) => source() << by,
+        ("and.b32" | "and.b64", Some(mask), _) => source() & mask,
+        ("bfe.u32" | "bfe.u64", Some(at @ 0..64), Some(1)) => source() >> at & 1,
+        ("cvt.u64.u32" | "cvt.u32.u64", ..) => source() & 0xFFFF_FFFF,
+        _ => u64::MAX,
+    }
+}
+
+/// Whether all registers that an instruction reads, or the one that it writes, are 0 if bit 31 of no
+/// parameter is set.
+pub(super) fn is_of_bit_31(text: &str, line: u32) -> bool {
     let statements = statements(text);
-    let mut followed = vec![register.clone()];
-    let (mut passed, mut compared) = (BTreeSet::new(), BTreeSet::new());
-    let mut next = 0;
-    while let Some(register) = followed.get(next).cloned() {
-        next += 1;
+    let zero = |registers: Vec<String>| {
+        let is_zero = |register| possible_bits(&statements, register) == 0;
+        !registers.is_empty() && registers.iter().all(|register| is_zero(register))
+    };
+    let here = statements.iter().filter(|s| s.line == line as usize);
+    zero(sources(&statements, line)) || zero(here.flat_map(Statement::destinations).collect())
+}
+
+/// Whether the result gets nowhere but, by way of registers, above the low byte of a word.
+pub(super) fn goes_above_a_byte(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let start = statements.iter().filter(|s| s.line == line as usize);
+    let mut open: Vec<String> = start.flat_map(Statement::destinations).collect();
+    let (mut seen, mut shifted) = (BTreeSet::new(), false);
+    while let Some(register) = open.pop() {
+        if !seen.insert(register.clone()) {
+            continue;
+        }
         for reader in statements.iter().filter(|statement| statement.reads(&register)) {
-            let written = destination(lines[reader.line - 1])?;
-            if reader.opcode.starts_with("setp.eq.b") {
-                compared.insert(reader.line);
-            } else if ["and.b32", "or.b32", "xor.b32", "mul.rn.f16x2"].contains(&reader.opcode) {
-                passed.insert(reader.line);
+            if reader.opcode == "shl.b32" && reader.operands.get(2).is_some_and(|by| by == "8") {
+                shifted = true;
+            } else if !reader.writes()
+                || ["setp", "ld."].iter().any(|o| reader.opcode.starts_with(o))
+            {
+                return false;
             } else {
-                return None;
+                open.extend(reader.destinations());
             }
-            if reader.opcode.starts_with("setp") || followed.contains(&written) {
-                continue;
-            }
-            followed.push(written);
         }
     }
-    // The values of tied candidates are products of packed FP16.
-    let packed = |at: &usize| lines[at - 1].starts_with("mul.rn.f16x2");
-    let start = line as usize;
-    if compared.is_empty() || !passed.iter().chain([&start]).any(packed) {
-        return None;
-    }
-    let beside = |code: &str| {
-        let written = destination(code)?;
-        let again = followed.iter().fold(code.to_owned(), |code, register| {
-            replaced(&code, register, &shadow_of(register))
-        });
-        let (_, (again, other)) = shadow(&again, &written)?;
-        Some((again, written, other))
-    };
-    let (_, (code, _)) = shadow(changed, &register)?;
-    let mut changes = vec![(line, format!("{code}\n{}", lines[line as usize - 1]))];
-    for at in passed {
-        let (again, ..) = beside(lines[at - 1])?;
-        changes.push((at as u32, format!("{again}\n{}", lines[at - 1])));
-    }
-    let mut predicates = Vec::new();
-    for at in compared {
-        let (again, written, other) = beside(lines[at - 1])?;
-        let check = fewer_true(&written, &other)?;
-        changes.push((at as u32, format!("{again}\n{}\n{check}", lines[at - 1])));
-        predicates.push(written);
-    }
-    let registers: Vec<&str> = followed.iter().chain(&predicates).map(String::as_str).collect();
-    Some(with_lines(text, &changes, &registers))
+    shifted
 }
 
-/// The one register that an unguarded, simple instruction writes.
-fn destination(code: &str) -> Option<String> {
-    let (opcode, operands) = code.split_once([' ', '\t'])?;
-    let stores =
-        ["st.", "red.", "bra", "@", "{", "bar"].iter().any(|name| opcode.starts_with(name));
-    let operands = split(operands.trim_end_matches(';'));
-    let first = operands.first().filter(|first| first.starts_with('%') && !stores)?;
-    Some(first.clone())
-}
-
-/// An instruction with another destination: its name, the code and the new register.
-fn shadow(code: &str, register: &str) -> Option<(String, (String, String))> {
-    let (opcode, operands) = code.split_once([' ', '\t'])?;
-    let operands = split(operands.trim_end_matches(';'));
-    let result = shadow_of(register);
-    let rest = operands.get(1..)?.join(", ");
-    Some((opcode.to_owned(), (format!("{opcode} {result}, {rest};"), result)))
-}
-
-fn shadow_of(register: &str) -> String {
-    format!("%shadow_{}", &register[1..])
-}
-
-/// A trap where `other` holds and the predicate does not.
-fn fewer_true(predicate: &str, other: &str) -> Option<String> {
-    let more = format!("not.pred %differs, {predicate};\nand.pred %differs, %differs, {other};");
-    predicate.starts_with("%p").then(|| format!("{more}\n@%differs trap;"))
-}
-
-/// A trap where two registers differ.
-fn check(register: &str, other: &str) -> Option<String> {
-    let kind = register[1..].trim_end_matches(|c: char| c.is_ascii_digit());
-    let bits = match kind {
-        "p" => return Some(format!("xor.pred %differs, {register}, {other};\n@%differs trap;")),
-        "r" => 32,
-        "rd" => 64,
-        "rs" => 16,
-        _ => return None,
-    };
-    Some(format!("setp.ne.b{bits} %differs, {register}, {other};\n@%differs trap;"))
-}
-
-/// The text with lines replaced, and shadows of registers declared.
-fn with_lines(text: &str, changes: &[(u32, String)], registers: &[&str]) -> String {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    for (line, code) in changes {
-        lines[*line as usize - 1].clone_from(code);
+/// Whether the instruction reads nothing but products of packed FP16, by way of bit operations.
+pub(super) fn is_of_products(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let (mut open, mut seen) = (sources(&statements, line), BTreeSet::new());
+    while let Some(register) = open.pop() {
+        let Some(made) = definition(&statements, &register) else { return false };
+        match made.opcode {
+            "mul.rn.f16x2" => {}
+            "and.b32" | "or.b32" | "xor.b32" if seen.insert(register.clone()) => {
+                let read = made.operands[1..].iter().flat_map(|operand| names(operand));
+                open.extend(read.filter(|name| name.starts_with('%')));
+            }
+            "and.b32" | "or.b32" | "xor.b32" => {}
+            _ => return false,
+        }
     }
-    let mut declared = ".reg .pred %differs;".to_owned();
-    for register in registers.iter().collect::<BTreeSet<_>>() {
-        let ty = match register[1..].trim_end_matches(|c: char| c.is_ascii_digit()) {
-            "p" => ".pred",
-            "rd" => ".b64",
-            "rs" => ".b16",
-            _ => ".b32",
-        };
-        declared.push_str(&format!("\n.reg {ty} {};", shadow_of(register)));
+    !seen.is_empty()
+}
+
+/// Whether the instruction compares where a block of threads begins with something.
+pub(super) fn is_block_bound(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let read = sources(&statements, line);
+    let begin = read.first().and_then(|register| definition(&statements, register));
+    let block = begin
+        .filter(|made| made.opcode == "shl.b32")
+        .and_then(|made| definition(&statements, &made.operands[1]));
+    block.is_some_and(|made| made.operands.get(1).is_some_and(|from| from.starts_with("%ctaid.")))
+}
+
+/// Whether the instruction compares a copy of a flag, 0 or 1, with 0.
+pub(super) fn tests_a_flag(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let mut from = sources(&statements, line);
+    let Some(mut register) = from.pop().filter(|_| from.is_empty()) else { return false };
+    while let Some(made) = definition(&statements, &register) {
+        match (made.opcode, &made.operands[1..]) {
+            ("mov.b32", [source]) => register.clone_from(source),
+            ("selp.b32", [one, zero, _]) => return one == "1" && zero == "0",
+            _ => return false,
+        }
     }
-    if let Some(first) = lines.iter().position(|line| line.starts_with('{')) {
-        lines[first].push_str(&format!("\n{declared}"));
-    }
-    lines.join("\n")
+    false
+}
+
+/// Whether the instruction compares a difference with 0 that counts only if its magnitude is above
+/// another value.
+pub(super) fn is_sign_of_certain(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let [difference] = &sources(&statements, line)[..] else { return false };
+    let magnitudes = statements.iter().filter(|s| s.opcode == "abs.f32" && s.reads(difference));
+    let mut compared = magnitudes
+        .flat_map(|made| statements.iter().filter(|reader| reader.reads(&made.operands[0])));
+    compared.any(|reader| is_certainty(&statements, reader))
+}
+
+/// Whether the instruction is `p · 1/d` of a division by 6·A, both factors of which a flag chooses.
+pub(super) fn is_quotient(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    sources(&statements, line).iter().any(|register| {
+        definition(&statements, register).is_some_and(|made| {
+            made.opcode == "selp.f32" && made.operands[1..3] == ["0f39C30C31", "0f3A2AAAAB"]
+        })
+    })
 }

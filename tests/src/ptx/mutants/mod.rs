@@ -7,10 +7,12 @@ mod evidence;
 mod explain;
 mod flow;
 mod mutate;
+mod shadow;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fmt;
 
+use fouroversix_kernels::config::InputType;
 use fouroversix_kernels::ptx::{self, InstructionSet};
 
 use evidence::Evidence;
@@ -18,17 +20,29 @@ use evidence::Evidence;
 use super::{Module, PtxBackend, large};
 use crate::backend::Backend;
 use crate::case::Case;
+use crate::dequantize_case::DequantizeCase;
+use crate::generate::ELEMENTS;
 use crate::golden::GoldenError;
 use crate::suite::Suite;
+use crate::{coverage, report};
 
 pub use mutate::{Mutant, Mutator};
 
 /// The most lane-instructions that a launch of a mutant may take: loops may have lost their end.
 const LIMIT: u64 = 100_000_000;
 
-/// The cases that mutants are tried on, by the kernels that they launch.
+/// A check that mutants are tried on.
+#[derive(Clone, Debug)]
+enum Check {
+    Quantize(Case),
+    Dequantize(DequantizeCase),
+    /// [`PtxBackend::run_peaks`]
+    Peaks(InputType),
+}
+
+/// The checks that mutants are tried on, by the kernels that they launch.
 #[derive(Debug)]
-pub struct Cases(BTreeMap<String, Vec<Case>>);
+pub struct Cases(BTreeMap<String, Vec<Check>>);
 
 impl Cases {
     /// The carried, the generated and the large cases.
@@ -39,24 +53,70 @@ impl Cases {
         let mut suite = Suite::carried()?;
         suite.extend(Suite::generated(4));
         suite.cases.extend(large::cases());
-        let mut by_kernel: BTreeMap<String, Vec<Case>> = BTreeMap::new();
-        let recorder = PtxBackend::committed(InstructionSet::Sm80);
+        let mut by_kernel: BTreeMap<String, Vec<Check>> = BTreeMap::new();
         for case in suite.cases {
-            for kernel in recorder.kernels_of(&case) {
-                by_kernel.entry(kernel).or_default().push(case.clone());
+            for kernel in PtxBackend::kernels_of(&case).expect("cases can be launched") {
+                by_kernel.entry(kernel).or_default().push(Check::Quantize(case.clone()));
+            }
+        }
+        for case in suite.dequantize_cases {
+            let kernel = coverage::dequantize_kernel(&case).expect("cases can be launched");
+            by_kernel.entry(kernel).or_default().push(Check::Dequantize(case));
+        }
+        for element in ELEMENTS {
+            for kernel in ["amax", "amax_grouped", "amax_rows"] {
+                let kernel = format!("{kernel}_{}", element.name());
+                by_kernel.entry(kernel).or_default().push(Check::Peaks(element));
             }
         }
         // Small ones first: most mutants fall to any case.
         for cases in by_kernel.values_mut() {
-            cases.sort_by_key(|case| case.input.bits.len());
+            cases.sort_by_key(Check::elements);
         }
         Ok(Self(by_kernel))
     }
 
-    /// The cases that launch a kernel.
-    #[must_use]
-    pub fn of(&self, kernel: &str) -> &[Case] {
+    /// The checks that launch a kernel.
+    fn of(&self, kernel: &str) -> &[Check] {
         self.0.get(kernel).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Check {
+    fn elements(&self) -> usize {
+        match self {
+            Self::Quantize(case) => case.input.bits.len(),
+            Self::Dequantize(case) => case.expected.len(),
+            Self::Peaks(_) => usize::MAX,
+        }
+    }
+
+    /// How it fails on a backend, if it does.
+    fn failure(&self, backend: &PtxBackend) -> Option<String> {
+        let result = match self {
+            Self::Quantize(case) => {
+                backend.quantize(case).map(|outcome| report::difference(case, &outcome))
+            }
+            Self::Dequantize(case) if backend.supports_dequantize(case).is_err() => return None,
+            Self::Dequantize(case) => backend
+                .dequantize(case)
+                .map(|elements| report::dequantize_difference(case, &elements)),
+            Self::Peaks(element) => backend.run_peaks(*element).map(|()| None),
+        };
+        match result {
+            Ok(difference) => difference.map(|_| "wrong bits".to_owned()),
+            Err(error) => Some(error.to_string().chars().take(80).collect()),
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quantize(case) => case.fmt(f),
+            Self::Dequantize(case) => case.fmt(f),
+            Self::Peaks(element) => write!(f, "peaks of {}", element.name()),
+        }
     }
 }
 
@@ -118,7 +178,7 @@ impl Trial {
         let backend = self.backend(module);
         // A few small cases, then ever more: most mutants fall to the first.
         for case in cases.iter().step_by(16).chain(cases) {
-            if let Some(how) = failure(&backend, case) {
+            if let Some(how) = case.failure(&backend) {
                 return Verdict::Killed(format!("{how} in {case}"));
             }
         }
@@ -129,18 +189,8 @@ impl Trial {
 
     /// The committed kernels with `module` in this one's place.
     fn backend(&self, module: Module) -> PtxBackend {
-        let backend = PtxBackend::committed(self.isa).with_limit(LIMIT);
+        let backend = PtxBackend::committed(self.isa).with_limit(LIMIT).only(self.kernel);
         backend.replace(self.kernel, module);
         backend
     }
-}
-
-/// How a case fails on a backend, if it does.
-fn failure(backend: &PtxBackend, case: &Case) -> Option<String> {
-    let suite = Suite { cases: vec![case.clone()], ..Suite::default() };
-    let counts = suite.run(backend, &mut io::sink()).expect("a sink takes everything");
-    (counts.failed > 0).then(|| match backend.quantize(case) {
-        Ok(_) => "wrong bits".to_owned(),
-        Err(error) => error.to_string().chars().take(80).collect(),
-    })
 }

@@ -1,0 +1,225 @@
+//! Kernels that check a changed instruction against its original as they run: both are executed, side by
+//! side, and a trap stands where they differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::flow::{self, Statement, replaced, split, statements};
+
+/// The kernel with the changed instruction beside the original, and a trap where they differ.
+/// `None` where that can't be written: branches, stores, vectors.
+pub(super) fn compared(text: &str, line: u32, changed: &str) -> Option<String> {
+    let original = text.lines().nth(line as usize - 1)?.trim();
+    let register = destination(original)?;
+    let (_, shadow) = shadow(changed, &register)?;
+    let check = check(&register, &shadow.1);
+    let both = format!("{}\n{original}\n{check}", shadow.0);
+    Some(with_lines(text, &[(line, both)], &[&register]))
+}
+
+/// The kernel with the changed instruction's result beside the original's, both given to every
+/// instruction that reads it, and so on for `depth` instructions; a trap where what those give at the end
+/// differs. `None` where the result gets anywhere else before: to memory, or to a guard.
+pub(super) fn readers_compared(
+    text: &str,
+    line: u32,
+    changed: &str,
+    depth: usize,
+) -> Option<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let original = lines[line as usize - 1];
+    let start = destination(original)?;
+    let statements = statements(text);
+    let readers = |register: &str| -> Vec<usize> {
+        statements.iter().filter(|s| s.reads(register)).map(|s| s.line).collect()
+    };
+    let (mut followed, mut reached) = (vec![start.clone()], vec![start.clone()]);
+    for _ in 1..depth {
+        let mut next = Vec::new();
+        for line in reached.iter().flat_map(|register| readers(register)) {
+            let written = destination(lines[line - 1])?;
+            if !written.starts_with("%p") && !followed.contains(&written) {
+                followed.push(written.clone());
+                next.push(written);
+            }
+        }
+        reached = next;
+    }
+    let guards = |register: &String| {
+        let guard = |line: &&str| {
+            let predicate = line.strip_prefix('@').map(|line| line.trim_start_matches('!'));
+            predicate.is_some_and(|line| line.split([' ', '\t']).next() == Some(register))
+        };
+        lines.iter().any(guard)
+    };
+    if followed.iter().any(guards) {
+        return None;
+    }
+    let mut registers = followed.clone();
+    let (_, (code, _)) = shadow(changed, &start)?;
+    let mut changes = BTreeMap::from([(line, format!("{code}\n{original}"))]);
+    for at in followed.iter().flat_map(|register| readers(register)) {
+        let reading = lines[at - 1];
+        let written = destination(reading)?;
+        let again = followed.iter().fold(reading.to_owned(), |code, register| {
+            replaced(&code, register, &shadow_of(register))
+        });
+        let (_, (again, other)) = shadow(&again, &written)?;
+        let end = if followed.contains(&written) {
+            String::new()
+        } else {
+            registers.push(written.clone());
+            format!("\n{}", check(&written, &other))
+        };
+        changes.insert(at as u32, format!("{again}\n{reading}{end}"));
+    }
+    // What else writes to them gives both the same.
+    for register in &followed {
+        for other in statements.iter().filter(|s| s.destinations().contains(register)) {
+            let copy = format!(
+                "{}\nmov.{} {}, {register};",
+                lines[other.line - 1],
+                type_of(register),
+                shadow_of(register)
+            );
+            changes.entry(other.line as u32).or_insert(copy);
+        }
+    }
+    let registers: Vec<&str> = registers.iter().map(String::as_str).collect();
+    let changes: Vec<(u32, String)> = changes.into_iter().collect();
+    (changes.len() > 1).then(|| with_lines(text, &changes, &registers))
+}
+
+/// The kernel with the changed instruction's result beside the original's, both followed through bit
+/// operations to comparisons for equality, and a trap where only the changed one is equal.
+/// `None` where the result gets anywhere else.
+pub(super) fn fewer_equalities(text: &str, line: u32, changed: &str) -> Option<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let register = destination(lines[line as usize - 1])?;
+    let statements = statements(text);
+    if lines[line as usize - 1].starts_with("setp.eq.b32") && flow::is_of_products(text, line) {
+        let (_, (code, other)) = shadow(changed, &register)?;
+        let both =
+            format!("{code}\n{}\n{}", lines[line as usize - 1], fewer_true(&register, &other)?);
+        return Some(with_lines(text, &[(line, both)], &[&register]));
+    }
+    let mut followed = vec![register.clone()];
+    let (mut passed, mut compared) = (BTreeSet::new(), BTreeSet::new());
+    let mut next = 0;
+    while let Some(register) = followed.get(next).cloned() {
+        next += 1;
+        for reader in statements.iter().filter(|statement| statement.reads(&register)) {
+            let written = destination(lines[reader.line - 1])?;
+            if reader.opcode.starts_with("setp.eq.b") {
+                compared.insert(reader.line);
+            } else if ["and.b32", "or.b32", "xor.b32", "mul.rn.f16x2"].contains(&reader.opcode) {
+                passed.insert(reader.line);
+            } else {
+                return None;
+            }
+            if reader.opcode.starts_with("setp") || followed.contains(&written) {
+                continue;
+            }
+            followed.push(written);
+        }
+    }
+    // The values of tied candidates are products of packed FP16.
+    let followed_lines: Vec<usize> = passed.iter().copied().chain([line as usize]).collect();
+    let read = |made: &Statement<'_>| {
+        let reads = |s: &&Statement<'_>| made.destinations().iter().any(|name| s.reads(name));
+        statements.iter().filter(|s| followed_lines.contains(&s.line)).any(|s| reads(&s))
+    };
+    let of_products = statements
+        .iter()
+        .filter(|made| made.opcode == "mul.rn.f16x2")
+        .any(|made| followed_lines.contains(&made.line) || read(made));
+    if compared.is_empty() || !of_products {
+        return None;
+    }
+    let beside = |code: &str| {
+        let written = destination(code)?;
+        let again = followed.iter().fold(code.to_owned(), |code, register| {
+            replaced(&code, register, &shadow_of(register))
+        });
+        let (_, (again, other)) = shadow(&again, &written)?;
+        Some((again, written, other))
+    };
+    let (_, (code, _)) = shadow(changed, &register)?;
+    let mut changes = vec![(line, format!("{code}\n{}", lines[line as usize - 1]))];
+    for at in passed {
+        let (again, ..) = beside(lines[at - 1])?;
+        changes.push((at as u32, format!("{again}\n{}", lines[at - 1])));
+    }
+    let mut predicates = Vec::new();
+    for at in compared {
+        let (again, written, other) = beside(lines[at - 1])?;
+        let check = fewer_true(&written, &other)?;
+        changes.push((at as u32, format!("{again}\n{}\n{check}", lines[at - 1])));
+        predicates.push(written);
+    }
+    let registers: Vec<&str> = followed.iter().chain(&predicates).map(String::as_str).collect();
+    Some(with_lines(text, &changes, &registers))
+}
+
+/// The one register that an unguarded, simple instruction writes.
+fn destination(code: &str) -> Option<String> {
+    let (opcode, operands) = code.split_once([' ', '\t'])?;
+    let stores =
+        ["st.", "red.", "bra", "@", "{", "bar"].iter().any(|name| opcode.starts_with(name));
+    let operands = split(operands.trim_end_matches(';'));
+    let first = operands.first().filter(|first| first.starts_with('%') && !stores)?;
+    Some(first.clone())
+}
+
+/// An instruction with another destination: its name, the code and the new register.
+fn shadow(code: &str, register: &str) -> Option<(String, (String, String))> {
+    let (opcode, operands) = code.split_once([' ', '\t'])?;
+    let operands = split(operands.trim_end_matches(';'));
+    let result = shadow_of(register);
+    let rest = operands.get(1..)?.join(", ");
+    Some((opcode.to_owned(), (format!("{opcode} {result}, {rest};"), result)))
+}
+
+fn shadow_of(register: &str) -> String {
+    format!("%shadow_{}", &register[1..])
+}
+
+/// A trap where `other` holds and the predicate does not.
+fn fewer_true(predicate: &str, other: &str) -> Option<String> {
+    let more = format!("not.pred %differs, {predicate};\nand.pred %differs, %differs, {other};");
+    predicate.starts_with("%p").then(|| format!("{more}\n@%differs trap;"))
+}
+
+/// The type of a register, by the letters of its name.
+fn type_of(register: &str) -> &'static str {
+    match register[1..].trim_end_matches(|c: char| c.is_ascii_digit()) {
+        "p" => "pred",
+        "rd" => "b64",
+        "rs" => "b16",
+        _ => "b32",
+    }
+}
+
+/// A trap where two registers differ.
+fn check(register: &str, other: &str) -> String {
+    let differs = match type_of(register) {
+        "pred" => "xor.pred".to_owned(),
+        bits => format!("setp.ne.{bits}"),
+    };
+    format!("{differs} %differs, {register}, {other};\n@%differs trap;")
+}
+
+/// The text with lines replaced, and shadows of registers declared.
+fn with_lines(text: &str, changes: &[(u32, String)], registers: &[&str]) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for (line, code) in changes {
+        lines[*line as usize - 1].clone_from(code);
+    }
+    let mut declared = ".reg .pred %differs;".to_owned();
+    for register in registers.iter().collect::<BTreeSet<_>>() {
+        declared.push_str(&format!("\n.reg .{} {};", type_of(register), shadow_of(register)));
+    }
+    if let Some(first) = lines.iter().position(|line| line.starts_with('{')) {
+        lines[first].push_str(&format!("\n{declared}"));
+    }
+    lines.join("\n")
+}
