@@ -79,7 +79,7 @@ impl fmt::Display for LaunchError {
             ),
             Self::TooLarge { rows, cols } => write!(
                 f,
-                "a tensor of {rows} x {cols} is more than one launch can index: split it by rows"
+                "a tensor of {rows} x {cols} is more than one launch can index: split it along its longer side"
             ),
             Self::TooManyTensors { tensors } => write!(
                 f,
@@ -142,12 +142,14 @@ pub fn rule_flags(rule: Rule) -> u32 {
 ///
 /// # Errors
 /// [`LaunchError::Dimension`] where columns are not a multiple of 16, or rows where blocks span
-/// them; [`LaunchError::TooLarge`] from 2³⁵ elements on.
+/// them; [`LaunchError::TooLarge`] from 2³⁵ elements on, with few
+/// rows or columns and outputs that span rows from 2³³ on.
 pub fn check_shape(config: &Config, [rows, cols]: [usize; 2]) -> Result<(), LaunchError> {
     check_dimension("columns", cols)?;
     if config.outputs().columnwise() || config.scaling() == Scaling::Tile {
         check_dimension("rows", rows)?;
-        // Their kernels find scales by 32-bit offsets, in the padded layout too.
+        // The 1x16 kernels among these find scales by 32-bit offsets, in the padded layout too. One rule
+        // for all of them: it refuses nothing below 2³³ elements.
         let padded = |lines: usize, length: usize| {
             lines.next_multiple_of(128) as u64 * (length / 16).next_multiple_of(4) as u64
         };
@@ -427,4 +429,25 @@ fn by_blocks(kernel: &str, ty: InputType, [rows, cols]: [usize; 2]) -> Result<La
         threads: THREADS,
         shared_bytes: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Outputs;
+
+    /// The scales of the tallest tile, 16 rows padded to 128, are the last that 32 bits can count.
+    #[test]
+    fn padded_scales_that_32_bits_cannot_count_are_refused() {
+        let config = |outputs| {
+            Config::new(Rule::Plain, Scaling::Tensor, outputs, ScaleLayout::Swizzled128x4).unwrap()
+        };
+        let shape = [16, 1 << 29];
+        for outputs in [Outputs::Columnwise, Outputs::Both] {
+            let refused = LaunchError::TooLarge { rows: 16, cols: 1 << 29 };
+            assert_eq!(check_shape(&config(outputs), shape), Err(refused));
+            assert_eq!(check_shape(&config(outputs), [16, shape[1] - 64]), Ok(()));
+        }
+        assert_eq!(check_shape(&config(Outputs::Rowwise), shape), Ok(()));
+    }
 }

@@ -150,7 +150,7 @@ pub(crate) fn choose<M: Metric, const ROWS: u32>(error6: f32, error4: f32, ratio
 
 /// A block of zeros: common, and no arithmetic. E2M1 keeps their signs.
 #[inline(always)]
-fn zero(signs: [u32; 2]) -> Encoded {
+pub(crate) fn zero(signs: [u32; 2]) -> Encoded {
     Encoded { codes: signs.map(|half| half & SIGNS), scale: 0.0 }
 }
 

@@ -62,6 +62,7 @@ impl Output {
     #[inline(always)]
     fn place(&self, flags: u32) -> Place {
         let index = self.line * self.blocks + self.block;
+        // Offsets of 32 bits: the launch contract has refused larger outputs.
         let mut scale = index;
         if flags & SWIZZLED != 0 {
             scale = thread::swizzled(self.line, self.block, ptx::opaque(self.blocks)) as u32;

@@ -1,7 +1,9 @@
-//! The exact path: the contract's own sequence for one block, element by element from memory.
+//! The exact path: the contract's own sequence, element by element from memory.
 //!
 //! Taken by blocks that are not regular: saturated or zero scales, NaN, ∞, tensors of extreme
-//! magnitude. It holds few registers and loops, so that the hot loop need not pay for it.
+//! magnitude; and by 1x16 blocks whose choice is not certain. A warp works at one 1x16 block after the
+//! other ([`encode_by_warp`]); a tile's lanes take their lines side by side ([`better`]). Either way
+//! it holds few registers and loops, so that the hot loop need not pay for it.
 
 use super::block::Encoded;
 use super::e4m3;

@@ -125,8 +125,9 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
             }
         }
         if zero {
-            let codes = signs.map(|line| line.map(|half| half & block::SIGNS));
-            encoded = [Encoded { codes, scale: 0.0 }; 2];
+            let lines = signs.map(block::zero);
+            let codes = lines.map(|line| line.codes);
+            encoded = [Encoded { codes, scale: lines[0].scale }; 2];
         }
     }
     encoded

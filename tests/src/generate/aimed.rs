@@ -2,17 +2,12 @@
 
 use fouroversix_kernels::config::{Config, InputType, Outputs, Rule, Scaling};
 
-use super::{ELEMENTS, case, configs, midpoint, near_tie, position};
+use super::{Draw, ELEMENTS, case, configs, midpoint, near_tie, position};
 use crate::case::{Case, Input, SuppliedAmax};
 
 /// Inputs where the codes or the choice turn, all over.
-pub(super) fn cases(
-    seed: u64,
-    rule: Rule,
-    scaling: Scaling,
-    element: InputType,
-    turn: usize,
-) -> Vec<Case> {
+pub(super) fn cases(draw: Draw) -> Vec<Case> {
+    let Draw { seed, rule, scaling, element, turn } = draw;
     let configs = configs(rule, scaling);
     let config = configs[turn % configs.len()];
     let input = midpoint::input(element, [16, 64], rule, seed);
@@ -35,18 +30,14 @@ pub(super) fn cases(
 type Aimed = (&'static str, Input, Option<f32>);
 
 /// Inputs where one element or one bit decides, along the rows and along the columns of every output.
-pub(super) fn position_cases(
-    seed: u64,
-    rule: Rule,
-    scaling: Scaling,
-    element: InputType,
-    turn: usize,
-) -> Vec<Case> {
-    let (configs, seed) = (configs(rule, scaling), seed + turn as u64);
-    let mut inputs = edges(seed, rule, scaling, element);
-    inputs.extend(products(seed, rule, scaling, element, turn));
+pub(super) fn position_cases(mut draw: Draw) -> Vec<Case> {
+    draw.seed += draw.turn as u64;
+    let Draw { seed, rule, scaling, turn, .. } = draw;
+    let configs = configs(rule, scaling);
+    let mut inputs = edges(draw);
+    inputs.extend(products(draw));
     if rule != Rule::Plain {
-        inputs.extend(ties(seed, rule, scaling, element, turn));
+        inputs.extend(ties(draw));
     }
     let mut cases = Vec::new();
     for (name, input, amax) in inputs {
@@ -76,7 +67,8 @@ fn supplied(scaling: Scaling, [rows, cols]: [usize; 2], amax: f32) -> SuppliedAm
 }
 
 /// Where scales turn.
-fn edges(seed: u64, rule: Rule, scaling: Scaling, element: InputType) -> Vec<Aimed> {
+fn edges(draw: Draw) -> Vec<Aimed> {
+    let Draw { seed, rule, scaling, element, .. } = draw;
     let mut inputs = vec![
         ("scale edges", position::scale_edges(element, rule, scaling, seed), None),
         ("last scales", position::last_scales(element, rule, scaling, seed), None),
@@ -93,13 +85,8 @@ fn edges(seed: u64, rule: Rule, scaling: Scaling, element: InputType) -> Vec<Aim
 
 /// Where codes turn by one bit of a product. The eight lowest bits are shared out among the four rules
 /// that have the same kernels.
-fn products(
-    seed: u64,
-    rule: Rule,
-    scaling: Scaling,
-    element: InputType,
-    turn: usize,
-) -> Vec<Aimed> {
+fn products(draw: Draw) -> Vec<Aimed> {
+    let Draw { seed, rule, scaling, element, turn } = draw;
     let share = if rule == Rule::Plain { 1 } else { 4 };
     let bits = (0..8).filter(|bit| bit % share == turn / ELEMENTS.len() % share);
     let mut inputs = Vec::new();
@@ -115,7 +102,8 @@ fn products(
 }
 
 /// Where the choice is for the roundings to make.
-fn ties(seed: u64, rule: Rule, scaling: Scaling, element: InputType, turn: usize) -> Vec<Aimed> {
+fn ties(draw: Draw) -> Vec<Aimed> {
+    let Draw { seed, rule, scaling, element, turn } = draw;
     // With a global scale that is off by a few units.
     let off = |input: &Input| {
         let off = [2, -2, 5, -5][turn % 4];

@@ -123,10 +123,10 @@ pub fn cases(seed: u64) -> Vec<Case> {
     for (number, rule) in every_rule().into_iter().enumerate() {
         for scaling in SCALINGS {
             for (offset, element) in ELEMENTS.into_iter().enumerate() {
-                let turn = 3 * number + offset;
-                cases.extend(pattern_cases(seed, rule, scaling, element, turn));
-                cases.extend(aimed::cases(seed, rule, scaling, element, turn));
-                cases.extend(aimed::position_cases(seed, rule, scaling, element, turn));
+                let draw = Draw { seed, rule, scaling, element, turn: 3 * number + offset };
+                cases.extend(pattern_cases(draw));
+                cases.extend(aimed::cases(draw));
+                cases.extend(aimed::position_cases(draw));
             }
             cases.extend(supplied_amax_cases(seed, rule, scaling));
         }
@@ -134,14 +134,19 @@ pub fn cases(seed: u64) -> Vec<Case> {
     cases
 }
 
-/// Every pattern once.
-fn pattern_cases(
+/// What cases are drawn for. By their turn they share configurations and shapes out among them.
+#[derive(Clone, Copy)]
+struct Draw {
     seed: u64,
     rule: Rule,
     scaling: Scaling,
     element: InputType,
     turn: usize,
-) -> Vec<Case> {
+}
+
+/// Every pattern once.
+fn pattern_cases(draw: Draw) -> Vec<Case> {
+    let Draw { seed, rule, scaling, element, turn } = draw;
     let configs = configs(rule, scaling);
     let case = |(number, pattern): (usize, &Pattern)| {
         let config = configs[(number + turn) % configs.len()];

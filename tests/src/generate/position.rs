@@ -24,7 +24,7 @@ pub fn scale_edges(element: InputType, rule: Rule, scaling: Scaling, seed: u64) 
         let largest = value(element, peak) / 2.0;
         groups.fill(number, |_| narrow(largest * (2.0 * rng.unit() as f32 - 1.0), element));
         let [row, col] = groups.place(number);
-        let sign = (rng.below(2) as u32) << (8 * element.bytes() - 1);
+        let sign = rng.below(2) as u32 * negative(element);
         groups.set(row, col, peak | sign);
     }
     groups.set(0, 0, narrow(AMAX, element));
@@ -44,15 +44,8 @@ pub fn scale_edges(element: InputType, rule: Rule, scaling: Scaling, seed: u64) 
 #[must_use]
 pub fn ties(element: InputType, rule: Rule, scaling: Scaling, odd: bool, seed: u64) -> Input {
     let mut rng = Rng::new(seed ^ 0x7469_6573);
-    let range = 6.0 * oracle::rule(rule).e4m3_max().value();
-    // An S_dec of few significant bits, which is no quotient of the amax: all products are exact but
-    // those with S_enc. An FP32 amax can also be off by the last bit.
-    let unit = rng.pick(&[1.25, 1.5, 1.75]);
-    let amax = match element {
-        InputType::F32 => rng.pick(&[(range * unit).next_down(), range * unit]),
-        _ => range * unit,
-    };
-    let negative = 1 << (8 * element.bytes() - 1);
+    let (unit, amax) = few_bits(&mut rng, element, rule);
+    let negative = negative(element);
     let mut groups = Groups::new(element, scaling);
     for number in 0..groups.count() {
         let scale = rng.pick(&[1.0, 1.25, 1.5]) * 2f32.powi(rng.below(9) as i32 - 3) * unit;
@@ -71,10 +64,7 @@ pub fn ties(element: InputType, rule: Rule, scaling: Scaling, odd: bool, seed: u
         }
         groups.set(row, col ^ 8, magnitude);
     }
-    for row in 0..ROWS {
-        groups.set(row, 0, narrow(amax, element));
-    }
-    groups.into_input()
+    groups.into_rows_from(narrow(amax, element))
 }
 
 /// Blocks whose two errors are sums of many equal terms, so that what adding them up rounds off decides.
@@ -85,14 +75,8 @@ pub fn ties(element: InputType, rule: Rule, scaling: Scaling, odd: bool, seed: u
 #[must_use]
 pub fn sums(element: InputType, rule: Rule, scaling: Scaling, subnormal: bool, seed: u64) -> Input {
     let mut rng = Rng::new(seed ^ 0x7375_6D73);
-    let range = 6.0 * oracle::rule(rule).e4m3_max().value();
-    // As in [`ties`].
-    let unit = rng.pick(&[1.25, 1.5, 1.75]);
-    let amax = match element {
-        InputType::F32 => rng.pick(&[(range * unit).next_down(), range * unit]),
-        _ => range * unit,
-    };
-    let negative = 1 << (8 * element.bytes() - 1);
+    let (unit, amax) = few_bits(&mut rng, element, rule);
+    let negative = negative(element);
     let mut groups = Groups::of_blocks(8, element, scaling);
     for number in 0..groups.count() {
         // Two of E4M3's smallest steps, and three for map4.
@@ -112,10 +96,7 @@ pub fn sums(element: InputType, rule: Rule, scaling: Scaling, subnormal: bool, s
         let [row, col] = groups.place(number);
         groups.set(row, col, narrow(largest * scale, element));
     }
-    for row in 0..ROWS {
-        groups.set(row, 0, narrow(amax, element));
-    }
-    groups.into_input()
+    groups.into_rows_from(narrow(amax, element))
 }
 
 /// Blocks of a few E2M1 values and of numbers halfway between two, times the block scale and all but a
@@ -132,7 +113,7 @@ pub fn beside_midpoints(
 ) -> (Input, f32) {
     let mut rng = Rng::new(seed ^ 0x6265_7369);
     let amax = amax_beside(oracle::rule(rule), bit);
-    let negative = 1 << (8 * element.bytes() - 1);
+    let negative = negative(element);
     let mut groups = Groups::of_blocks(4, element, scaling);
     for number in 0..groups.count() {
         let scale = rng.pick(&SCALES) * 2f32.powi(rng.below(5) as i32 - 2);
@@ -148,10 +129,23 @@ pub fn beside_midpoints(
         }
     }
     // Where the element type has it the amax is the input's own.
-    if element == InputType::F32 {
-        (0..ROWS).for_each(|row| groups.set(row, 0, amax.to_bits()));
-    }
-    (groups.into_input(), amax)
+    let input = match element {
+        InputType::F32 => groups.into_rows_from(amax.to_bits()),
+        _ => groups.into_input(),
+    };
+    (input, amax)
+}
+
+/// An S_dec of few significant bits, and an amax that gives it, of which it is no quotient: all products
+/// are exact but those with S_enc. An FP32 amax can also be off by the last bit.
+fn few_bits(rng: &mut Rng, element: InputType, rule: Rule) -> (f32, f32) {
+    let range = 6.0 * oracle::rule(rule).e4m3_max().value();
+    let unit = rng.pick(&[1.25, 1.5, 1.75]);
+    let amax = match element {
+        InputType::F32 => rng.pick(&[(range * unit).next_down(), range * unit]),
+        _ => range * unit,
+    };
+    (unit, amax)
 }
 
 /// E4M3 significands.
@@ -180,7 +174,7 @@ pub fn zero_blocks(element: InputType, scaling: Scaling, seed: u64) -> Input {
     let mut rng = Rng::new(seed ^ 0x7A65_726F);
     let mut groups = Groups::of_blocks(4, element, scaling);
     for number in 0..groups.count() {
-        groups.fill(number, |_| (rng.below(2) as u32) << (8 * element.bytes() - 1));
+        groups.fill(number, |_| rng.below(2) as u32 * negative(element));
     }
     groups.set(0, 0, narrow(1.0, element));
     groups.into_input()
@@ -208,10 +202,8 @@ pub fn scale_ties(element: InputType, rule: Rule, scaling: Scaling, nan: bool, s
             groups.set(row, col ^ 1, narrow(f32::NAN, element));
         }
     }
-    for row in 0..ROWS {
-        groups.set(row, 0, narrow(oracle::rule(rule).e4m3_max().value() * unit, element));
-    }
-    groups.into_input()
+    let amax = oracle::rule(rule).e4m3_max().value() * unit;
+    groups.into_rows_from(narrow(amax, element))
 }
 
 /// The same numbers times 2⁻⁶⁰, exactly, so that no block is regular. FP16 has no such numbers.
@@ -259,10 +251,7 @@ pub fn last_scales(element: InputType, rule: Rule, scaling: Scaling, seed: u64) 
         let [row, col] = groups.place(number);
         groups.set(row, col, narrow(largest, element));
     }
-    for row in 0..ROWS {
-        groups.set(row, 0, narrow(AMAX, element));
-    }
-    groups.into_input()
+    groups.into_rows_from(narrow(AMAX, element))
 }
 
 /// A number with few significant bits, so that every element type has it.
@@ -310,6 +299,11 @@ fn first_of_a_scale(
         }
     }
     first
+}
+
+/// The sign bit.
+fn negative(element: InputType) -> u32 {
+    1 << (8 * element.bytes() - 1)
 }
 
 fn value(element: InputType, bits: u32) -> f32 {
@@ -368,6 +362,12 @@ impl Groups {
 
     fn set(&mut self, row: usize, col: usize, bits: u32) {
         self.bits[row * self.cols + col] = bits;
+    }
+
+    /// With every row beginning with the same element.
+    fn into_rows_from(mut self, first: u32) -> Input {
+        (0..ROWS).for_each(|row| self.set(row, 0, first));
+        self.into_input()
     }
 
     fn into_input(self) -> Input {

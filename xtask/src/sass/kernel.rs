@@ -44,7 +44,7 @@ pub(crate) fn work(kernel: &str) -> Option<Work> {
             } else if has("rowwise") {
                 (1, 1)
             } else {
-                // Four squares of 16-bit elements, two of 32-bit ones.
+                // Two blocks in each half of a tile, of which 32-bit elements have one.
                 (8 / element, 8 / element)
             };
             let outputs = if has("both") { 2 } else { 1 };

@@ -62,7 +62,9 @@ fn known_at_ends(blocks: &[Block]) -> Vec<Option<Known>> {
         let start = match &starts[i] {
             None => arriving,
             Some(start) => {
-                start.iter().filter(|(r, v)| arriving.get(*r) == Some(v)).map(clone).collect()
+                let mut both = start.clone();
+                both.retain(|register, lanes| arriving.get(register) == Some(lanes));
+                both
             }
         };
         if starts[i].as_ref() == Some(&start) {
@@ -79,10 +81,6 @@ fn known_at_ends(blocks: &[Block]) -> Vec<Option<Known>> {
         ends[i] = Some(known);
     }
     ends
-}
-
-fn clone((register, lanes): (&String, &Lanes)) -> (String, Lanes) {
-    (register.clone(), *lanes)
 }
 
 /// Forgets what an instruction overwrites, and learns its result where that is known.
