@@ -28,6 +28,8 @@ pub(super) struct BlockContext<'a> {
     pub(super) params: &'a [u8],
     /// Lanes that executed each source instruction.
     pub(super) counts: &'a mut [u64],
+    /// Lanes that voted yes at each.
+    pub(super) votes: &'a mut [u64],
     /// Lane-instructions that the launch may still take.
     pub(super) budget: &'a mut u64,
     pub(super) approx: ApproxError,

@@ -77,15 +77,17 @@ pub struct Stats {
     pub lane_instructions: u64,
     /// Lanes that executed each instruction of [`Module::instructions`].
     pub counts: Vec<u64>,
+    /// Of these, for a `vote`, the lanes whose predicate was true.
+    pub votes: Vec<u64>,
 }
 
 impl Stats {
     /// Adds another launch of the same kernel.
     pub fn merge(&mut self, other: &Self) {
         self.lane_instructions += other.lane_instructions;
-        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
-        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
-            *sum += count;
+        for (sums, counts) in [(&mut self.counts, &other.counts), (&mut self.votes, &other.votes)] {
+            sums.resize(sums.len().max(counts.len()), 0);
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
     }
 }
@@ -171,7 +173,7 @@ impl Machine {
     }
 
     fn run(&mut self, program: &Program, shape: &Shape, params: &[u8]) -> Result<Stats, Fault> {
-        let mut counts = vec![0; program.sources.len()];
+        let [mut counts, mut votes] = [(); 2].map(|()| vec![0; program.sources.len()]);
         let mut budget = self.limit;
         let mut noise = match self.approx {
             ApproxError::Random(seed) => seed,
@@ -198,6 +200,7 @@ impl Machine {
                 shared,
                 params,
                 counts: &mut counts,
+                votes: &mut votes,
                 budget: &mut budget,
                 approx: self.approx,
                 noise: &mut noise,
@@ -211,7 +214,7 @@ impl Machine {
                 .map_err(|stopped| locate(program, shape, coordinates, stopped))?;
             shared = ctx.shared;
         }
-        Ok(Stats { lane_instructions: counts.iter().sum(), counts })
+        Ok(Stats { lane_instructions: counts.iter().sum(), counts, votes })
     }
 }
 

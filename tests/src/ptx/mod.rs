@@ -15,6 +15,7 @@ mod backend;
 mod block;
 mod collective;
 mod decode;
+pub mod fallback;
 mod fault;
 mod half;
 mod host;

@@ -181,6 +181,10 @@ impl Warp {
                 return self.wait_for_block(ctx, group, mask, &step.op);
             }
             Op::Warp { op, members } => {
+                if let WarpOp::Vote { a, negate, .. } = *op {
+                    let yes = self.ballot(a, negate, mask)?.count_ones();
+                    ctx.votes[step.source as usize] += u64::from(yes);
+                }
                 return self.wait_for_lanes(group, mask, *op, *members);
             }
             Op::BranchIndexed { index, targets } => {

@@ -147,6 +147,25 @@ impl PtxBackend {
         Ok(out)
     }
 
+    /// The votes of a kernel in the order of its text: the instruction, the lanes that took part so far, and
+    /// those that voted yes.
+    ///
+    /// # Errors
+    /// Those of [`module`](Self::module).
+    pub fn votes(&self, kernel: &str) -> Result<Vec<(Source, [u64; 2])>, BackendError> {
+        let module = self.module(kernel)?;
+        let executed = self.executed.lock().unwrap();
+        let stats = executed.get(kernel).cloned().unwrap_or_default();
+        let count = |counts: &[u64], i| counts.get(i).copied().unwrap_or(0);
+        let all = module.instructions(kernel).iter().enumerate();
+        let mut out: Vec<_> = all
+            .filter(|(_, source)| source.text.starts_with("vote."))
+            .map(|(i, source)| (source.clone(), [count(&stats.counts, i), count(&stats.votes, i)]))
+            .collect();
+        out.sort_by_key(|(source, _)| source.pos);
+        Ok(out)
+    }
+
     /// The kernels that a case launches.
     ///
     /// # Errors

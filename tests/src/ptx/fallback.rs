@@ -1,0 +1,118 @@
+//! How many blocks leave the kernels' hot loop, and how many of them need the contract's own sequence.
+//!
+//! The hot loop decides by cheap errors and a proven bound. A block whose errors are too close, or whose
+//! scales are extreme, is not certain: its warp asks whether it is zeros or an exact tie, and what is
+//! neither is encoded by the contract's sequence. The kernels vote on both, so the votes of an executed
+//! launch are the counts.
+
+use std::sync::Arc;
+
+use fouroversix_kernels::config::{Config, Scaling};
+use fouroversix_kernels::ptx::InstructionSet;
+
+use super::PtxBackend;
+use crate::backend::{Backend, BackendError};
+use crate::case::{Case, Input};
+use crate::{oracle, report};
+
+/// What became of the blocks of some launches. Tiles count as blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fallback {
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Blocks that the cheap errors did not decide.
+    pub uncertain: u64,
+    /// Blocks that took the contract's own sequence.
+    pub exact: u64,
+    /// Warps in all.
+    pub warps: u64,
+    /// Times that a warp left the hot loop.
+    pub left: u64,
+}
+
+impl Fallback {
+    /// Adds other launches.
+    pub fn add(&mut self, other: &Self) {
+        self.blocks += other.blocks;
+        self.uncertain += other.uncertain;
+        self.exact += other.exact;
+        self.warps += other.warps;
+        self.left += other.left;
+    }
+}
+
+/// Runs one of an instruction set's committed kernels on an input, compares all that it writes with the
+/// reference, and counts. It is to be a kernel of one output whose warps the shape fills: blocks at an
+/// edge may count twice.
+///
+/// # Errors
+/// If the kernel can't be run, writes other bits, or votes otherwise than the kernels of this project.
+pub fn measure(
+    isa: InstructionSet,
+    kernel: &str,
+    config: Config,
+    input: &Arc<Input>,
+) -> Result<Fallback, BackendError> {
+    let case = Case {
+        name: "generated for its votes".to_owned(),
+        config,
+        input: Arc::clone(input),
+        supplied_amax: None,
+        expected: oracle::quantize(config, input, None)?,
+    };
+    let backend = PtxBackend::committed(isa).only(kernel);
+    let outcome = backend.quantize(&case)?;
+    if let Some(difference) = report::difference(&case, &outcome) {
+        return Err(format!("{kernel}: {difference}").into());
+    }
+    let votes: Vec<Vote> = backend
+        .votes(kernel)?
+        .iter()
+        .map(|(source, [lanes, yes])| {
+            let ballot = source.text.starts_with("vote.sync.ballot");
+            Vote { ballot, lanes: *lanes, yes: *yes }
+        })
+        .collect();
+    let elements = input.bits.len() as u64;
+    let counted = match config.scaling() {
+        Scaling::Tile => of_tiles(&votes, elements),
+        Scaling::Tensor | Scaling::Row => of_blocks(&votes, elements),
+    };
+    let unknown = || format!("{isa} {kernel} votes in another order than is known: {votes:?}");
+    Ok(counted.ok_or_else(unknown)?)
+}
+
+/// A vote of a kernel and what came of it.
+#[derive(Clone, Copy, Debug)]
+struct Vote {
+    ballot: bool,
+    /// Lanes that took part.
+    lanes: u64,
+    yes: u64,
+}
+
+/// A lane has a block (`block::encode`): is any not certain, and which take the contract's sequence.
+fn of_blocks(votes: &[Vote], elements: u64) -> Option<Fallback> {
+    let [before @ .., uncertain, exact] = votes else { return None };
+    let known = exact.ballot && !uncertain.ballot && !before.iter().any(|vote| vote.ballot);
+    known.then_some(Fallback {
+        blocks: elements / 16,
+        uncertain: uncertain.yes,
+        exact: exact.yes,
+        warps: elements / 512,
+        left: exact.lanes / 32,
+    })
+}
+
+/// Eight lanes have a tile (`tile_encode::encode`): near, all lanes a tie, near and none; irregular, and
+/// not zeros.
+fn of_tiles(votes: &[Vote], elements: u64) -> Option<Fallback> {
+    let [near, tie, settled, irregular, exact] = votes else { return None };
+    votes.iter().all(|vote| vote.ballot).then_some(Fallback {
+        blocks: elements / 256,
+        uncertain: (near.yes + irregular.yes) / 8,
+        exact: (settled.yes + exact.yes) / 8,
+        warps: elements / 1024,
+        left: (tie.lanes + exact.lanes) / 32,
+    })
+}
