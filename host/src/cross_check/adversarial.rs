@@ -31,12 +31,8 @@ pub fn adversarial(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Report>, Error> {
     let mut reports = Vec::new();
-    for mode in Mode::all() {
-        let name = mode.name();
-        if !filter.split_whitespace().all(|word| name.contains(word)) {
-            continue;
-        }
-        let mut report = Report::new(name);
+    for mode in Mode::all().into_iter().filter(|mode| mode.has(filter)) {
+        let mut report = Report::new(mode.name());
         let mut compare = |source: &str, input: Vec<Input>| match mode.element {
             InputType::Bf16 => run::<bf16>(device, mode, source, &input, &mut report),
             InputType::F16 => run::<f16>(device, mode, source, &input, &mut report),

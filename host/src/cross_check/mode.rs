@@ -45,6 +45,14 @@ impl Mode {
         format!("{} {rule} {scaling} {outputs}", element_name(self.element))
     }
 
+    /// Whether the name has these words. They may be parts of its words, as in "mse-strict", except for the
+    /// element type: `f16` is not in `bf16`.
+    pub(super) fn has(self, words: &str) -> bool {
+        let (name, element) = (self.name(), element_name(self.element));
+        let part = |part: &str, word: &str| part == word || part != element && part.contains(word);
+        words.split_whitespace().all(|word| name.split(' ').any(|one| part(one, word)))
+    }
+
     /// Whether `other` differs in its outputs alone: one run of the CPU serves both.
     pub(super) fn shares_expectation(self, other: Self) -> bool {
         Self { outputs: other.outputs, ..self } == other
@@ -163,5 +171,13 @@ mod tests {
         let first = difference.first.expect("counted");
         assert_eq!((first.part, first.offset), ("codes", 9));
         assert_eq!(first.expected ^ first.actual, 0x10);
+    }
+
+    #[test]
+    fn words_select_modes() {
+        let count = |words: &str| Mode::all().into_iter().filter(|mode| mode.has(words)).count();
+        assert_eq!(["bf16", "f16", "f32", "float", ""].map(count), [65, 65, 65, 0, 195]);
+        assert_eq!(count("f16 mse-strict-256 tile both"), 1);
+        assert_eq!(count("mse-strict both"), count("both mse-strict"));
     }
 }

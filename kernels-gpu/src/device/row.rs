@@ -1,5 +1,5 @@
-//! Row scaling in one pass: a block of threads finds a row's amax and quantizes the row, which its
-//! L1 still holds.
+//! Row scaling in one pass: a block of threads finds a row's amax and quantizes the row, which it still
+//! has: in L1, or where there are registers to spare (plain NVFP4), a thread's first blocks in those.
 
 use super::block::{self, Encoded};
 use super::block_wide;
@@ -26,7 +26,8 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric>(p: &QuantizeParams) {
         let first = row * blocks;
         let input = (tensor.input as *const u8).add(first as usize * 16 * T::BYTES as usize);
         // Every thread works out the scale: one that did it for all would keep them waiting.
-        let amax = block_wide::max_of_four_warps(amax::<T>(input, blocks));
+        let (amax, mut held) = amax::<T>(input, blocks);
+        let amax = block_wide::max_of_four_warps(amax);
         let global = global_scale::of_amax(amax, p.flags);
         if thread::index() == 0 {
             let out = (tensor.global as *mut GlobalScale).add(row as usize);
@@ -40,7 +41,11 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric>(p: &QuantizeParams) {
             let thread = thread::index();
             let block = block_of(thread);
             let strided = |thread: u32| Strided { at: at(block_of(thread)), stride: T::BYTES };
-            let raw = T::load(at(block));
+            let mut raw = held[0];
+            if M::FOUR_OVER_SIX || first_of_pass >= HELD as u32 * thread::count() {
+                raw = T::load(at(block));
+            }
+            held = [held[1], held[2], held[3], held[0]];
             let Encoded { codes, scale } =
                 block::encode::<T, M, _>(raw, thread, strided, &global, p.flags);
             // Opaque, as in `tile_encode`.
@@ -58,23 +63,33 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric>(p: &QuantizeParams) {
     }
 }
 
-/// The largest magnitude of this thread's share of a row of `blocks` blocks. NaN is ignored.
+/// Blocks that a thread loads at a time to find its row's amax.
+const HELD: usize = 4;
+
+/// The largest magnitude of this thread's share of a row of `blocks` blocks, NaN ignored, and the first
+/// blocks of that share. Past the end the last block is looked at again.
 #[inline(always)]
-unsafe fn amax<T: Input>(input: *const u8, blocks: u32) -> f32 {
-    let mut amax = T::Running::default();
-    let mut block = thread::index();
-    while block < blocks {
-        // Four loads in flight. Past the end the last block is looked at again.
-        let step = thread::count();
-        let load = |i: u32| {
-            let block = (block + i * step).min(blocks - 1);
+unsafe fn amax<T: Input>(input: *const u8, blocks: u32) -> (f32, [T::Raw; HELD]) {
+    // Four loads in flight.
+    let load = |first: u32| {
+        [0, 1, 2, 3].map(|i| {
+            let block = (first + i * thread::count()).min(blocks - 1);
             // SAFETY: within the row.
             unsafe { T::load(input.add(block as usize * 16 * T::BYTES as usize)) }
-        };
-        let (a, b, c, d) = (load(0), load(1), load(2), load(3));
-        amax = T::running_amax(T::running_amax(amax, a), b);
-        amax = T::running_amax(T::running_amax(amax, c), d);
-        block += 4 * step;
+        })
+    };
+    let mut amax = T::Running::default();
+    let mut first = thread::index();
+    let held = load(first);
+    let mut raws = held;
+    loop {
+        for raw in raws {
+            amax = T::running_amax(amax, raw);
+        }
+        first += HELD as u32 * thread::count();
+        if first >= blocks {
+            return (T::finish_amax(amax), held);
+        }
+        raws = load(first);
     }
-    T::finish_amax(amax)
 }
