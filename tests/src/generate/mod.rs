@@ -20,6 +20,7 @@ mod aimed;
 pub mod midpoint;
 pub mod near_tie;
 pub mod position;
+pub mod uncertain;
 
 /// All element types.
 pub const ELEMENTS: [InputType; 3] = [InputType::Bf16, InputType::F16, InputType::F32];
@@ -41,6 +42,7 @@ pub const PATTERNS: &[Pattern] = &[
     Pattern { name: "any-finite-bits", fill: |rng, _| any_finite(rng) },
     Pattern { name: "small-integers", fill: |rng, _| rng.below(25) as f32 - 12.0 },
     Pattern { name: "grid", fill: |rng, _| grid(rng) },
+    Pattern { name: "grid-and-nan", fill: |rng, _| grid_or_nan(rng) },
     Pattern { name: "constant", fill: |_, _| 0.7 },
     Pattern { name: "constant-blocks", fill: |_, i| ((i / 16 % 23) as f32 - 11.0) * 0.37 },
     Pattern { name: "zeros", fill: |_, _| 0.0 },
@@ -79,6 +81,11 @@ fn grid(rng: &mut Rng) -> f32 {
     let value =
         rng.pick(&[0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0]);
     if rng.below(2) == 0 { value } else { -value }
+}
+
+/// The same, and most blocks have a NaN: their codes are the exact path's.
+fn grid_or_nan(rng: &mut Rng) -> f32 {
+    if rng.below(10) == 0 { f32::NAN } else { grid(rng) }
 }
 
 /// 1 for the first block, then ever smaller, down to where block scales are subnormal and zero.

@@ -65,6 +65,18 @@ pub fn measure(
     if let Some(difference) = report::difference(&case, &outcome) {
         return Err(format!("{kernel}: {difference}").into());
     }
+    let elements = input.bits.len() as u64;
+    let in_a_block = if config.scaling() == Scaling::Tile { 256 } else { 16 };
+    let lanes = if config.scaling() == Scaling::Tile { 8 } else { 1 };
+    let blocks = elements / in_a_block;
+    Ok(Fallback { blocks, warps: blocks * lanes / 32, ..so_far(&backend, kernel)? })
+}
+
+/// What the launches of a kernel on a backend have counted so far, without the numbers of blocks and warps.
+///
+/// # Errors
+/// If there is no such kernel, or it votes otherwise than those of this project.
+pub fn so_far(backend: &PtxBackend, kernel: &str) -> Result<Fallback, BackendError> {
     let votes: Vec<Vote> = backend
         .votes(kernel)?
         .iter()
@@ -73,12 +85,8 @@ pub fn measure(
             Vote { ballot, lanes: *lanes, yes: *yes }
         })
         .collect();
-    let elements = input.bits.len() as u64;
-    let counted = match config.scaling() {
-        Scaling::Tile => of_tiles(&votes, elements),
-        Scaling::Tensor | Scaling::Row => of_blocks(&votes, elements),
-    };
-    let unknown = || format!("{isa} {kernel} votes in another order than is known: {votes:?}");
+    let counted = if kernel.contains("_2d_") { of_tiles(&votes) } else { of_blocks(&votes) };
+    let unknown = || format!("{kernel} votes in another order than is known: {votes:?}");
     Ok(counted.ok_or_else(unknown)?)
 }
 
@@ -92,27 +100,29 @@ struct Vote {
 }
 
 /// A lane has a block (`block::encode`): is any not certain, and which take the contract's sequence.
-fn of_blocks(votes: &[Vote], elements: u64) -> Option<Fallback> {
-    let [before @ .., uncertain, exact] = votes else { return None };
-    let known = exact.ballot && !uncertain.ballot && !before.iter().any(|vote| vote.ballot);
-    known.then_some(Fallback {
-        blocks: elements / 16,
-        uncertain: uncertain.yes,
-        exact: exact.yes,
-        warps: elements / 512,
-        left: exact.lanes / 32,
-    })
+/// Kernels of columns and of both outputs have several copies.
+fn of_blocks(votes: &[Vote]) -> Option<Fallback> {
+    let mut sum = Fallback::default();
+    for pair in votes.windows(2).filter(|pair| pair[1].ballot) {
+        let [uncertain, exact] = [pair[0], pair[1]];
+        if uncertain.ballot {
+            return None;
+        }
+        sum.uncertain += uncertain.yes;
+        sum.exact += exact.yes;
+        sum.left += exact.lanes / 32;
+    }
+    votes.last().is_some_and(|vote| vote.ballot).then_some(sum)
 }
 
 /// Eight lanes have a tile (`tile_encode::encode`): near, all lanes a tie, near and none; irregular, and
 /// not zeros.
-fn of_tiles(votes: &[Vote], elements: u64) -> Option<Fallback> {
+fn of_tiles(votes: &[Vote]) -> Option<Fallback> {
     let [near, tie, settled, irregular, exact] = votes else { return None };
     votes.iter().all(|vote| vote.ballot).then_some(Fallback {
-        blocks: elements / 256,
         uncertain: (near.yes + irregular.yes) / 8,
         exact: (settled.yes + exact.yes) / 8,
-        warps: elements / 1024,
         left: (tie.lanes + exact.lanes) / 32,
+        ..Fallback::default()
     })
 }
