@@ -61,7 +61,8 @@ fn normal_numbers_need_it_rarely() {
 #[test]
 fn each_block_with_nan_needs_it() {
     // One in each of five tiles.
-    let nan = |i: usize| i % SHAPE[1] % 48 == 0 && i / SHAPE[1] == 37 && i % SHAPE[1] < 240;
+    let nan =
+        |i: usize| (i % SHAPE[1]).is_multiple_of(48) && i / SHAPE[1] == 37 && i % SHAPE[1] < 240;
     for (kernel, counted) in measured(|i| if nan(i) { f32::NAN } else { 1.0 }) {
         assert_eq!(counted.exact, 5, "{kernel}: {counted:?}");
         assert!(counted.left > 0, "{kernel}: {counted:?}");

@@ -1,14 +1,16 @@
 //! The carried golden cases, generated ones and large ones on the committed PTX of every instruction
-//! set, executed: every case on every set, and no instruction that no case executes.
+//! set, executed, and no instruction that no case executes.
 //!
-//! A case whose kernels are the same text for two sets is run on one of them.
+//! Golden and large cases run on every set. Of the generated ones, which take as long as both, each runs on
+//! one of the sets without FP4 conversions and on one of those with; `ptx-coverage` and the program run
+//! them all on all. A case whose kernels are the same text for two sets is run on one of them.
 
 use std::sync::LazyLock;
 
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::coverage;
 use fouroversix_conformance::ptx::{ApproxError, PtxBackend, large, reach};
-use fouroversix_conformance::suite::Suite;
+use fouroversix_conformance::suite::{self, Suite};
 use fouroversix_kernels::config::InputType;
 use fouroversix_kernels::ptx::{self, InstructionSet};
 
@@ -18,26 +20,6 @@ static SUITE: LazyLock<Suite> = LazyLock::new(|| {
     suite.extend(Suite::generated(4));
     suite
 });
-
-/// The checks whose descriptions hash to `first` modulo `of`.
-fn part(first: u64, of: u64) -> Suite {
-    let chosen = |description: String| {
-        let hash = description.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        (hash >> 40) % of == first % of
-    };
-    Suite {
-        cases: SUITE.cases.iter().filter(|case| chosen(case.to_string())).cloned().collect(),
-        dequantize_cases: SUITE
-            .dequantize_cases
-            .iter()
-            .filter(|case| chosen(case.to_string()))
-            .cloned()
-            .collect(),
-        undefined: 0,
-    }
-}
 
 /// Runs a suite, and fails on a failure or if nothing ran.
 fn check(suite: &Suite, backend: &PtxBackend) {
@@ -55,14 +37,17 @@ fn instructions(isa: InstructionSet, kernel: &str) -> Vec<&'static str> {
     text.lines().filter(|line| !line.starts_with(".target")).collect()
 }
 
-/// Runs everything on the kernels of a set, but what runs on the same text in the test of `twin`;
-/// every instruction must be executed, or unreachable.
-fn check_set(isa: InstructionSet, twin: Option<InstructionSet>) {
+/// Runs the golden and large cases and the `half` of the generated ones on the kernels of a set, but what
+/// runs on the same text in the test of `twin`; every instruction must be executed, or unreachable.
+fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
     let backend = PtxBackend::committed(isa);
     let shared = |kernel: &str| {
         twin.is_some_and(|twin| instructions(isa, kernel) == instructions(twin, kernel))
     };
     let mut suite = SUITE.clone();
+    suite.cases.retain(|case| {
+        !case.name.starts_with("generated ") || suite::is_in_part(&case.to_string(), half, 2)
+    });
     suite.cases.extend(large::cases());
     let all = suite.cases.len() + suite.dequantize_cases.len();
     suite.cases.retain(|case| {
@@ -74,7 +59,13 @@ fn check_set(isa: InstructionSet, twin: Option<InstructionSet>) {
     let left = all - suite.cases.len() - suite.dequantize_cases.len();
     println!("{isa}: {left} of {all} cases run on the same text for {twin:?}");
     if left < all {
-        check(&suite, &backend);
+        // In three parts at the same time: the last set would run on one core alone.
+        std::thread::scope(|scope| {
+            for third in 0..3 {
+                let (suite, backend) = (suite.part(third, 3), &backend);
+                scope.spawn(move || check(&suite, backend));
+            }
+        });
     }
     for element in [InputType::Bf16, InputType::F16, InputType::F32] {
         backend.run_copies(element, [32, 80]).unwrap_or_else(|e| panic!("copies: {e}"));
@@ -108,22 +99,22 @@ fn uncovered(backend: &PtxBackend, isa: InstructionSet, kernel: &str) -> Vec<Str
 
 #[test]
 fn sm_80() {
-    check_set(InstructionSet::Sm80, None);
+    check_set(InstructionSet::Sm80, 0, None);
 }
 
 #[test]
 fn sm_89() {
-    check_set(InstructionSet::Sm89, None);
+    check_set(InstructionSet::Sm89, 1, None);
 }
 
 #[test]
 fn sm_100f() {
-    check_set(InstructionSet::Sm100f, None);
+    check_set(InstructionSet::Sm100f, 0, None);
 }
 
 #[test]
 fn sm_120f() {
-    check_set(InstructionSet::Sm120f, Some(InstructionSet::Sm100f));
+    check_set(InstructionSet::Sm120f, 1, Some(InstructionSet::Sm100f));
 }
 
 /// Results must depend neither on how far approximate instructions are off nor on the order in which
@@ -135,7 +126,7 @@ fn results_do_not_depend_on_what_hardware_is_free_to_do() {
         for (j, error) in errors.into_iter().enumerate() {
             let seed = (4 * j + i) as u64;
             let backend = PtxBackend::committed(isa).with_approx_error(error).with_order(seed);
-            check(&part((12 * i + j) as u64, 101), &backend);
+            check(&SUITE.part((12 * i + j) as u64, 101), &backend);
         }
     }
 }
@@ -150,6 +141,6 @@ fn a_folder_of_kernels_is_a_backend() {
     }
     let backend = PtxBackend::folder(folder.clone());
     assert_eq!(backend.name(), format!("ptx:{}", folder.display()));
-    check(&part(5, 997), &backend);
+    check(&SUITE.part(5, 997), &backend);
     std::fs::remove_dir_all(folder).unwrap();
 }
