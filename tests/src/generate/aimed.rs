@@ -74,11 +74,18 @@ fn edges(draw: Draw) -> Vec<Aimed> {
         ("last scales", position::last_scales(element, rule, scaling, seed), None),
         ("nan blocks", position::nan_blocks(element, scaling, seed), None),
         ("zero blocks", position::zero_blocks(element, scaling, seed), None),
+        // Scales of blocks that are not zeros saturate, each of them or, with the largest S_enc, all.
+        ("saturated", position::scale_edges(element, rule, scaling, seed), Some(0.03)),
+        (
+            "zero blocks of a tiny tensor",
+            position::zero_blocks(element, scaling, seed),
+            Some(1e-41),
+        ),
     ];
     for (name, nan) in [("scale ties", false), ("scale ties and nan", true)] {
         inputs.push((name, position::scale_ties(element, rule, scaling, nan, seed), None));
     }
-    let far = position::far_below(position::scale_edges(element, rule, scaling, seed));
+    let far = position::far_below(position::scale_edges(element, rule, scaling, seed), 60);
     inputs.extend(far.map(|input| ("far scale edges", input, None)));
     inputs
 }
@@ -104,12 +111,12 @@ fn products(draw: Draw) -> Vec<Aimed> {
 /// Where the choice is for the roundings to make.
 fn ties(draw: Draw) -> Vec<Aimed> {
     let Draw { seed, rule, scaling, element, turn } = draw;
-    // With a global scale that is off by a few units.
-    let off = |input: &Input| {
-        let off = [2, -2, 5, -5][turn % 4];
-        let amax = f32::from_bits(input.value(0).to_bits().wrapping_add_signed(off));
+    // With a global scale that is off by so many units.
+    let off_by = |input: &Input, units: i32| {
+        let amax = f32::from_bits(input.value(0).to_bits().wrapping_add_signed(units));
         (scaling != Scaling::Row).then_some(amax)
     };
+    let off = |input: &Input| off_by(input, [2, -2, 5, -5][turn % 4]);
     let ties = |odd| position::ties(element, rule, scaling, odd, seed);
     let sums = |subnormal| position::sums(element, rule, scaling, subnormal, seed);
     let mut inputs = vec![("ties", ties(false), None)];
@@ -122,9 +129,21 @@ fn ties(draw: Draw) -> Vec<Aimed> {
         inputs.push((name, input, amax));
     }
     let near = near_tie::input(element, [32, 64], rule, scaling, seed);
-    inputs.extend(position::far_below(near).map(|input| ("far near-ties", input, None)));
+    if scaling == Scaling::Row {
+        inputs.push(("lone elements", position::lone_elements(element, rule, seed), None));
+    }
+    for (name, nan) in [("ties of midpoints", false), ("ties of midpoints and nan", true)] {
+        let input = position::midpoint_ties(element, rule, scaling, nan, seed);
+        let amax = off_by(&input, [1, -1, 0, 3][turn / ELEMENTS.len() % 4]);
+        inputs.push((name, input, amax));
+    }
+    // As far as S_enc is finite, where the first terms are a few units of the smallest number.
+    for (name, binades) in [("far near-ties", 60), ("farthest near-ties", 119)] {
+        let far = position::far_below(near.clone(), binades);
+        inputs.extend(far.map(|input| (name, input, None)));
+    }
     for (name, input) in [("far almost ties", ties(true)), ("far almost equal sums", sums(false))] {
-        inputs.extend(position::far_below(input).map(|input| {
+        inputs.extend(position::far_below(input, 60).map(|input| {
             let amax = off(&input);
             (name, input, amax)
         }));

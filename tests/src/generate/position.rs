@@ -1,6 +1,7 @@
 //! Inputs where one element decides, at every place of a block or tile in turn.
 
 use fouroversix_kernels::config::{InputType, Rule, Scaling};
+use fouroversix_reference::block::decide_row;
 use fouroversix_reference::scale::{GlobalScale, ScalePair, block_encode_scale, plain_scale};
 use fouroversix_reference::{self as reference, E4m3};
 
@@ -46,7 +47,10 @@ pub fn ties(element: InputType, rule: Rule, scaling: Scaling, odd: bool, seed: u
     let mut rng = Rng::new(seed ^ 0x7469_6573);
     let (unit, amax) = few_bits(&mut rng, element, rule);
     let negative = negative(element);
-    let mut groups = Groups::new(element, scaling);
+    let mut groups = match scaling {
+        Scaling::Tile => Groups::new(element, scaling),
+        Scaling::Tensor | Scaling::Row => Groups::of_blocks(15, element, scaling),
+    };
     for number in 0..groups.count() {
         let scale = rng.pick(&[1.0, 1.25, 1.5]) * 2f32.powi(rng.below(9) as i32 - 3) * unit;
         let magnitude = narrow(6.0 * scale, element);
@@ -56,13 +60,77 @@ pub fn ties(element: InputType, rule: Rule, scaling: Scaling, odd: bool, seed: u
         if odd {
             // Between 0.5 and 0.75, 0.75 and 1, 2 and 2.25, 2.25 and 3, 4 and 4.5 times the scale.
             let between = rng.pick(&[0.625, 0.875, 2.125, 2.625, 4.25]);
-            // Most often in the same half of the next word.
-            let twin = [2, 0, 2, 1][(number + seed as usize) % 4];
+            // Alone, or in the same half of the next word.
+            let twin = [2, 0, 0, 1][(number + seed as usize) % 4];
             let twin = col / 16 * 16 + (col + twin) % 16;
             groups.set(row, col, narrow(between * scale, element));
             groups.set(row, twin, narrow(between * scale, element));
         }
         groups.set(row, col ^ 8, magnitude);
+    }
+    groups.into_rows_from(narrow(amax, element))
+}
+
+/// Rows with an amax of their own and a block of zeros and largest magnitudes, in which one element alone
+/// has another value with either candidate: the errors are nearly those of a tie, and map4's is lower.
+#[must_use]
+pub fn lone_elements(element: InputType, rule: Rule, seed: u64) -> Input {
+    let mut rng = Rng::new(seed ^ 0x6C6F_6E65);
+    let (rule, negative) = (oracle::rule(rule), negative(element));
+    let mut bits = vec![0; ROWS * 32];
+    for row in 0..ROWS {
+        for _ in 0..10_000 {
+            let amax = value(element, narrow(256.0 * (1.0 + rng.unit() as f32), element));
+            let global = GlobalScale::new(amax, rule.e4m3_max());
+            let unit = rng.pick(&[1.0, 1.25, 1.5]) * 2f32.powi(rng.below(4) as i32) * global.decode;
+            let magnitude = narrow(6.0 * unit, element);
+            let choices = [0, negative, magnitude, magnitude | negative];
+            let mut block: [u32; 16] = std::array::from_fn(|_| rng.pick(&choices));
+            block[(row + 8) % 16] = magnitude;
+            // Halfway between 0.5 and 0.75, 0.75 and 1, 2 and 2.25, 2.25 and 3.
+            block[row] = narrow(rng.pick(&[0.625, 0.875, 2.125, 2.625]) * unit, element);
+            let decision = decide_row(&block.map(|bits| value(element, bits)), rule, &global);
+            let nearly = decision.candidates.is_some_and(|pair| {
+                let [map4, map6] = [pair.map4.error, pair.map6.error];
+                map4 < map6 && map6 - map4 < 3e-4 * map6
+            });
+            bits[row * 32] = narrow(amax, element);
+            bits[row * 32 + 16..][..16].copy_from_slice(&block);
+            if nearly {
+                break;
+            }
+        }
+    }
+    Input { element, shape: [ROWS, 32], bits }
+}
+
+/// Blocks whose every element is as far from both candidates' values, and halfway between two values of one
+/// of them: which of the two it is rounded to, and what the errors' roundings do, decides. With `nan`,
+/// every block has one.
+#[must_use]
+pub fn midpoint_ties(
+    element: InputType,
+    rule: Rule,
+    scaling: Scaling,
+    nan: bool,
+    seed: u64,
+) -> Input {
+    let mut rng = Rng::new(seed ^ 0x6D74_6965);
+    let (unit, amax) = few_bits(&mut rng, element, rule);
+    let negative = negative(element);
+    let mut groups = Groups::of_blocks(8, element, scaling);
+    for number in 0..groups.count() {
+        let scale = 2f32.powi(rng.below(9) as i32 - 3) * unit;
+        groups.fill(number, |_| {
+            // Midpoints of map6, and 1.5 times those of map4.
+            let midpoint = rng.pick(&[0.25, 1.25, 1.75, 3.5, 2.625, 5.25]);
+            narrow(midpoint * scale, element) | rng.pick(&[0, negative])
+        });
+        let [row, col] = groups.place(number);
+        groups.set(row, col, narrow(6.0 * scale, element));
+        if nan {
+            groups.set(row, col ^ 1, narrow(f32::NAN, element));
+        }
     }
     groups.into_rows_from(narrow(amax, element))
 }
@@ -206,16 +274,19 @@ pub fn scale_ties(element: InputType, rule: Rule, scaling: Scaling, nan: bool, s
     groups.into_rows_from(narrow(amax, element))
 }
 
-/// The same numbers times 2⁻⁶⁰, exactly, so that no block is regular. FP16 has no such numbers.
+/// The same numbers times 2⁻⁶⁰ or less, exactly, so that no block is regular; what would be no normal
+/// number is 0. FP16 has no such numbers.
 #[must_use]
-pub fn far_below(mut input: Input) -> Option<Input> {
+pub fn far_below(mut input: Input, binades: u32) -> Option<Input> {
     let unit = match input.element {
         InputType::F16 => return None,
         InputType::Bf16 => 1 << 7,
         InputType::F32 => 1 << 23,
     };
-    for bits in input.bits.iter_mut().filter(|bits| **bits & (unit * 0xFF) != 0) {
-        *bits = bits.wrapping_sub(60 * unit);
+    let sign = negative(input.element);
+    for bits in &mut input.bits {
+        let exponent = *bits / unit & 0xFF;
+        *bits = if exponent > binades { *bits - binades * unit } else { *bits & sign };
     }
     Some(input)
 }

@@ -42,7 +42,7 @@ pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// Allocates the outputs of one side. Nothing is written to them: the zeros that pad swizzled scales are
+/// Allocates the outputs of one side, codes and scales so many bytes past an aligned address. Nothing is written to them: the zeros that pad swizzled scales are
 /// the kernel's to write, and reading the outputs back fails where it did not.
 pub(super) fn outputs(
     machine: &mut Machine,
@@ -50,11 +50,12 @@ pub(super) fn outputs(
     shape: [usize; 2],
     global: u64,
     globals: usize,
+    shifts: [u64; 2],
 ) -> Result<Side, BackendError> {
     let [rows, cols] = shape;
-    let layout = config.scale_layout();
-    let codes = machine.memory.alloc(rows * cols / 2);
-    let scales = machine.memory.alloc(layout.bytes(rows, cols));
+    let bytes = [rows * cols / 2, config.scale_layout().bytes(rows, cols)];
+    let mut alloc = |i: usize| machine.memory.alloc_unaligned(bytes[i], shifts[i]);
+    let (codes, scales) = (alloc(0), alloc(1));
     Ok(Side { shape, codes, scales, global, globals })
 }
 

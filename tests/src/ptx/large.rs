@@ -15,11 +15,12 @@ pub fn cases() -> Vec<Case> {
     let mut out = Vec::new();
     let mut turn = 0;
     for (number, rule) in every_rule().into_iter().enumerate() {
+        let first = turn;
         for element in ELEMENTS {
             for scaling in SCALINGS {
                 for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
                     turn += 1;
-                    for form in forms(rule, turn + number) {
+                    for form in forms(rule, number + turn - first) {
                         let Ok(config) = Config::new(rule, scaling, outputs, form.layout()) else {
                             continue;
                         };
@@ -60,20 +61,24 @@ enum Form {
     Swizzled,
     /// Whole tiles of 4 scales.
     SwizzledWhole,
+    /// Small after all: a power of two of lines, so that steps of as many lines end at a tile's last.
+    SwizzledPower,
 }
 
 /// Kernels that four rules share have a case of every form with one for each rule; the plain ones need
 /// them all.
 fn forms(rule: Rule, turn: usize) -> Vec<Form> {
-    let all = [Form::Linear, Form::Swizzled, Form::SwizzledWhole];
-    if rule == Rule::Plain { all.to_vec() } else { vec![all[turn % 3]] }
+    let all = [Form::Linear, Form::Swizzled, Form::SwizzledWhole, Form::SwizzledPower];
+    if rule == Rule::Plain { all.to_vec() } else { vec![all[turn % all.len()]] }
 }
 
 impl Form {
     fn layout(self) -> ScaleLayout {
         match self {
             Self::Linear => ScaleLayout::Linear,
-            Self::Swizzled | Self::SwizzledWhole => ScaleLayout::Swizzled128x4,
+            Self::Swizzled | Self::SwizzledWhole | Self::SwizzledPower => {
+                ScaleLayout::Swizzled128x4
+            }
         }
     }
 
@@ -82,6 +87,7 @@ impl Form {
         match (self, columns) {
             (Self::SwizzledWhole, false) => [192, 192],
             (Self::SwizzledWhole, true) => [256, 192],
+            (Self::SwizzledPower, _) => [32, 64],
             (_, false) => [144, 144],
             (_, true) => [272, 144],
         }

@@ -10,7 +10,7 @@ use fouroversix_kernels::launch::{self, Launch, LaunchError};
 
 use super::super::Machine;
 use super::super::host::{Side, bytes_of, outputs, read_output};
-use super::{PtxBackend, is_grouped, is_skippable};
+use super::{PtxBackend, is_grouped, is_skippable, variant};
 use crate::backend::BackendError;
 use crate::case::{Case, Outcome};
 
@@ -213,7 +213,16 @@ impl Setup<'_> {
         for (side, shape) in [[rows, cols], [cols, rows]].into_iter().enumerate() {
             if let Some(global) = self.globals[side] {
                 let count = if self.config().scaling() == Scaling::Row { shape[0] } else { 1 };
-                out[side] = Some(outputs(machine, self.config(), shape, global, count)?);
+                // Aligned as little as the launch contract asks: 8 or 16 bytes, and scales as they come.
+                let shifts = match (variant(self.case, 8), side) {
+                    (5, 0) => [8, 0],
+                    (6, _) => [0, 1],
+                    (7, 0) => [8, 3],
+                    (7, _) => [16, 2],
+                    _ => [0, 0],
+                };
+                let config = self.config();
+                out[side] = Some(outputs(machine, config, shape, global, count, shifts)?);
             }
         }
         Ok(out)

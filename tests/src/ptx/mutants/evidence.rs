@@ -5,8 +5,9 @@ use std::fmt;
 
 use fouroversix_kernels::ptx;
 
-use super::{Check, Trial, flow, shadow};
-use crate::ptx::{Module, PtxBackend, reach};
+use super::shadow::{self, Lanes};
+use super::{Check, Trial, demand, flow};
+use crate::ptx::{Module, PtxBackend, fallback, reach};
 
 /// What is seen of a mutant on all cases of its kernel, each thing looked at when it is first asked for.
 pub(super) struct Evidence<'a> {
@@ -62,10 +63,25 @@ impl<'a> Evidence<'a> {
 
     /// Whether the changed instruction gives what the original gives, wherever it is executed.
     pub(super) fn same_values(&self) -> bool {
-        *self.same_values.get_or_init(|| {
-            let text = shadow::compared(self.original, self.line(), &self.trial.mutant.to);
-            holds(self.trial, text, self.cases)
-        })
+        *self.same_values.get_or_init(|| self.same_in(Lanes::All))
+    }
+
+    fn same_in(&self, lanes: Lanes) -> bool {
+        let text = shadow::compared(self.original, self.line(), &self.trial.mutant.to, lanes);
+        holds(self.trial, text, self.cases)
+    }
+
+    /// Whether it does for the blocks that are regular. Of others nothing is used on the hot path.
+    pub(super) fn same_in_regular_blocks(&self) -> bool {
+        self.same_in(Lanes::Regular)
+    }
+
+    /// Whether, in a kernel of one candidate and 1x16 blocks, all is the same in the lower half of the warp,
+    /// now or a few instructions on.
+    pub(super) fn same_for_the_only_candidate(&self) -> bool {
+        let one = self.trial.kernel.ends_with("_plain") && !self.trial.kernel.contains("_2d_");
+        let later = |depth| self.absorbed_in(depth, Lanes::LowerHalf);
+        one && (self.same_in(Lanes::LowerHalf) || (1..=8).any(later))
     }
 
     /// Whether every instruction that reads the result gives the same.
@@ -75,8 +91,12 @@ impl<'a> Evidence<'a> {
 
     /// Whether after so many instructions that read the result, and one another, all is the same.
     pub(super) fn absorbed_within(&self, depth: usize) -> bool {
+        self.absorbed_in(depth, Lanes::All)
+    }
+
+    fn absorbed_in(&self, depth: usize, lanes: Lanes) -> bool {
         let mutated = &self.trial.mutant.to;
-        let text = shadow::readers_compared(self.original, self.line(), mutated, depth);
+        let text = shadow::readers_compared(self.original, self.line(), mutated, depth, lanes);
         holds(self.trial, text, self.cases)
     }
 
@@ -87,7 +107,8 @@ impl<'a> Evidence<'a> {
         let readers = flow::readers_with(self.original, self.line(), constant.unwrap_or_default());
         let hidden = |line: u32, changed: &str| {
             (2..=5).any(|depth| {
-                let text = shadow::readers_compared(self.original, line, changed, depth);
+                let text =
+                    shadow::readers_compared(self.original, line, changed, depth, Lanes::All);
                 holds(self.trial, text, self.cases)
             })
         };
@@ -105,7 +126,19 @@ impl<'a> Evidence<'a> {
 
     /// Whether the kernel executes more instructions in some case and fewer in none.
     pub(super) fn only_more_work(&self) -> bool {
-        *self.only_more_work.get_or_init(|| only_more_work(self.trial, self.original, self.cases))
+        *self.only_more_work.get_or_init(|| {
+            more_in_some_case(self.trial, self.original, self.cases, |backend| {
+                let executed = backend.executed();
+                executed.get(self.trial.kernel).map_or(0, |stats| stats.lane_instructions)
+            })
+        })
+    }
+
+    /// Whether the kernel encodes more blocks by the contract's own sequence in some case, and fewer in none.
+    pub(super) fn only_more_exact(&self) -> bool {
+        more_in_some_case(self.trial, self.original, self.cases, |backend| {
+            fallback::so_far(backend, self.trial.kernel).map_or(0, |counted| counted.exact)
+        })
     }
 
     /// Whether the result goes into the comparison of the certified errors and nowhere else.
@@ -118,9 +151,51 @@ impl<'a> Evidence<'a> {
         flow::is_of_bit_31(self.original, self.line())
     }
 
-    /// Whether the result is for a second candidate's scale byte, in a kernel that has one candidate.
-    pub(super) fn is_of_no_candidate(&self) -> bool {
-        self.trial.kernel.ends_with("_plain") && flow::goes_above_a_byte(self.original, self.line())
+    /// Whether the bits that may differ get to no memory, condition or address.
+    pub(super) fn differs_where_nothing_matters(&self) -> bool {
+        demand::differs_where_nothing_matters(self.original, &self.trial.mutant.text, self.line())
+    }
+
+    /// The bits of the result that matter.
+    pub(super) fn demanded(&self) -> u64 {
+        demand::of_result(self.original, self.line())
+    }
+
+    /// Whether, bit 31 of the flags not being set, the bits that matter are 0 before and after.
+    pub(super) fn is_zero_without_bit_31(&self) -> bool {
+        let (wanted, line) = (self.demanded(), self.line());
+        flow::is_zero_in(self.original, line, wanted)
+            && flow::is_zero_in(&self.trial.mutant.text, line, wanted)
+    }
+
+    /// Whether the instruction asks if a block is regular.
+    pub(super) fn compares_limit(&self) -> bool {
+        flow::compares_limit(self.original, self.line())
+    }
+
+    /// Whether it reads a counter that is 0 in the only turn of its loop.
+    pub(super) fn is_of_the_only_turn(&self) -> bool {
+        flow::is_of_the_only_turn(self.original, self.line())
+    }
+
+    /// Whether it compares an even number with one whose lowest bit the kernel looks at.
+    pub(super) fn compares_even(&self) -> bool {
+        flow::compares_even(self.original, self.line())
+    }
+
+    /// Whether it only has a say in whether a warp looks for zeros early.
+    pub(super) fn is_of_the_zero_shortcut(&self) -> bool {
+        flow::is_of_the_zero_shortcut(self.original, self.line())
+    }
+
+    /// Whether the result is a scale that is still to be rounded to E4M3, and nothing else.
+    pub(super) fn is_of_scales(&self) -> bool {
+        flow::is_of_scales(self.original, self.line())
+    }
+
+    /// Whether rows or columns are multiples of 16 in this kernel's outputs, all of them.
+    pub(super) fn has_whole_blocks_of_lines(&self) -> bool {
+        ["_2d_", "_columnwise_"].iter().any(|part| self.trial.kernel.contains(part))
     }
 
     /// Whether the instruction tests a flag that says if a block is regular.
@@ -163,19 +238,22 @@ fn holds(trial: &Trial, text: Option<String>, cases: &[Check]) -> bool {
     cases.iter().all(|case| case.failure(&backend).is_none())
 }
 
-fn only_more_work(trial: &Trial, original: &str, cases: &[Check]) -> bool {
+/// Whether a count is higher for the mutant than for the original in some case, and lower in none.
+fn more_in_some_case(
+    trial: &Trial,
+    original: &str,
+    cases: &[Check],
+    count: impl Fn(&PtxBackend) -> u64,
+) -> bool {
     let Ok(mutant) = Module::parse(&trial.mutant.text) else { return false };
     let Ok(original) = Module::parse(original) else { return false };
     let (mutant, original) = (trial.backend(mutant), trial.backend(original));
-    let work = |backend: &PtxBackend| {
-        backend.executed().get(trial.kernel).map_or(0, |stats| stats.lane_instructions)
-    };
     let mut sums = (0, 0);
     for case in cases {
         if case.failure(&mutant).is_some() || case.failure(&original).is_some() {
             return false;
         }
-        let now = (work(&mutant), work(&original));
+        let now = (count(&mutant), count(&original));
         if now.0 - sums.0 < now.1 - sums.1 {
             return false;
         }

@@ -17,6 +17,15 @@ type Holds = fn(&Change, &Evidence<'_>) -> bool;
 /// The reasons, in the order in which they are tried.
 const REASONS: &[(Holds, &str)] = &[
     (
+        |_, seen| seen.differs_where_nothing_matters(),
+        "the bits that differ get nowhere: masked or shifted out, above the byte that is stored, or of a \
+         result that nothing reads",
+    ),
+    (
+        |_, seen| seen.is_zero_without_bit_31(),
+        "bit 31 of the flags, which no launch sets: the compilers can't know that",
+    ),
+    (
         |change, seen| change.opcodes(&["or", "xor"], &["xor", "or"]) && seen.same_values(),
         "the operands never have a bit in common: or and xor are one",
     ),
@@ -50,8 +59,82 @@ const REASONS: &[(Holds, &str)] = &[
         "the bits of the mask that differ are clear in whatever is masked",
     ),
     (
-        |change, seen| change.shifts_by("8") && seen.same_values() || seen.is_of_no_candidate(),
+        |change, seen| change.shifts_by("8") && seen.same_values(),
         "the scale byte of a second candidate, above the first: plain NVFP4 has one, and stores one byte",
+    ),
+    (
+        |change, seen| {
+            (change.rounding() || change.unordered() || change.mask())
+                && seen.same_in_regular_blocks()
+        },
+        "the same for all blocks that are regular, and of others nothing of the hot path is used",
+    ),
+    (
+        |_, seen| seen.is_of_the_only_turn() && seen.same_values(),
+        "the counter of a loop that has one turn: 0",
+    ),
+    (
+        |change, seen| {
+            let part_of_four = change.from == "and.b32"
+                && change.from == change.to
+                && change.operands_from.last().is_some_and(|mask| mask == "48")
+                && change.operands_to.get(1).is_some_and(|mask| mask == "48");
+            part_of_four && (3..=6).any(|depth| seen.absorbed_within(depth))
+        },
+        "lines in no whole tile of four blocks: read where their blocks are an odd number, so there are",
+    ),
+    (
+        |change, seen| change.moves_equality() && seen.compares_even() && seen.same_values(),
+        "an even number and one that is odd there: they are never equal",
+    ),
+    (
+        |_, seen| seen.is_of_the_zero_shortcut(),
+        "whether a warp looks for zeros before its candidates: either way gives its blocks' bits",
+    ),
+    (
+        |change, seen| change.moves_equality() && seen.compares_limit(),
+        "a block exactly at the limit of the regular ones, for which the proof holds as well",
+    ),
+    (
+        |change, seen| change.zero_becomes_tiny(2f32.powi(-25)) && seen.read_by("cvt.rn.f16x2.f32"),
+        "instead of 0 a number that is 0 in FP16",
+    ),
+    (
+        |change, seen| {
+            let lane = change.constants().is_some_and(|(_, to)| to % 32 == 0);
+            let readers = ["cvt.rn.f16x2.f32", "max.f32", "shfl"];
+            lane && change.zero_becomes_tiny(SCALED_TO_0) && seen.read_by_any(&readers)
+        },
+        "instead of 0 a number that is 0 in FP16, as a lane, and times the largest S_enc in E4M3",
+    ),
+    (
+        |change, seen| change.zero_becomes_tiny(2f32.powi(-11)) && seen.is_of_scales(),
+        "instead of 0 a scale that is 0 in E4M3",
+    ),
+    (
+        |change, seen| change.zero_becomes_tiny(2f32.powi(-60)) && seen.is_sign_of_certain(),
+        "the sign of a difference that, so small, is never certain",
+    ),
+    (
+        |change, seen| change.e4m3_step() && seen.demanded() & !0xFF == 0,
+        "another multiple of 256 of E4M3's smallest steps is added: the low byte is the same",
+    ),
+    (
+        |change, seen| {
+            change.rounds_up_16_lines()
+                && seen.read_by("and.b32")
+                && seen.has_whole_blocks_of_lines()
+        },
+        "lines are multiples of 16 here: fewer than 127 more round up to the same multiple of 128",
+    ),
+    (
+        |change, seen| {
+            let at_zero = change.operands_from.last().is_some_and(|v| v == "0f00000000");
+            let le = change.opcodes_are("setp.lt.f32", "setp.le.f32");
+            let tiny = change.from == "setp.lt.f32" && change.zero_becomes_tiny(2f32.powi(-60));
+            at_zero && (le || tiny) && (3..=6).any(|depth| seen.absorbed_within(depth))
+        },
+        "the sign of a zero's code, of whose error the magnitude or the square is taken",
     ),
     (
         |change, seen| change.rounding() && seen.certified(),
@@ -125,11 +208,11 @@ const REASONS: &[(Holds, &str)] = &[
     (|_, seen| seen.read_by("shfl") && seen.absorbed(), "a lane number counts modulo 32"),
     (
         |change, seen| change.other_way_round_the_lanes() && seen.only_reorders_lanes(),
-        "the lanes of a tile in another order: they have the same maximum, and the certified errors room \
-         for another sum",
+        "the lanes of a tile or block in another order: they have the same maximum and the same bits, and \
+         the certified errors room for another sum",
     ),
     (
-        |change, seen| change.magnitude_becomes_nan() && seen.read_by("max.NaN"),
+        |change, seen| change.magnitude_becomes_nan() && seen.read_by_any(&["max.NaN", "shfl"]),
         "a magnitude becomes NaN, which sends every block to the exact path",
     ),
     (
@@ -156,10 +239,25 @@ const REASONS: &[(Holds, &str)] = &[
         "overlooks exact ties, which the contract's own errors find as well",
     ),
     (
+        |_, seen| seen.same_for_the_only_candidate(),
+        "plain NVFP4 has one candidate: what the upper half of a warp makes of another is stored nowhere",
+    ),
+    (
+        |change, seen| change.of_bits() && (1..=3).any(|depth| seen.absorbed_within(depth)),
+        "bits that the instructions that follow mask out or shift out",
+    ),
+    (
+        |_, seen| seen.only_more_exact(),
+        "sends more blocks to the contract's own sequence, which gives the contract's bits",
+    ),
+    (
         |_, seen| seen.only_more_work(),
         "takes the longer way more often, and every way gives the contract's bits",
     ),
 ];
+
+/// 6 · 2⁻¹⁰ / FMAX: times S_enc, half of E4M3's smallest step.
+const SCALED_TO_0: f32 = 6.0 / 1024.0 / f32::MAX;
 
 /// The largest values of E2M1 and E4M3.
 const CLAMPS: &[f32] = &[6.0, 448.0];
@@ -199,12 +297,52 @@ impl Change {
         self.from == from && self.to == to && self.operands_from == self.operands_to
     }
 
-    /// Whether one of the distances 16, 8 and 4, which make a tile of eight lanes, became one that makes
-    /// the same tile with the two others.
+    /// Whether one of the distances 16, 8 and 4, which make a tile of eight lanes, or 8, 4, 2 and 1, which
+    /// make the lanes of a block, became one that makes the same with the others.
     fn other_way_round_the_lanes(&self) -> bool {
         self.constants().is_some_and(|(from, to)| {
-            [16, 8, 4].contains(&from) && to & from != 0 && to & !(16 | 8 | 4) == 0
+            let makes = |all: i64| from & all == from && to & from != 0 && to & !all == 0;
+            from.count_ones() == 1 && (makes(16 | 8 | 4) || makes(8 | 4 | 2 | 1))
         })
+    }
+
+    /// Whether any ordering comparison lost or got the case of equality.
+    fn moves_equality(&self) -> bool {
+        let pairs = [("gt", "ge"), ("lt", "le"), ("gtu", "geu"), ("ltu", "leu")];
+        self.from.starts_with("setp.")
+            && self.operands_from == self.operands_to
+            && pairs.iter().any(|(a, b)| {
+                let swapped = |from: &str, to: &str| {
+                    self.from.replacen(&format!(".{from}."), &format!(".{to}."), 1) == self.to
+                };
+                self.from != self.to && (swapped(a, b) || swapped(b, a))
+            })
+    }
+
+    /// Whether the constant 0 became a positive `f32` of at most `bound`.
+    fn zero_becomes_tiny(&self, bound: f32) -> bool {
+        self.from == self.to
+            && self.constants().is_some_and(|(from, to)| {
+                from == 0 && (1..=i64::from(bound.to_bits())).contains(&to)
+            })
+    }
+
+    /// Whether 2¹⁴, to which a scale below 2⁻⁶ is added to find its steps of 2⁻⁹ in the low byte, became
+    /// another number of that binade with the same low byte.
+    fn e4m3_step(&self) -> bool {
+        let base = i64::from(2f32.powi(14).to_bits());
+        let same = |to: i64| to >> 23 == base >> 23 && (to ^ base) & 0xFF == 0;
+        self.from == self.to
+            && self.from == "add.rn.f32"
+            && self.constants().is_some_and(|(from, to)| from == base && same(to))
+    }
+
+    /// Whether what is added before a number of lines is rounded down to a multiple of 128 is still
+    /// enough where that number is a multiple of 16.
+    fn rounds_up_16_lines(&self) -> bool {
+        self.from == self.to
+            && self.from == "add.s32"
+            && self.constants().is_some_and(|(from, to)| from == 127 && (112..128).contains(&to))
     }
 
     /// Whether a comparison lost or got the case of equality.
@@ -228,7 +366,7 @@ impl Change {
     /// Whether a 0 became a positive number below 6 · 2⁻¹⁰ / FMAX: times S_enc, less than half of E4M3's
     /// smallest step.
     fn start_of_a_maximum(&self) -> bool {
-        let bound = i64::from((6.0 / 1024.0 / f32::MAX).to_bits());
+        let bound = i64::from(SCALED_TO_0.to_bits());
         let starts =
             self.from == "mov.b32" && self.operands_from.last().is_some_and(|v| v == "0f00000000");
         starts && self.constants().is_some_and(|(_, to)| to > 0 && to < bound)
@@ -245,6 +383,13 @@ impl Change {
                 "setp.gtu.f32" => from == two_to(50) && positive(to) && to <= two_to(52),
                 _ => false,
             })
+    }
+
+    /// Whether bits are moved or masked.
+    fn of_bits(&self) -> bool {
+        ["and.b", "or.b", "xor.b", "shl.b", "shr.", "prmt.b", "bfe."]
+            .iter()
+            .any(|opcode| self.from.starts_with(opcode))
     }
 
     /// Whether a shift by so many bits goes the other way.
@@ -325,7 +470,7 @@ impl Change {
     /// Whether the mask of a magnitude takes the place of the number.
     fn magnitude_becomes_nan(&self) -> bool {
         let Some(mask) = self.operands_from.last() else { return false };
-        let magnitude = ["2147483647", "2147450879"].contains(&mask.as_str());
+        let magnitude = ["2147483647", "2147450879", "2147418112"].contains(&mask.as_str());
         let masks = self.operands_to.get(1..).is_some_and(|all| all.iter().all(|one| one == mask));
         magnitude && self.from.starts_with("and.b32") && (masks || self.to.starts_with("or.b32"))
     }

@@ -8,12 +8,12 @@ pub(super) struct Statement<'a> {
     pub(super) line: usize,
     pub(super) opcode: &'a str,
     /// Operands as written, the destination first. Names of inner scopes carry their scope.
-    operands: Vec<String>,
+    pub(super) operands: Vec<String>,
 }
 
 impl Statement<'_> {
     /// Whether the first operand is written.
-    fn writes(&self) -> bool {
+    pub(super) fn writes(&self) -> bool {
         !["st.", "red.", "bra", "ret", "bar", "fence"]
             .iter()
             .any(|name| self.opcode.starts_with(name))
@@ -30,7 +30,7 @@ impl Statement<'_> {
     }
 }
 
-fn names(operand: &str) -> Vec<String> {
+pub(super) fn names(operand: &str) -> Vec<String> {
     let name = |c: char| c.is_alphanumeric() || "%_$@".contains(c);
     let names = operand.split(|c| !name(c)).filter(|name| !name.is_empty() && *name != "_");
     names.map(str::to_owned).collect()
@@ -178,21 +178,38 @@ fn sources(statements: &[Statement<'_>], line: u32) -> Vec<String> {
     sources.flat_map(|operand| names(operand)).filter(|name| name.starts_with('%')).collect()
 }
 
-/// The bits of a register that may be set if bit 31 of no parameter is.
-fn possible_bits(statements: &[Statement<'_>], register: &str) -> u64 {
-    let Some(made) = definition(statements, register) else { return u64::MAX };
+/// The bits of a register or number that may be set if bit 31 of no parameter is.
+fn possible_bits(statements: &[Statement<'_>], operand: &str) -> u64 {
+    if let Ok(number) = operand.parse::<u64>() {
+        return number;
+    }
+    let Some(made) = definition(statements, operand) else { return u64::MAX };
     let source = || made.operands.get(1).map_or(u64::MAX, |r| possible_bits(statements, r));
     let number = |at: usize| made.operands.get(at).and_then(|text| text.parse::<u64>().ok());
     match (made.opcode, number(2), number(3)) {
         (opcode, ..) if opcode.starts_with("ld.param") => !(1 << 31),
         ("shr.u32", Some(by @ 0..64), _) => (source() & 0xFFFF_FFFF) >> by,
         ("shr.u64", Some(by @ 0..64), _) => source() >> by,
-        ("shl.b32" | "shl.b64", Some(by @ 0..64), _) => source() << by,
+        ("shl.b32", Some(by @ 0..64), _) => source() << by & 0xFFFF_FFFF,
+        ("shl.b64", Some(by @ 0..64), _) => source() << by,
         ("and.b32" | "and.b64", Some(mask), _) => source() & mask,
+        ("or.b32" | "or.b64", bits, _) => {
+            let other = bits.or_else(|| Some(possible_bits(statements, made.operands.get(2)?)));
+            source() | other.unwrap_or(u64::MAX)
+        }
         ("bfe.u32" | "bfe.u64", Some(at @ 0..64), Some(1)) => source() >> at & 1,
         ("cvt.u64.u32" | "cvt.u32.u64", ..) => source() & 0xFFFF_FFFF,
         _ => u64::MAX,
     }
+}
+
+/// Whether all bits of `wanted` in what a line writes are 0 if bit 31 of no parameter is set.
+pub(super) fn is_zero_in(text: &str, line: u32, wanted: u64) -> bool {
+    let statements = statements(text);
+    let here = statements.iter().filter(|s| s.line == line as usize);
+    let written: Vec<String> = here.flat_map(Statement::destinations).collect();
+    let zero = |register: &String| possible_bits(&statements, register) & wanted == 0;
+    !written.is_empty() && written.iter().all(zero)
 }
 
 /// Whether all registers that an instruction reads, or the one that it writes, are 0 if bit 31 of no
@@ -205,31 +222,6 @@ pub(super) fn is_of_bit_31(text: &str, line: u32) -> bool {
     };
     let here = statements.iter().filter(|s| s.line == line as usize);
     zero(sources(&statements, line)) || zero(here.flat_map(Statement::destinations).collect())
-}
-
-/// Whether the result gets nowhere but, by way of registers, above the low byte of a word.
-pub(super) fn goes_above_a_byte(text: &str, line: u32) -> bool {
-    let statements = statements(text);
-    let start = statements.iter().filter(|s| s.line == line as usize);
-    let mut open: Vec<String> = start.flat_map(Statement::destinations).collect();
-    let (mut seen, mut shifted) = (BTreeSet::new(), false);
-    while let Some(register) = open.pop() {
-        if !seen.insert(register.clone()) {
-            continue;
-        }
-        for reader in statements.iter().filter(|statement| statement.reads(&register)) {
-            if reader.opcode == "shl.b32" && reader.operands.get(2).is_some_and(|by| by == "8") {
-                shifted = true;
-            } else if !reader.writes()
-                || ["setp", "ld."].iter().any(|o| reader.opcode.starts_with(o))
-            {
-                return false;
-            } else {
-                open.extend(reader.destinations());
-            }
-        }
-    }
-    shifted
 }
 
 /// Whether the instruction reads nothing but products of packed FP16, by way of bit operations.
@@ -296,4 +288,154 @@ pub(super) fn is_quotient(text: &str, line: u32) -> bool {
             made.opcode == "selp.f32" && made.operands[1..3] == ["0f39C30C31", "0f3A2AAAAB"]
         })
     })
+}
+
+/// Every statement that writes a register.
+fn definitions<'a>(
+    statements: &'a [Statement<'a>],
+    register: &'a str,
+) -> impl Iterator<Item = &'a Statement<'a>> {
+    statements.iter().filter(move |s| s.destinations().iter().any(|name| name == register))
+}
+
+/// Whether a comparison asks if a block is regular: its largest product with the limit, which is loaded
+/// with the global scale or chosen where that is computed.
+fn is_limit(statements: &[Statement<'_>], compared: &Statement<'_>) -> bool {
+    let [_, product, limit] = &compared.operands[..] else { return false };
+    let made = |register, opcodes: &[&str]| {
+        let mut all = definitions(statements, register).peekable();
+        all.peek().is_some() && all.all(|made| opcodes.contains(&made.opcode))
+    };
+    ["setp.geu.f32", "setp.lt.f32"].contains(&compared.opcode)
+        && made(product, &["mul.rn.f32"])
+        && made(limit, &["ld.global.nc.v4.b32", "mov.b32", "selp.f32"])
+        && !definitions(statements, limit).all(|made| made.opcode == "mov.b32")
+}
+
+/// Whether the instruction on a line is that comparison.
+pub(super) fn compares_limit(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let mut here = statements.iter().filter(|statement| statement.line == line as usize);
+    here.any(|statement| is_limit(&statements, statement))
+}
+
+/// The predicate that last said, before a line, whether the block is regular, and whether it is true for
+/// those that are.
+pub(super) fn regular_before(text: &str, line: u32) -> Option<(String, bool)> {
+    let statements = statements(text);
+    let before = statements.iter().rev().filter(|statement| statement.line < line as usize);
+    let compared = before.into_iter().find(|statement| is_limit(&statements, statement))?;
+    Some((compared.operands[0].clone(), compared.opcode == "setp.lt.f32"))
+}
+
+/// Whether a register counts the turns of a loop that has one turn unless bit 31 of the flags is set: it
+/// begins at 0 and is compared with that bit.
+fn counts_the_only_turn(statements: &[Statement<'_>], register: &str) -> bool {
+    let compared = statements.iter().any(|s| {
+        s.opcode == "setp.eq.b32"
+            && s.operands.get(1).is_some_and(|operand| operand == register)
+            && s.operands.get(2).is_some_and(|bit| possible_bits(statements, bit) == 0)
+    });
+    let mut made: Vec<_> =
+        definitions(statements, register).map(|s| (s.opcode, s.operands[1].as_str())).collect();
+    made.sort_unstable();
+    let [("mov.b32", a), ("mov.b32", b)] = made[..] else { return false };
+    let next = if a == "0" { b } else { a };
+    let step = definition(statements, next);
+    compared
+        && (a == "0" || b == "0")
+        && step.is_some_and(|step| {
+            step.opcode == "add.s32" && step.operands[1] == register && step.operands[2] == "1"
+        })
+}
+
+/// Whether the instruction reads such a counter.
+pub(super) fn is_of_the_only_turn(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    sources(&statements, line).iter().any(|register| counts_the_only_turn(&statements, register))
+}
+
+/// The lines that prepare another turn of a loop that has only one: those of the block that compares its
+/// counter, but for the comparison.
+pub(super) fn lines_for_no_turn(text: &str) -> BTreeSet<usize> {
+    let statements = statements(text);
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let mut out = BTreeSet::new();
+    let ends = |at: usize| {
+        lines[at].ends_with(':')
+            || statements.iter().any(|s| s.line == at + 1 && s.opcode.starts_with("bra"))
+    };
+    for compared in statements.iter().filter(|s| s.opcode == "setp.eq.b32") {
+        let counter = compared.operands.get(1);
+        if counter.is_some_and(|counter| counts_the_only_turn(&statements, counter)) {
+            let at = compared.line - 1;
+            let before = (0..at).rev().take_while(|at| !ends(*at));
+            out.extend(
+                before.chain((at + 1..lines.len()).take_while(|at| !ends(*at))).map(|at| at + 1),
+            );
+        }
+    }
+    out
+}
+
+/// Whether the instruction compares a number that is even with one whose lowest bit the kernel looks at.
+pub(super) fn compares_even(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let [even, other] = &sources(&statements, line)[..] else { return false };
+    let looks = |s: &Statement<'_>| {
+        s.opcode == "and.b32" && s.operands[1..] == [other.clone(), "1".to_owned()]
+    };
+    possible_bits(&statements, even) & 1 == 0 && statements.iter().any(looks)
+}
+
+/// Whether the instruction only has a say in whether a warp of blocks none of which is regular looks for
+/// zeros before it encodes them: it stands between the vote on that, itself counted, and the branch.
+pub(super) fn is_of_the_zero_shortcut(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let votes: Vec<usize> =
+        (0..statements.len()).filter(|i| statements[*i].opcode.starts_with("vote.sync")).collect();
+    let any = |i: usize| statements[votes[i]].opcode == "vote.sync.any.pred";
+    let Some(first) = (0..votes.len().saturating_sub(3)).find(|i| {
+        // Regular, not zeros, not certain; then the ballot of those that ask.
+        let four = any(*i) && any(i + 1) && any(i + 2) && !any(i + 3);
+        let branch = statements[votes[*i]..].iter().find(|s| s.opcode.starts_with("bra"));
+        let end = branch.map_or(0, |branch| branch.line);
+        four && (statements[votes[*i]].line..=end).contains(&(line as usize))
+    }) else {
+        return false;
+    };
+    let region = statements[votes[first]].line..=statements[votes[first + 1]].line;
+    let here = statements.iter().filter(|s| s.line == line as usize);
+    let written: Vec<String> = here.flat_map(Statement::destinations).collect();
+    let outside =
+        |s: &&Statement<'_>| written.iter().any(|name| s.reads(name)) && !region.contains(&s.line);
+    !statements.iter().any(|s| outside(&s))
+}
+
+/// Whether the result gets, by way of choices and copies, only to where a scale is rounded to E4M3.
+pub(super) fn is_of_scales(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let start = statements.iter().filter(|s| s.line == line as usize);
+    let mut open: Vec<String> = start.flat_map(Statement::destinations).collect();
+    let (mut seen, mut rounded) = (BTreeSet::new(), false);
+    while let Some(register) = open.pop() {
+        if !seen.insert(register.clone()) {
+            continue;
+        }
+        for reader in statements.iter().filter(|statement| statement.reads(&register)) {
+            let clamps = || {
+                let mut clamp = reader.operands.iter().filter_map(|r| definition(&statements, r));
+                clamp.any(|made| {
+                    made.operands.last().is_some_and(|v| *v == 448f32.to_bits().to_string())
+                })
+            };
+            match reader.opcode {
+                "selp.f32" | "selp.b32" | "mov.b32" => open.extend(reader.destinations()),
+                "cvt.rn.satfinite.e4m3x2.f32" => rounded = true,
+                "min.f32" if clamps() => rounded = true,
+                _ => return false,
+            }
+        }
+    }
+    rounded
 }

@@ -3,6 +3,7 @@
 //! A mutant that no case notices is run once more with its original beside it (`Evidence`), and
 //! `explain` holds what is seen there against a table of reasons for which a mutant is no fault.
 
+mod demand;
 mod evidence;
 mod explain;
 mod flow;
@@ -17,11 +18,12 @@ use fouroversix_kernels::ptx::{self, InstructionSet};
 
 use evidence::Evidence;
 
-use super::{Module, PtxBackend, large};
-use crate::backend::Backend;
+use super::{Module, PtxBackend, fallback, large};
+use crate::backend::{Backend, BackendError};
 use crate::case::Case;
 use crate::dequantize_case::DequantizeCase;
 use crate::generate::ELEMENTS;
+use crate::generate::uncertain::{self, Uncertain};
 use crate::golden::GoldenError;
 use crate::suite::Suite;
 use crate::{coverage, report};
@@ -38,6 +40,8 @@ enum Check {
     Dequantize(DequantizeCase),
     /// [`PtxBackend::run_peaks`]
     Peaks(InputType),
+    /// A case whose blocks this kernel must not be certain of.
+    Uncertain(Uncertain, String),
 }
 
 /// The checks that mutants are tried on, by the kernels that they launch.
@@ -62,6 +66,12 @@ impl Cases {
         for case in suite.dequantize_cases {
             let kernel = coverage::dequantize_kernel(&case).expect("cases can be launched");
             by_kernel.entry(kernel).or_default().push(Check::Dequantize(case));
+        }
+        for uncertain in uncertain::cases(1) {
+            for kernel in PtxBackend::kernels_of(&uncertain.case).expect("cases can be launched") {
+                let checks = by_kernel.entry(kernel.clone()).or_default();
+                checks.push(Check::Uncertain(uncertain.clone(), kernel));
+            }
         }
         for element in ELEMENTS {
             for kernel in ["amax", "amax_grouped", "amax_rows"] {
@@ -88,6 +98,7 @@ impl Check {
             Self::Quantize(case) => case.input.bits.len(),
             Self::Dequantize(case) => case.expected.len(),
             Self::Peaks(_) => usize::MAX,
+            Self::Uncertain(uncertain, _) => uncertain.case.input.bits.len(),
         }
     }
 
@@ -102,6 +113,7 @@ impl Check {
                 .dequantize(case)
                 .map(|elements| report::dequantize_difference(case, &elements)),
             Self::Peaks(element) => backend.run_peaks(*element).map(|()| None),
+            Self::Uncertain(uncertain, kernel) => uncertain_difference(backend, uncertain, kernel),
         };
         match result {
             Ok(difference) => difference.map(|_| "wrong bits".to_owned()),
@@ -110,12 +122,26 @@ impl Check {
     }
 }
 
+/// What is wrong with a kernel's bits, or with how many blocks it encodes by the contract's sequence.
+fn uncertain_difference(
+    backend: &PtxBackend,
+    Uncertain { case, blocks }: &Uncertain,
+    kernel: &str,
+) -> Result<Option<String>, BackendError> {
+    let before = fallback::so_far(backend, kernel)?.exact;
+    let outcome = backend.quantize(case)?;
+    let counted = fallback::so_far(backend, kernel)?.exact - before;
+    let certain = || (counted < *blocks).then(|| format!("{counted} of {blocks} are not certain"));
+    Ok(report::difference(case, &outcome).or_else(certain))
+}
+
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Quantize(case) => case.fmt(f),
             Self::Dequantize(case) => case.fmt(f),
             Self::Peaks(element) => write!(f, "peaks of {}", element.name()),
+            Self::Uncertain(uncertain, _) => uncertain.case.fmt(f),
         }
     }
 }

@@ -3,27 +3,56 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::demand::Demand;
 use super::flow::{self, Statement, replaced, split, statements};
+
+/// The lanes in which a difference counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lanes {
+    All,
+    /// Those whose block is regular: what comes of others on the hot path is dropped.
+    Regular,
+    /// The lower half of the warp.
+    LowerHalf,
+}
+
+impl Lanes {
+    /// Code that sets `%counts` in them; `None` where nothing before the line says which they are.
+    fn code(self, text: &str, line: u32) -> Option<String> {
+        match self {
+            Self::All => Some("mov.pred %counts, -1;".to_owned()),
+            Self::LowerHalf => {
+                Some("mov.u32 %lane, %laneid;\nsetp.lt.u32 %counts, %lane, 16;".to_owned())
+            }
+            Self::Regular => {
+                let (predicate, is_regular) = flow::regular_before(text, line)?;
+                let negate = if is_regular { "" } else { "\nnot.pred %counts, %counts;" };
+                Some(format!("mov.pred %counts, {predicate};{negate}"))
+            }
+        }
+    }
+}
 
 /// The kernel with the changed instruction beside the original, and a trap where they differ.
 /// `None` where that can't be written: branches, stores, vectors.
-pub(super) fn compared(text: &str, line: u32, changed: &str) -> Option<String> {
+pub(super) fn compared(text: &str, line: u32, changed: &str, lanes: Lanes) -> Option<String> {
     let original = text.lines().nth(line as usize - 1)?.trim();
     let register = destination(original)?;
     let (_, shadow) = shadow(changed, &register)?;
-    let check = check(&register, &shadow.1);
+    let check = check(&register, &shadow.1, &lanes.code(text, line)?, &Demand::of(text));
     let both = format!("{}\n{original}\n{check}", shadow.0);
     Some(with_lines(text, &[(line, both)], &[&register]))
 }
 
 /// The kernel with the changed instruction's result beside the original's, both given to every
 /// instruction that reads it, and so on for `depth` instructions; a trap where what those give at the end
-/// differs. `None` where the result gets anywhere else before: to memory, or to a guard.
+/// differs, or what gets to memory before. `None` where the result gets to a guard.
 pub(super) fn readers_compared(
     text: &str,
     line: u32,
     changed: &str,
     depth: usize,
+    lanes: Lanes,
 ) -> Option<String> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let original = lines[line as usize - 1];
@@ -36,6 +65,9 @@ pub(super) fn readers_compared(
     for _ in 1..depth {
         let mut next = Vec::new();
         for line in reached.iter().flat_map(|register| readers(register)) {
+            if lines[line - 1].starts_with("st.") {
+                continue;
+            }
             let written = destination(lines[line - 1])?;
             if !written.starts_with("%p") && !followed.contains(&written) {
                 followed.push(written.clone());
@@ -54,11 +86,21 @@ pub(super) fn readers_compared(
     if followed.iter().any(guards) {
         return None;
     }
+    let (counts, demand) = (lanes.code(text, line)?, Demand::of(text));
     let mut registers = followed.clone();
     let (_, (code, _)) = shadow(changed, &start)?;
     let mut changes = BTreeMap::from([(line, format!("{code}\n{original}"))]);
-    for at in followed.iter().flat_map(|register| readers(register)) {
+    let reading = followed
+        .iter()
+        .flat_map(|register| readers(register).into_iter().map(|line| (register.clone(), line)));
+    for (register, at) in reading.collect::<Vec<_>>() {
         let reading = lines[at - 1];
+        if reading.starts_with("st.") {
+            // Bits that get to memory are compared before they do.
+            let check = check(&register, &shadow_of(&register), &counts, &demand);
+            changes.insert(at as u32, format!("{check}\n{reading}"));
+            continue;
+        }
         let written = destination(reading)?;
         let again = followed.iter().fold(reading.to_owned(), |code, register| {
             replaced(&code, register, &shadow_of(register))
@@ -68,7 +110,7 @@ pub(super) fn readers_compared(
             String::new()
         } else {
             registers.push(written.clone());
-            format!("\n{}", check(&written, &other))
+            format!("\n{}", check(&written, &other, &counts, &demand))
         };
         changes.insert(at as u32, format!("{again}\n{reading}{end}"));
     }
@@ -96,11 +138,21 @@ pub(super) fn fewer_equalities(text: &str, line: u32, changed: &str) -> Option<S
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let register = destination(lines[line as usize - 1])?;
     let statements = statements(text);
-    if lines[line as usize - 1].starts_with("setp.eq.b32") && flow::is_of_products(text, line) {
+    let counts = Lanes::Regular.code(text, line).or_else(|| Lanes::All.code(text, line))?;
+    // Where candidates are found to be unequal, it must be found as often or more.
+    let fewer = |code: &str, here: &str, there: &str| {
+        if code.starts_with("setp.ne.b") {
+            fewer_true(there, here, &counts)
+        } else {
+            fewer_true(here, there, &counts)
+        }
+    };
+    let original = lines[line as usize - 1];
+    if original.starts_with("setp.") && flow::is_of_products(text, line) {
         let (_, (code, other)) = shadow(changed, &register)?;
-        let both =
-            format!("{code}\n{}\n{}", lines[line as usize - 1], fewer_true(&register, &other)?);
-        return Some(with_lines(text, &[(line, both)], &[&register]));
+        let both = format!("{code}\n{original}\n{}", fewer(original, &register, &other));
+        let same_kind = original.split(['.', ' ']).nth(1) == changed.split(['.', ' ']).nth(1);
+        return same_kind.then(|| with_lines(text, &[(line, both)], &[&register]));
     }
     let mut followed = vec![register.clone()];
     let (mut passed, mut compared) = (BTreeSet::new(), BTreeSet::new());
@@ -109,7 +161,7 @@ pub(super) fn fewer_equalities(text: &str, line: u32, changed: &str) -> Option<S
         next += 1;
         for reader in statements.iter().filter(|statement| statement.reads(&register)) {
             let written = destination(lines[reader.line - 1])?;
-            if reader.opcode.starts_with("setp.eq.b") {
+            if ["setp.eq.b", "setp.ne.b"].iter().any(|opcode| reader.opcode.starts_with(opcode)) {
                 compared.insert(reader.line);
             } else if ["and.b32", "or.b32", "xor.b32", "mul.rn.f16x2"].contains(&reader.opcode) {
                 passed.insert(reader.line);
@@ -152,7 +204,7 @@ pub(super) fn fewer_equalities(text: &str, line: u32, changed: &str) -> Option<S
     let mut predicates = Vec::new();
     for at in compared {
         let (again, written, other) = beside(lines[at - 1])?;
-        let check = fewer_true(&written, &other)?;
+        let check = fewer(lines[at - 1], &written, &other);
         changes.push((at as u32, format!("{again}\n{}\n{check}", lines[at - 1])));
         predicates.push(written);
     }
@@ -183,10 +235,12 @@ fn shadow_of(register: &str) -> String {
     format!("%shadow_{}", &register[1..])
 }
 
-/// A trap where `other` holds and the predicate does not.
-fn fewer_true(predicate: &str, other: &str) -> Option<String> {
-    let more = format!("not.pred %differs, {predicate};\nand.pred %differs, %differs, {other};");
-    predicate.starts_with("%p").then(|| format!("{more}\n@%differs trap;"))
+/// A trap where `other` holds and the predicate does not, in lanes that `counts` finds.
+fn fewer_true(predicate: &str, other: &str, counts: &str) -> String {
+    format!(
+        "not.pred %differs, {predicate};\nand.pred %differs, %differs, {other};\n{counts}\n\
+         and.pred %differs, %differs, %counts;\n@%differs trap;"
+    )
 }
 
 /// The type of a register, by the letters of its name.
@@ -199,13 +253,20 @@ fn type_of(register: &str) -> &'static str {
     }
 }
 
-/// A trap where two registers differ.
-fn check(register: &str, other: &str) -> String {
+/// A trap where two registers differ in bits that matter, in lanes that `counts` finds.
+fn check(register: &str, other: &str, counts: &str, demand: &Demand) -> String {
     let differs = match type_of(register) {
-        "pred" => "xor.pred".to_owned(),
-        bits => format!("setp.ne.{bits}"),
+        "pred" => format!("xor.pred %differs, {register}, {other};"),
+        "b32" => {
+            let mask = demand.bits(register) as u32 as i32;
+            format!(
+                "xor.b32 %bits, {register}, {other};\nand.b32 %bits, %bits, {mask};\n\
+                 setp.ne.b32 %differs, %bits, 0;"
+            )
+        }
+        bits => format!("setp.ne.{bits} %differs, {register}, {other};"),
     };
-    format!("{differs} %differs, {register}, {other};\n@%differs trap;")
+    format!("{differs}\n{counts}\nand.pred %differs, %differs, %counts;\n@%differs trap;")
 }
 
 /// The text with lines replaced, and shadows of registers declared.
@@ -214,7 +275,8 @@ fn with_lines(text: &str, changes: &[(u32, String)], registers: &[&str]) -> Stri
     for (line, code) in changes {
         lines[*line as usize - 1].clone_from(code);
     }
-    let mut declared = ".reg .pred %differs;".to_owned();
+    let mut declared =
+        ".reg .pred %differs;\n.reg .pred %counts;\n.reg .b32 %lane;\n.reg .b32 %bits;".to_owned();
     for register in registers.iter().collect::<BTreeSet<_>>() {
         declared.push_str(&format!("\n.reg .{} {};", type_of(register), shadow_of(register)));
     }
