@@ -90,19 +90,28 @@ fn edges(draw: Draw) -> Vec<Aimed> {
     inputs
 }
 
-/// Where codes turn by one bit of a product. The eight lowest bits are shared out among the four rules
-/// that have the same kernels.
+/// Where codes turn by one bit of a product, and choices. The eight lowest bits, and a product that is
+/// rounded to the midpoint, are shared out among the four rules that have the same kernels.
 fn products(draw: Draw) -> Vec<Aimed> {
     let Draw { seed, rule, scaling, element, turn } = draw;
     let share = if rule == Rule::Plain { 1 } else { 4 };
-    let bits = (0..8).filter(|bit| bit % share == turn / ELEMENTS.len() % share);
+    let shared = [1, 2, 4, 8, 16, 32, 64, 128, 0].into_iter().enumerate();
+    let units = shared.filter(|(number, _)| number % share == turn / ELEMENTS.len() % share);
     let mut inputs = Vec::new();
-    for bit in bits {
-        for (name, nan) in [("beside midpoints", false), ("beside midpoints and nan", true)] {
-            let (input, amax) =
-                position::beside_midpoints(element, rule, scaling, bit as u32, nan, seed);
+    for (_, units) in units {
+        let mut push = |name, (input, amax): (Input, f32)| {
             let own = element == InputType::F32;
             inputs.push((name, input, (!own).then_some(amax)));
+        };
+        let beside = |nan| position::beside_midpoints(element, rule, scaling, units, nan, seed);
+        push("beside midpoints", beside(false));
+        push("beside midpoints and nan", beside(true));
+        if rule != Rule::Plain {
+            let (input, amax) = position::midpoint_ties(element, rule, scaling, units, seed);
+            if let Some(far) = position::far_below(input.clone(), 60) {
+                push("far ties of midpoints", (far, amax * 2f32.powi(-60)));
+            }
+            push("ties of midpoints", (input, amax));
         }
     }
     inputs
@@ -111,12 +120,12 @@ fn products(draw: Draw) -> Vec<Aimed> {
 /// Where the choice is for the roundings to make.
 fn ties(draw: Draw) -> Vec<Aimed> {
     let Draw { seed, rule, scaling, element, turn } = draw;
-    // With a global scale that is off by so many units.
-    let off_by = |input: &Input, units: i32| {
-        let amax = f32::from_bits(input.value(0).to_bits().wrapping_add_signed(units));
+    // With a global scale that is off by a few units.
+    let off = |input: &Input| {
+        let off = [2, -2, 5, -5][turn % 4];
+        let amax = f32::from_bits(input.value(0).to_bits().wrapping_add_signed(off));
         (scaling != Scaling::Row).then_some(amax)
     };
-    let off = |input: &Input| off_by(input, [2, -2, 5, -5][turn % 4]);
     let ties = |odd| position::ties(element, rule, scaling, odd, seed);
     let sums = |subnormal| position::sums(element, rule, scaling, subnormal, seed);
     let mut inputs = vec![("ties", ties(false), None)];
@@ -131,11 +140,6 @@ fn ties(draw: Draw) -> Vec<Aimed> {
     let near = near_tie::input(element, [32, 64], rule, scaling, seed);
     if scaling == Scaling::Row {
         inputs.push(("lone elements", position::lone_elements(element, rule, seed), None));
-    }
-    for (name, nan) in [("ties of midpoints", false), ("ties of midpoints and nan", true)] {
-        let input = position::midpoint_ties(element, rule, scaling, nan, seed);
-        let amax = off_by(&input, [1, -1, 0, 3][turn / ELEMENTS.len() % 4]);
-        inputs.push((name, input, amax));
     }
     // As far as S_enc is finite, where the first terms are a few units of the smallest number.
     for (name, binades) in [("far near-ties", 60), ("farthest near-ties", 119)] {

@@ -105,34 +105,31 @@ pub fn lone_elements(element: InputType, rule: Rule, seed: u64) -> Input {
 }
 
 /// Blocks whose every element is as far from both candidates' values, and halfway between two values of one
-/// of them: which of the two it is rounded to, and what the errors' roundings do, decides. With `nan`,
-/// every block has one.
+/// of them, but for the `units` in the last place that come with the amax given beside them: which of the
+/// two it is rounded to, and what the errors' roundings do, decides.
 #[must_use]
 pub fn midpoint_ties(
     element: InputType,
     rule: Rule,
     scaling: Scaling,
-    nan: bool,
+    units: u32,
     seed: u64,
-) -> Input {
+) -> (Input, f32) {
     let mut rng = Rng::new(seed ^ 0x6D74_6965);
-    let (unit, amax) = few_bits(&mut rng, element, rule);
+    let amax = amax_beside(oracle::rule(rule), units);
     let negative = negative(element);
     let mut groups = Groups::of_blocks(8, element, scaling);
     for number in 0..groups.count() {
-        let scale = 2f32.powi(rng.below(9) as i32 - 3) * unit;
-        groups.fill(number, |_| {
-            // Midpoints of map6, and 1.5 times those of map4.
-            let midpoint = rng.pick(&[0.25, 1.25, 1.75, 3.5, 2.625, 5.25]);
-            narrow(midpoint * scale, element) | rng.pick(&[0, negative])
-        });
+        // Those that have a scale 1.5 times as large.
+        let scale = rng.pick(&[1.0, 1.25, 1.5]) * 2f32.powi(rng.below(5) as i32 - 2);
+        // Midpoints of map6, and 1.5 times those of map4. A few kinds of them, so that sums differ.
+        let kinds = [(); 3].map(|()| rng.pick(&[0.25, 1.25, 1.75, 3.5, 2.625, 5.25]));
+        groups
+            .fill(number, |_| narrow(rng.pick(&kinds) * scale, element) | rng.pick(&[0, negative]));
         let [row, col] = groups.place(number);
         groups.set(row, col, narrow(6.0 * scale, element));
-        if nan {
-            groups.set(row, col ^ 1, narrow(f32::NAN, element));
-        }
     }
-    groups.into_rows_from(narrow(amax, element))
+    (groups.with_amax(amax), amax)
 }
 
 /// Blocks whose two errors are sums of many equal terms, so that what adding them up rounds off decides.
@@ -169,18 +166,18 @@ pub fn sums(element: InputType, rule: Rule, scaling: Scaling, subnormal: bool, s
 
 /// Blocks of a few E2M1 values and of numbers halfway between two, times the block scale and all but a
 /// power of two: with the amax that is given beside them products are off by the same few units in
-/// the last place, most by `2^bit`. With `nan`, every block has one.
+/// the last place, most by `units`, or for 0 by less than one. With `nan`, every block has one.
 #[must_use]
 pub fn beside_midpoints(
     element: InputType,
     rule: Rule,
     scaling: Scaling,
-    bit: u32,
+    units: u32,
     nan: bool,
     seed: u64,
 ) -> (Input, f32) {
     let mut rng = Rng::new(seed ^ 0x6265_7369);
-    let amax = amax_beside(oracle::rule(rule), bit);
+    let amax = amax_beside(oracle::rule(rule), units);
     let negative = negative(element);
     let mut groups = Groups::of_blocks(4, element, scaling);
     for number in 0..groups.count() {
@@ -196,12 +193,7 @@ pub fn beside_midpoints(
             groups.set(row, col ^ 1, narrow(f32::NAN, element));
         }
     }
-    // Where the element type has it the amax is the input's own.
-    let input = match element {
-        InputType::F32 => groups.into_rows_from(amax.to_bits()),
-        _ => groups.into_input(),
-    };
-    (input, amax)
+    (groups.with_amax(amax), amax)
 }
 
 /// An S_dec of few significant bits, and an amax that gives it, of which it is no quotient: all products
@@ -219,10 +211,10 @@ fn few_bits(rng: &mut Rng, element: InputType, rule: Rule) -> (f32, f32) {
 /// E4M3 significands.
 const SCALES: [f32; 8] = [1.0, 1.125, 1.25, 1.375, 1.5, 1.625, 1.75, 1.875];
 
-/// The amax near 6·A with which the most block scales `s` make `s · encode_scale` be `1 + 2^bit` units
-/// in the last place.
-fn amax_beside(rule: reference::Rule, bit: u32) -> f32 {
-    let wanted = 1f32.to_bits() + (1 << bit);
+/// The amax near 6·A, but not that, with which the most block scales `s` make `s · encode_scale` be 1 and
+/// so many units in the last place.
+fn amax_beside(rule: reference::Rule, units: u32) -> f32 {
+    let wanted = 1f32.to_bits() + units;
     let range = 6.0 * rule.e4m3_max().value();
     let hits = |amax: &f32| {
         let global = GlobalScale::new(*amax, rule.e4m3_max());
@@ -232,7 +224,7 @@ fn amax_beside(rule: reference::Rule, bit: u32) -> f32 {
         };
         SCALES.iter().filter(hit).count()
     };
-    let candidates = (0..2 << bit.max(3)).map(|off| f32::from_bits(range.to_bits() - off));
+    let candidates = (1..(2 * units).max(16)).map(|off| f32::from_bits(range.to_bits() - off));
     candidates.max_by_key(hits).expect("there are some")
 }
 
@@ -285,7 +277,7 @@ pub fn far_below(mut input: Input, binades: u32) -> Option<Input> {
     };
     let sign = negative(input.element);
     for bits in &mut input.bits {
-        let exponent = *bits / unit & 0xFF;
+        let exponent = (*bits / unit) & 0xFF;
         *bits = if exponent > binades { *bits - binades * unit } else { *bits & sign };
     }
     Some(input)
@@ -439,6 +431,14 @@ impl Groups {
     fn into_rows_from(mut self, first: u32) -> Input {
         (0..ROWS).for_each(|row| self.set(row, 0, first));
         self.into_input()
+    }
+
+    /// Where the element type has it the amax is the input's own.
+    fn with_amax(self, amax: f32) -> Input {
+        match self.element {
+            InputType::F32 => self.into_rows_from(amax.to_bits()),
+            InputType::Bf16 | InputType::F16 => self.into_input(),
+        }
     }
 
     fn into_input(self) -> Input {

@@ -96,14 +96,15 @@ impl Form {
 
 /// Rows of several turns of a block of threads, each with its amax at another place of another turn.
 fn peaks(config: Config, element: InputType) -> Option<Case> {
-    let shape = [64, 8224];
+    let shape = [64, 16_400];
     let mut input = PATTERNS[0].input(element, shape, 64);
     for row in 0..shape[0] {
         // Every low bit of its magnitude is set: a lost one shows.
         let magnitude = narrow(63.75 * 2f32.powi(row as i32 % 4), element);
         let last_bits =
             1 << (8 * element.bytes() - 1) | if element == InputType::F32 { 0xFFFF } else { 0 };
-        input.bits[row * shape[1] + 129 * row] = magnitude | last_bits;
+        // Both halves of a block's elements for each of a thread's loads.
+        input.bits[row * shape[1] + 257 * row + 8 * (row / 32)] = magnitude | last_bits;
     }
     let expected = oracle::quantize(config, &input, None).ok()?;
     let name = "large peaks".to_owned();

@@ -8,8 +8,14 @@ const LOW: [u64; 2] = [0xFFFF, 0xFFFF_0000];
 const BYTES: [u64; 2] = [0xFF, 0xFF00];
 
 /// The bits of every register that matter. What is not in it matters nowhere.
-fn demanded(statements: &[Statement<'_>]) -> HashMap<String, u64> {
-    let mut demand: HashMap<String, u64> = HashMap::new();
+fn demanded(text: &str) -> HashMap<String, u64> {
+    let statements = &that_matter(text);
+    // Conditions of instructions.
+    let guard = |part: &str| {
+        let guarded = part.trim().strip_prefix('@')?.trim_start_matches('!');
+        guarded.split([' ', '\t']).next().map(|predicate| (predicate.to_owned(), u64::MAX))
+    };
+    let mut demand: HashMap<String, u64> = text.split(['\n', ';']).filter_map(guard).collect();
     let mut grows = true;
     while grows {
         grows = false;
@@ -56,8 +62,8 @@ fn needs(statement: &Statement<'_>, demand: &HashMap<String, u64>) -> Vec<(Strin
                 },
             );
         }
-        // Conditions, and what lanes tell each other, are for all.
-        "setp" | "vote" | "redux" | "ld" | "bar" | "bra" | "red" | "atom" => {
+        // What lanes tell each other is for all.
+        "vote" | "redux" | "ld" | "bar" | "bra" | "red" | "atom" => {
             (0..operands.len())
                 .filter(|at| *at > 0 || !statement.writes())
                 .for_each(|at| need(at, u64::MAX));
@@ -201,10 +207,10 @@ pub(super) fn differs_where_nothing_matters(text: &str, changed: &str, line: u32
     let pure = !["ld", "atom", "redux", "vote"].iter().any(|name| from.opcode.starts_with(name));
     let (written, again) = (from.destinations(), to.destinations());
     let [register] = &written[..] else { return false };
-    let of = |all: &[Statement<'_>]| demanded(all).get(register).copied().unwrap_or(0);
+    let of = |text: &str| demanded(text).get(register).copied().unwrap_or(0);
     pure && written == again
         && !from.opcode.starts_with("setp")
-        && (of(&before) | of(&after)) & may_differ(from, to) == 0
+        && (of(text) | of(changed)) & may_differ(from, to) == 0
 }
 
 /// The bits of what a line writes that matter.
@@ -222,7 +228,7 @@ pub(super) struct Demand(HashMap<String, u64>);
 
 impl Demand {
     pub(super) fn of(text: &str) -> Self {
-        Self(demanded(&that_matter(text)))
+        Self(demanded(text))
     }
 
     pub(super) fn bits(&self, register: &str) -> u64 {

@@ -76,12 +76,25 @@ impl<'a> Evidence<'a> {
         self.same_in(Lanes::Regular)
     }
 
+    /// Whether, in a kernel of one candidate, the instruction clamps the scale of another.
+    pub(super) fn is_of_no_candidate(&self) -> bool {
+        self.trial.kernel.ends_with("_plain") && flow::clamps_zero(self.original, self.line())
+    }
+
+    /// Whether it does in all cases but those whose every block saturates with both candidates.
+    pub(super) fn same_unless_saturated(&self) -> bool {
+        let text = shadow::compared(self.original, self.line(), &self.trial.mutant.to, Lanes::All);
+        let saturated = |check: &&Check| check.to_string().contains("generated saturated");
+        let cases: Vec<Check> = self.cases.iter().filter(|c| !saturated(c)).cloned().collect();
+        holds(self.trial, text, &cases)
+    }
+
     /// Whether, in a kernel of one candidate and 1x16 blocks, all is the same in the lower half of the warp,
     /// now or a few instructions on.
     pub(super) fn same_for_the_only_candidate(&self) -> bool {
         let one = self.trial.kernel.ends_with("_plain") && !self.trial.kernel.contains("_2d_");
         let later = |depth| self.absorbed_in(depth, Lanes::LowerHalf);
-        one && (self.same_in(Lanes::LowerHalf) || (1..=8).any(later))
+        one && (self.same_in(Lanes::LowerHalf) || (1..=12).any(later))
     }
 
     /// Whether every instruction that reads the result gives the same.

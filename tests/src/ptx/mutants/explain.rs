@@ -70,15 +70,21 @@ const REASONS: &[(Holds, &str)] = &[
         "the same for all blocks that are regular, and of others nothing of the hot path is used",
     ),
     (
+        |change, seen| {
+            change.rounding() && change.from.starts_with("sub.") && seen.same_unless_saturated()
+        },
+        "the difference is exact but in blocks that saturate with both candidates, which are one then",
+    ),
+    (
         |_, seen| seen.is_of_the_only_turn() && seen.same_values(),
         "the counter of a loop that has one turn: 0",
     ),
     (
         |change, seen| {
+            let masks = |mask: &String| mask == "48";
             let part_of_four = change.from == "and.b32"
-                && change.from == change.to
-                && change.operands_from.last().is_some_and(|mask| mask == "48")
-                && change.operands_to.get(1).is_some_and(|mask| mask == "48");
+                && change.operands_from.last().is_some_and(masks)
+                && (change.to == "or.b32" || change.operands_to.get(1).is_some_and(masks));
             part_of_four && (3..=6).any(|depth| seen.absorbed_within(depth))
         },
         "lines in no whole tile of four blocks: read where their blocks are an odd number, so there are",
@@ -239,7 +245,7 @@ const REASONS: &[(Holds, &str)] = &[
         "overlooks exact ties, which the contract's own errors find as well",
     ),
     (
-        |_, seen| seen.same_for_the_only_candidate(),
+        |_, seen| seen.is_of_no_candidate() || seen.same_for_the_only_candidate(),
         "plain NVFP4 has one candidate: what the upper half of a warp makes of another is stored nowhere",
     ),
     (

@@ -439,3 +439,16 @@ pub(super) fn is_of_scales(text: &str, line: u32) -> bool {
     }
     rounded
 }
+
+/// Whether the instruction clamps the constant 0 to E4M3's largest value: the scale of a candidate that a
+/// kernel does not have.
+pub(super) fn clamps_zero(text: &str, line: u32) -> bool {
+    let statements = statements(text);
+    let is = |register: &String, constant: u32| {
+        definition(&statements, register).is_some_and(|made| {
+            made.opcode == "mov.b32" && made.operands[1] == constant.to_string()
+        })
+    };
+    let mut here = statements.iter().filter(|s| s.line == line as usize && s.opcode == "min.f32");
+    here.any(|s| is(&s.operands[1], 0) && is(&s.operands[2], 448f32.to_bits()))
+}

@@ -69,7 +69,10 @@ pub(super) fn readers_compared(
                 continue;
             }
             let written = destination(lines[line - 1])?;
-            if !written.starts_with("%p") && !followed.contains(&written) {
+            // What a choice makes of a predicate can be compared, other uses are conditions.
+            let condition = written.starts_with("%p")
+                && !readers(&written).iter().all(|at| lines[at - 1].starts_with("selp"));
+            if !condition && !followed.contains(&written) {
                 followed.push(written.clone());
                 next.push(written);
             }
