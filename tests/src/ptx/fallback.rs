@@ -65,10 +65,8 @@ pub fn measure(
     if let Some(difference) = report::difference(&case, &outcome) {
         return Err(format!("{kernel}: {difference}").into());
     }
-    let elements = input.bits.len() as u64;
-    let in_a_block = if config.scaling() == Scaling::Tile { 256 } else { 16 };
-    let lanes = if config.scaling() == Scaling::Tile { 8 } else { 1 };
-    let blocks = elements / in_a_block;
+    let (elements, lanes) = if config.scaling() == Scaling::Tile { (256, 8) } else { (16, 1) };
+    let blocks = input.bits.len() as u64 / elements;
     Ok(Fallback { blocks, warps: blocks * lanes / 32, ..so_far(&backend, kernel)? })
 }
 

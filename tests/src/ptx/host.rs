@@ -42,8 +42,9 @@ pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// Allocates the outputs of one side, codes and scales so many bytes past an aligned address. Nothing is written to them: the zeros that pad swizzled scales are
-/// the kernel's to write, and reading the outputs back fails where it did not.
+/// Allocates the outputs of one side, codes and scales so many bytes past an aligned address. Nothing is
+/// written to them: the zeros that pad swizzled scales are the kernel's to write, and reading the outputs
+/// back fails where it did not.
 pub(super) fn outputs(
     machine: &mut Machine,
     config: &Config,

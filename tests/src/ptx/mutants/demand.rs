@@ -4,38 +4,58 @@ use std::collections::HashMap;
 
 use super::flow::{Statement, lines_for_no_turn, names, statements};
 
-const LOW: [u64; 2] = [0xFFFF, 0xFFFF_0000];
+/// The halves of a pair of 16 bits each, and of a pair of bytes.
+const HALVES: [u64; 2] = [0xFFFF, 0xFFFF_0000];
 const BYTES: [u64; 2] = [0xFF, 0xFF00];
 
 /// The bits of every register that matter. What is not in it matters nowhere.
-fn demanded(text: &str) -> HashMap<String, u64> {
-    let statements = &that_matter(text);
-    // Conditions of instructions.
+#[derive(Debug)]
+pub(super) struct Demand(HashMap<String, u64>);
+
+impl Demand {
+    /// Of a kernel's text.
+    pub(super) fn of(text: &str) -> Self {
+        let mut demand = Self(guards(text));
+        let statements = that_matter(text);
+        let mut grows = true;
+        while grows {
+            grows = false;
+            for statement in statements.iter().rev() {
+                for (register, bits) in needs(statement, &demand) {
+                    let known = demand.0.entry(register).or_default();
+                    grows |= bits & !*known != 0;
+                    *known |= bits;
+                }
+            }
+        }
+        demand
+    }
+
+    pub(super) fn bits(&self, register: &str) -> u64 {
+        self.0.get(register).copied().unwrap_or(0)
+    }
+}
+
+/// The conditions of instructions.
+fn guards(text: &str) -> HashMap<String, u64> {
     let guard = |part: &str| {
         let guarded = part.trim().strip_prefix('@')?.trim_start_matches('!');
         guarded.split([' ', '\t']).next().map(|predicate| (predicate.to_owned(), u64::MAX))
     };
-    let mut demand: HashMap<String, u64> = text.split(['\n', ';']).filter_map(guard).collect();
-    let mut grows = true;
-    while grows {
-        grows = false;
-        for statement in statements.iter().rev() {
-            for (register, bits) in needs(statement, &demand) {
-                let known = demand.entry(register).or_default();
-                grows |= bits & !*known != 0;
-                *known |= bits;
-            }
-        }
-    }
-    demand
+    text.split(['\n', ';']).filter_map(guard).collect()
+}
+
+/// The halves of what an instruction that packs two numbers gives, the lower one first.
+fn packed_halves(opcode: &str) -> Option<[u64; 2]> {
+    let packs = |pair: &str| opcode.starts_with("cvt.") && opcode.ends_with(pair);
+    if packs(".e4m3x2.f32") { Some(BYTES) } else { packs(".f16x2.f32").then_some(HALVES) }
 }
 
 /// What a statement needs of the registers that it reads, given what is needed of those that it writes.
-fn needs(statement: &Statement<'_>, demand: &HashMap<String, u64>) -> Vec<(String, u64)> {
+fn needs(statement: &Statement<'_>, demand: &Demand) -> Vec<(String, u64)> {
     let Statement { opcode, operands, .. } = statement;
-    let of = |name: &String| demand.get(name).copied().unwrap_or(0);
     let written = statement.destinations();
-    let wanted = written.iter().map(of).fold(0, |all, bits| all | bits);
+    let wanted = written.iter().fold(0, |all, name| all | demand.bits(name));
     let number = |at: usize| operands.get(at).and_then(|text| text.parse::<i64>().ok());
     let shift = number(2).filter(|by| (0..64).contains(by));
     let mut out = Vec::new();
@@ -48,25 +68,21 @@ fn needs(statement: &Statement<'_>, demand: &HashMap<String, u64>) -> Vec<(Strin
     let packed = opcode.ends_with("f16x2") && !opcode.starts_with("cvt");
     match name {
         "st" => {
-            let byte = opcode.ends_with("8");
-            let half = opcode.ends_with("16");
             need(0, u64::MAX);
+            let size = opcode.rsplit('.').next().unwrap_or_default();
             need(
                 1,
-                if byte {
-                    0xFF
-                } else if half {
-                    0xFFFF
-                } else {
-                    u64::MAX
+                match size {
+                    "u8" | "b8" => 0xFF,
+                    "u16" | "b16" => 0xFFFF,
+                    _ => u64::MAX,
                 },
             );
         }
-        // What lanes tell each other is for all.
-        "vote" | "redux" | "ld" | "bar" | "bra" | "red" | "atom" => {
-            (0..operands.len())
-                .filter(|at| *at > 0 || !statement.writes())
-                .for_each(|at| need(at, u64::MAX));
+        _ if !statement.writes() => (0..operands.len()).for_each(|at| need(at, u64::MAX)),
+        // Addresses must be good, and what lanes tell each other is for all.
+        "vote" | "redux" | "ld" | "atom" => {
+            (1..operands.len()).for_each(|at| need(at, u64::MAX));
         }
         _ if wanted == 0 => {}
         "and" | "or" if number(2).is_some() => {
@@ -122,7 +138,8 @@ fn needs(statement: &Statement<'_>, demand: &HashMap<String, u64>) -> Vec<(Strin
             };
             if operands[0].starts_with('{') {
                 let parts = lanes(&operands[0]).into_iter().enumerate();
-                let bits = parts.map(|(i, part)| (of(&part) & ((1 << piece) - 1)) << (piece * i));
+                let bits =
+                    parts.map(|(i, part)| (demand.bits(&part) & ((1 << piece) - 1)) << (piece * i));
                 need(1, bits.fold(0, |all, bits| all | bits));
             } else {
                 for (i, part) in lanes(&operands[1]).into_iter().enumerate() {
@@ -135,16 +152,16 @@ fn needs(statement: &Statement<'_>, demand: &HashMap<String, u64>) -> Vec<(Strin
             need(1, wanted);
             (2..operands.len()).for_each(|at| need(at, u64::MAX));
         }
-        "cvt" if opcode.contains("e4m3x2.f32") || opcode.contains("f16x2.f32") => {
-            let halves = if opcode.contains("e4m3x2") { BYTES } else { LOW };
-            need(1, if wanted & halves[1] != 0 { u64::MAX } else { 0 });
-            need(2, if wanted & halves[0] != 0 { u64::MAX } else { 0 });
+        "cvt" if packed_halves(opcode).is_some() => {
+            let [low, high] = packed_halves(opcode).unwrap_or(HALVES);
+            need(1, if wanted & high != 0 { u64::MAX } else { 0 });
+            need(2, if wanted & low != 0 { u64::MAX } else { 0 });
         }
         "cvt" if ["cvt.u16.u32", "cvt.u32.u16"].contains(opcode) => need(1, wanted & 0xFFFF),
         "cvt" if ["cvt.u64.u32", "cvt.u32.u64"].contains(opcode) => need(1, wanted & 0xFFFF_FFFF),
         _ if packed => {
             let halves =
-                LOW.iter().filter(|half| wanted & **half != 0).fold(0, |all, half| all | half);
+                HALVES.iter().filter(|half| wanted & **half != 0).fold(0, |all, half| all | half);
             (1..4).for_each(|at| need(at, halves));
         }
         _ => (1..operands.len()).for_each(|at| need(at, u64::MAX)),
@@ -170,9 +187,8 @@ fn may_differ(from: &Statement<'_>, to: &Statement<'_>) -> u64 {
             let differ = |byte: &i64| (a ^ b) >> (4 * byte) & 15 != 0;
             (0..4).filter(differ).fold(0, |all, byte| all | 0xFF << (8 * byte))
         }
-        (opcode, _) if opcode.ends_with("e4m3x2.f32") || opcode.ends_with("f16x2.f32") => {
-            let halves = if opcode.contains("e4m3x2") { BYTES } else { LOW };
-            (if same(1) { 0 } else { halves[1] }) | (if same(2) { 0 } else { halves[0] })
+        (opcode, _) if let Some([low, high]) = packed_halves(opcode) => {
+            (if same(1) { 0 } else { high }) | (if same(2) { 0 } else { low })
         }
         _ => u64::MAX,
     }
@@ -190,8 +206,7 @@ fn that_matter(text: &str) -> Vec<Statement<'_>> {
 /// out, above the byte that is stored, for a turn of a loop that never comes, or of a result that nothing
 /// reads. `changed` is the changed text.
 pub(super) fn differs_where_nothing_matters(text: &str, changed: &str, line: u32) -> bool {
-    let for_no_turn = lines_for_no_turn(text);
-    if for_no_turn.contains(&(line as usize)) {
+    if lines_for_no_turn(text).contains(&(line as usize)) {
         return true;
     }
     let (before, after) = (that_matter(text), that_matter(changed));
@@ -207,7 +222,7 @@ pub(super) fn differs_where_nothing_matters(text: &str, changed: &str, line: u32
     let pure = !["ld", "atom", "redux", "vote"].iter().any(|name| from.opcode.starts_with(name));
     let (written, again) = (from.destinations(), to.destinations());
     let [register] = &written[..] else { return false };
-    let of = |text: &str| demanded(text).get(register).copied().unwrap_or(0);
+    let of = |text: &str| Demand::of(text).bits(register);
     pure && written == again
         && !from.opcode.starts_with("setp")
         && (of(text) | of(changed)) & may_differ(from, to) == 0
@@ -220,20 +235,6 @@ pub(super) fn of_result(text: &str, line: u32) -> u64 {
     let written: Vec<String> = here.flat_map(Statement::destinations).collect();
     let demand = Demand::of(text);
     written.iter().map(|name| demand.bits(name)).fold(0, |all, bits| all | bits)
-}
-
-/// The bits of every register that matter.
-#[derive(Debug)]
-pub(super) struct Demand(HashMap<String, u64>);
-
-impl Demand {
-    pub(super) fn of(text: &str) -> Self {
-        Self(demanded(text))
-    }
-
-    pub(super) fn bits(&self, register: &str) -> u64 {
-        self.0.get(register).copied().unwrap_or(0)
-    }
 }
 
 #[cfg(test)]
@@ -263,6 +264,17 @@ ret;
         assert!(harmless("add.s32 %r3, %r1, 7;", "add.s32 %r3, %r1, 9;"));
         assert!(!harmless("prmt.b32 %r2, %r1, %r1, 12816;", "prmt.b32 %r2, %r1, %r1, 12817;"));
         assert!(harmless("prmt.b32 %r2, %r1, %r1, 12816;", "prmt.b32 %r2, %r1, %r1, 8720;"));
+    }
+
+    /// An asynchronous copy writes to memory, not to a register.
+    #[test]
+    fn addresses_of_copies_matter() {
+        let copy = "add.s32 %r6, %r1, 16;\ncp.async.cg.shared.global [%r6], [%rd1], 16, %r1;\nret;";
+        let text = BYTE.replace("ret;", copy);
+        let line =
+            text.lines().position(|line| line.starts_with("add.s32 %r6")).expect("it is there");
+        let changed = text.replace("%r1, 16;\n", "%r1, 17;\n");
+        assert!(!differs_where_nothing_matters(&text, &changed, line as u32 + 1));
     }
 
     #[test]

@@ -67,8 +67,12 @@ impl<'a> Evidence<'a> {
     }
 
     fn same_in(&self, lanes: Lanes) -> bool {
+        self.same_in_cases(lanes, self.cases)
+    }
+
+    fn same_in_cases(&self, lanes: Lanes, cases: &[Check]) -> bool {
         let text = shadow::compared(self.original, self.line(), &self.trial.mutant.to, lanes);
-        holds(self.trial, text, self.cases)
+        holds(self.trial, text, cases)
     }
 
     /// Whether it does for the blocks that are regular. Of others nothing is used on the hot path.
@@ -83,10 +87,9 @@ impl<'a> Evidence<'a> {
 
     /// Whether it does in all cases but those whose every block saturates with both candidates.
     pub(super) fn same_unless_saturated(&self) -> bool {
-        let text = shadow::compared(self.original, self.line(), &self.trial.mutant.to, Lanes::All);
         let saturated = |check: &&Check| check.to_string().contains("generated saturated");
         let cases: Vec<Check> = self.cases.iter().filter(|c| !saturated(c)).cloned().collect();
-        holds(self.trial, text, &cases)
+        self.same_in_cases(Lanes::All, &cases)
     }
 
     /// Whether, in a kernel of one candidate and 1x16 blocks, all is the same in the lower half of the warp,

@@ -14,7 +14,7 @@ pub(super) struct Statement<'a> {
 impl Statement<'_> {
     /// Whether the first operand is written.
     pub(super) fn writes(&self) -> bool {
-        !["st.", "red.", "bra", "ret", "bar", "fence"]
+        !["st.", "cp.", "red.", "bra", "ret", "bar", "fence"]
             .iter()
             .any(|name| self.opcode.starts_with(name))
     }
