@@ -17,6 +17,10 @@ use crate::rust_src;
 const REGISTER_TOOL: [&str; 2] =
     ["-Zcrate-attr=feature(register_tool)", "-Zcrate-attr=register_tool(nvvm_internal)"];
 
+/// Why `--isa` can't be left out.
+pub(crate) const ISA_NEEDED: &str = "--codegen nvvm needs --isa: one back end does not serve all instruction sets. Built with LLVM 7 \
+     it compiles sm_80 and sm_89, with LLVM 19 sm_100f and sm_120f, see docs/rust-cuda.md";
+
 /// Compiles for `isas` and writes one file for each kernel to `out`, or below `work`.
 pub(crate) fn run(
     root: &Path,
@@ -128,8 +132,9 @@ impl Toolchain {
             .map_err(|e| format!("cannot run {}: {e}", self.cargo().display()))?;
         if !status.success() {
             return Err(format!(
-                "rustc_codegen_nvvm does not compile the kernels for {}: Blackwell needs one built \
-                 with LLVM 19, see docs/rust-cuda.md",
+                "compiling the kernels for {} ended with {status}: the compiler's own messages are \
+                 above. If libNVVM refuses the bitcode, the back end has the wrong LLVM: sm_80 and \
+                 sm_89 need 7, sm_100f and sm_120f need 19, see docs/rust-cuda.md",
                 isa.name
             ));
         }

@@ -28,13 +28,13 @@ pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let (mut check, mut codegen, mut only, mut out) = (false, None, None, None);
+    let (mut check, mut codegen, mut only, mut out) = (false, None, Vec::new(), None);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--check" => check = true,
             "--codegen" => codegen = Some(arguments.next().ok_or("--codegen takes nvvm")?.clone()),
-            "--isa" => only = Some(arguments.next().ok_or("--isa takes a name")?.clone()),
+            "--isa" => only.push(isa(arguments.next().ok_or("--isa takes a name")?)?),
             "--out" => out = Some(PathBuf::from(arguments.next().ok_or("--out takes a folder")?)),
             other => return Err(format!("unknown option {other:?}: see cargo xtask")),
         }
@@ -42,15 +42,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let root = crate::root()?;
     let work = root.join("target/xtask");
     fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
-    let isas = match &only {
-        Some(name) => ISAS.iter().filter(|isa| isa.name == name).collect::<Vec<_>>(),
-        None => ISAS[..COMMITTED].iter().collect(),
-    };
-    if isas.is_empty() {
-        return Err(format!("unknown instruction set {only:?}"));
-    }
+    let all = only.is_empty();
+    let isas = if all { ISAS[..COMMITTED].iter().collect() } else { only };
     match codegen.as_deref() {
         None => {}
+        Some("nvvm") if all && !check => return Err(nvvm::ISA_NEEDED.to_owned()),
         Some("nvvm") => return nvvm::run(&root, &work, &isas, check, out),
         Some(other) => return Err(format!("unknown back end {other:?}: --codegen takes nvvm")),
     }
@@ -70,18 +66,25 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         }
     }
     let committed = root.join("kernels-gpu/ptx");
-    if only.is_none() {
+    if all {
         files.insert("index.rs".into(), index(&files));
     }
     match (check, out) {
         (true, _) => compare(&committed, &files),
         (false, Some(folder)) => write(&folder, &files),
-        (false, None) if only.is_none() => {
+        (false, None) if all => {
             let _ = fs::remove_dir_all(&committed);
             write(&committed, &files)
         }
         (false, None) => Err("--isa needs --out: the committed PTX is written as a whole".into()),
     }
+}
+
+fn isa(name: &str) -> Result<&'static Isa, String> {
+    ISAS.iter().find(|isa| isa.name == name).ok_or_else(|| {
+        let known = ISAS.map(|isa| isa.name).join(", ");
+        format!("unknown instruction set {name:?}: use one of {known}")
+    })
 }
 
 /// Compiles the kernels for one instruction set, with more flags if any, to one PTX text.

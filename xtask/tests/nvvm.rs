@@ -156,11 +156,42 @@ fn output_goes_to_the_target_folder_by_default_and_never_over_the_committed_file
 fn what_is_missing_is_named() {
     let xtask = |codegen: &str, backend: Option<&str>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["ptx", "--codegen", codegen]).env_remove("RUSTC_CODEGEN_NVVM");
+        command
+            .args(["ptx", "--codegen", codegen, "--isa", "sm_80"])
+            .env_remove("RUSTC_CODEGEN_NVVM");
         command.envs(backend.map(|path| ("RUSTC_CODEGEN_NVVM", path)));
         error(&command.output().unwrap())
     };
     assert!(xtask("nvvm", None).contains("RUSTC_CODEGEN_NVVM is not set"));
     assert!(xtask("nvvm", Some("no/such.so")).contains("no/such.so, which is not a file"));
     assert!(xtask("gcc", None).contains("unknown back end \"gcc\""));
+}
+
+/// No one back end serves all sets, and what failed is said by the compiler, not guessed.
+#[test]
+fn a_set_must_be_named_and_a_failure_is_not_explained_away() {
+    let fake = FakeToolchain::new("choice");
+    let message = error(&fake.xtask(&[]));
+    assert!(message.contains("--codegen nvvm needs --isa"), "{message}");
+    let message = error(&fake.xtask(&["--isa", "sm_70"]));
+    assert!(message.contains("unknown instruction set \"sm_70\""), "{message}");
+
+    fs::write(fake.0.join("cargo"), "#!/bin/sh\necho 'error: a type does not fit' >&2\nexit 101\n")
+        .unwrap();
+    let message = error(&fake.xtask(&["--isa", "sm_80"]));
+    assert!(message.contains("error: a type does not fit"), "{message}");
+    assert!(message.contains("sm_80 ended with exit status: 101"), "{message}");
+    for (sets, llvm) in [("sm_80 and sm_89", "7"), ("sm_100f and sm_120f", "19")] {
+        assert!(message.contains(sets) && message.contains(llvm), "{message}");
+    }
+}
+
+#[test]
+fn several_sets_may_be_named() {
+    let fake = FakeToolchain::new("several");
+    let output = fake.xtask(&["--isa", "sm_80", "--isa", "sm_89", "--out", &fake.path("out")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for isa in ["sm_80", "sm_89"] {
+        assert!(fake.0.join("out").join(isa).join("amax_bf16.ptx").is_file());
+    }
 }
