@@ -55,6 +55,18 @@ pub enum Error {
     Device(crate::cuda::DeviceError),
 }
 
+impl Error {
+    /// Whether a device is at fault, and another might do what was asked.
+    #[must_use]
+    pub const fn is_of_device(&self) -> bool {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Device(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// [`Error::Length`] unless `actual` is `expected`.
 pub(crate) fn expect_length(
     buffer: &'static str,

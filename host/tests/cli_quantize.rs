@@ -64,7 +64,7 @@ fn a_file_holds_what_the_library_computes() {
     write_safetensors(&input, &tensors);
     let said = succeed([&"quantize", &input, &output]);
     assert!(
-        said.contains("2 tensors quantized (mse strict 256, tensor scaling), 3 copied"),
+        said.contains("5 tensors: 2 quantized (mse strict 256, tensor scaling), 2 kept, 1 copied"),
         "{said}"
     );
     for name in ["big.weight", "odd"] {
@@ -168,7 +168,7 @@ fn a_model_directory_becomes_one() {
     let (model, output) = (folder.path("model"), folder.path("out"));
     write_model(&model, 2, 64);
     let said = succeed([&"quantize", &model, &output, &"--max-shard-size", &"20KB"]);
-    assert!(said.contains("12 tensors quantized"), "{said}");
+    assert!(said.contains("16 tensors: 12 quantized"), "{said}");
     assert_eq!(folder.names(), ["model", "out"]);
     let found = names(&output);
     for name in [
@@ -244,7 +244,8 @@ fn a_group_with_a_kept_part_is_kept_whole() {
         &"--dry-run",
     ]);
     assert!(said.contains("gate_proj.weight [128, 64] BF16 (fused with"), "{said}");
-    assert!(said.contains("4 of 9 tensors would be quantized; nothing was written"), "{said}");
+    assert!(said.contains("9 tensors: 4 would be quantized, 5 kept, 0 copied"), "{said}");
+    assert!(said.ends_with("nothing was written\n"), "{said}");
     assert_eq!(folder.names(), ["model"]);
 }
 

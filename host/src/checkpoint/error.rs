@@ -73,6 +73,32 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
+    /// What went wrong in a word, for programs: the variant's name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "read",
+            Self::Write { .. } => "write",
+            Self::Malformed { .. } => "malformed",
+            Self::Unquantizable { .. } => "unquantizable",
+            Self::NothingSelected { .. } => "nothing-selected",
+            Self::NonFinite { .. } => "non-finite",
+            Self::Exists { .. } => "exists",
+            Self::Busy { .. } => "busy",
+            Self::Option { .. } => "option",
+            Self::Quantize(_) => "quantize",
+        }
+    }
+
+    /// Whether the same command may get further at another time or on another device.
+    pub(crate) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Write { .. } | Self::Read { .. } => true,
+            Self::Quantize(error) => error.is_of_device(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.to_owned(), source }
     }
@@ -120,6 +146,11 @@ impl fmt::Display for CheckpointError {
                 path.display()
             ),
             Self::Option { problem } => f.write_str(problem),
+            Self::Quantize(error) if error.is_of_device() => write!(
+                f,
+                "{error} (run the same command again, with --device cpu if need be: finished shards \
+                 are kept)"
+            ),
             Self::Quantize(error) => error.fmt(f),
         }
     }

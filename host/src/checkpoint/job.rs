@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::configs;
 use super::copy::copy_others;
+use super::counts::Counts;
 use super::error::CheckpointError;
 use super::format::Format;
 use super::fuse::Fuse;
@@ -56,6 +57,9 @@ pub struct Summary {
     pub format: String,
     /// The options that decide the bits, as text.
     pub options: BTreeMap<String, String>,
+    /// How many tensors became what.
+    #[serde(default)]
+    pub counts: Counts,
     /// Every quantized tensor.
     pub tensors: Vec<TensorRecord>,
     /// Names of the tensors copied unchanged, and why.
@@ -143,6 +147,7 @@ pub fn quantize_checkpoint(
         producer: configs::producer(),
         format: options.format.name().to_owned(),
         options: description,
+        counts: Counts::of_decisions(checkpoint, &decisions),
         tensors: Vec::new(),
         kept,
         input_bytes: plan.bytes(),
@@ -185,6 +190,7 @@ pub fn dequantize_checkpoint(
         producer: configs::producer(),
         format: "dequantized".to_owned(),
         options: BTreeMap::from([("dtype".to_owned(), format!("{element:?}"))]),
+        counts: Counts::of_dequantization(checkpoint, &plan),
         tensors: Vec::new(),
         kept: BTreeMap::new(),
         input_bytes: plan.bytes(),
@@ -322,8 +328,9 @@ impl Job<'_> {
                 Ok(summary)
             }
             Err(error) => {
-                // Bad input does not get better by going on; a full disk or a lost mount does.
-                if !matches!(error, CheckpointError::Write { .. } | CheckpointError::Read { .. }) {
+                // Bad input does not get better by going on; a full disk, a lost mount or a device
+                // without memory does.
+                if !error.may_pass() {
                     work.discard()?;
                 }
                 Err(error)

@@ -1,8 +1,7 @@
 //! Who quantizes: the CPU, or whatever else implements [`Quantizer`].
 
-use crate::{Amax, Choices, Config, Error, Nvfp4Mut, QuantizedMut};
-
 use super::format::Values;
+use crate::{Amax, Choices, Config, Error, Nvfp4Mut, QuantizedMut, cpu};
 
 /// Quantizes panels of rows.
 pub trait Quantizer {
@@ -12,6 +11,11 @@ pub trait Quantizer {
     /// Bytes of input it likes to get at a time.
     fn panel_bytes(&self) -> usize {
         8 << 20
+    }
+
+    /// Why something else than at the start quantizes now, once that is so.
+    fn replaced(&self) -> Option<&str> {
+        None
     }
 
     /// Quantizes the rows `values` of `shape` with the amax of the whole tensor, rowwise and with
@@ -35,7 +39,7 @@ pub struct CpuQuantizer;
 
 impl Quantizer for CpuQuantizer {
     fn name(&self) -> String {
-        "cpu".to_owned()
+        format!("cpu ({})", cpu::Path::detect().name())
     }
 
     fn quantize(
@@ -52,5 +56,71 @@ impl Quantizer for CpuQuantizer {
             Values::F16(input) => crate::quantize_into(input, shape, config, Some(amax), out),
             Values::F32(input) => crate::quantize_into(input, shape, config, Some(amax), out),
         }
+    }
+}
+
+/// A device, and the CPU from where the device fails on: out of memory, lost, or without a kernel.
+/// The codes and scales are the same.
+#[derive(Debug)]
+pub struct OrCpu<Q> {
+    /// `None` once it has failed.
+    device: Option<Q>,
+    /// What it was called.
+    name: String,
+    failure: Option<String>,
+}
+
+impl<Q: Quantizer> OrCpu<Q> {
+    /// Starts with `device`.
+    #[must_use]
+    pub fn new(device: Q) -> Self {
+        Self { name: device.name(), device: Some(device), failure: None }
+    }
+}
+
+impl<Q: Quantizer> Quantizer for OrCpu<Q> {
+    /// The device's name; both once the CPU has taken over.
+    fn name(&self) -> String {
+        match self.failure {
+            None => self.name.clone(),
+            Some(_) => format!("{}, then {}", self.name, CpuQuantizer.name()),
+        }
+    }
+
+    fn panel_bytes(&self) -> usize {
+        self.device.as_ref().map_or_else(|| CpuQuantizer.panel_bytes(), Q::panel_bytes)
+    }
+
+    fn replaced(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// # Errors
+    /// Those of the CPU, and of the device where they are not the device's fault.
+    fn quantize(
+        &mut self,
+        values: Values<'_>,
+        shape: [usize; 2],
+        config: &Config,
+        amax: Amax<'_>,
+        out: Nvfp4Mut<'_>,
+    ) -> Result<Choices, Error> {
+        let Nvfp4Mut { codes, scales, global_amax } = out;
+        if let Some(device) = &mut self.device {
+            let out = Nvfp4Mut {
+                codes: &mut *codes,
+                scales: &mut *scales,
+                global_amax: &mut *global_amax,
+            };
+            match device.quantize(values, shape, config, amax, out) {
+                Err(error) if error.is_of_device() => {
+                    self.failure = Some(format!("{} failed: {error}", self.name));
+                    self.device = None;
+                }
+                other => return other,
+            }
+        }
+        let out = Nvfp4Mut { codes, scales, global_amax };
+        CpuQuantizer.quantize(values, shape, config, amax, out)
     }
 }

@@ -88,6 +88,8 @@ pub(crate) struct Runner<'a> {
     members: HashMap<String, Vec<String>>,
     /// Amax of each group or tensor met so far: one, or one for each row.
     amax: HashMap<String, Vec<f32>>,
+    /// Whether it was told that another quantizer took over.
+    replacement_told: bool,
     unaligned: Vec<u32>,
     scratch: Vec<u8>,
 }
@@ -113,6 +115,7 @@ impl<'a> Runner<'a> {
             settings,
             members,
             amax: HashMap::new(),
+            replacement_told: false,
             unaligned: Vec::new(),
             scratch: Vec::new(),
         }
@@ -281,11 +284,20 @@ impl<'a> Runner<'a> {
             };
             totals.add_plain(plain);
         }
+        self.tell_replacement();
         writer.append(task.regions[0], codes)?;
         writer.append(task.regions[1], scales)?;
         file.release(entry, bytes.start, bytes.end);
         self.observer.advance(bytes.len() as u64);
         Ok(())
+    }
+
+    /// Notes, once, that another quantizer took over.
+    fn tell_replacement(&mut self) {
+        if let Some(why) = self.quantizer.replaced().filter(|_| !self.replacement_told) {
+            self.observer.note(&format!("{why}; going on with {}", self.quantizer.name()));
+            self.replacement_told = true;
+        }
     }
 
     /// Finds the amax of a group's members and checks that they are finite.

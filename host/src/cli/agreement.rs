@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use fouroversix::study;
 use fouroversix::study::agreement::{self, Source, Table};
-use fouroversix::study::{self, Engine};
+use fouroversix::{Config, Rule};
 use indicatif::ProgressBar;
 
 use super::args::TalkArgs;
-use super::device::DeviceChoice;
+use super::device::{DeviceChoice, Taken, take};
 use super::error::CliError;
 use super::{Outcome, print};
 
@@ -41,7 +42,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let engine = engine(args.device)?;
+    let config = Config::rowwise(Rule::Plain);
+    let taken = take(args.device, &config)?;
+    let engine = &taken.engine;
     let weights = args.weights.as_deref().map(study::load).transpose()?;
     if weights.as_ref().is_some_and(Vec::is_empty) {
         return Err(CliError::said(
@@ -55,17 +58,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let bar = if args.talk.quiet { ProgressBar::hidden() } else { ProgressBar::new(1000) };
     let start = Instant::now();
     let mut progress = |share: f64| bar.set_position((share * 1000.0) as u64);
-    let table = agreement::run(&engine, &sources, args.amax, &mut progress)?;
+    let table = agreement::run(engine, &sources, args.amax, &mut progress)?;
     bar.finish_and_clear();
     if args.talk.json {
         print::json(&serde_json::json!({
             "source": source(args),
             "hash": format!("{:016x}", table.hash),
             "device": engine.name(),
+            "why": taken.why,
             "rows": table.rows,
         }))?;
     } else if !args.talk.quiet {
-        print::line(&text(args, &engine, &table, start.elapsed().as_secs_f64()))?;
+        print::line(&text(args, &taken, &table, start.elapsed()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -89,26 +93,8 @@ fn positive(text: &str) -> Result<f32, String> {
     }
 }
 
-fn text(args: &Args, engine: &Engine, table: &Table, seconds: f64) -> String {
-    let (source, hash, device) = (source(args), table.hash, engine.name());
-    let rows = table.to_markdown();
-    format!("{rows}\n{source}, XXH3 {hash:016x}; {seconds:.1} s on {device}")
-}
-
-/// Where to quantize.
-fn engine(choice: DeviceChoice) -> Result<Engine, CliError> {
-    #[cfg(feature = "cuda")]
-    {
-        use super::device::open;
-        match choice {
-            DeviceChoice::Cpu => Ok(Engine::Cpu),
-            DeviceChoice::Cuda(number) => Ok(Engine::Cuda(open(number)?)),
-            DeviceChoice::Auto => Ok(open(0).map_or(Engine::Cpu, Engine::Cuda)),
-        }
-    }
-    #[cfg(not(feature = "cuda"))]
-    {
-        // Says what a GPU would need.
-        super::device::quantizer(choice).map(|_| Engine::Cpu)
-    }
+fn text(args: &Args, taken: &Taken, table: &Table, took: Duration) -> String {
+    let (source, hash, device) = (source(args), table.hash, taken.engine.name());
+    let (rows, took) = (table.to_markdown(), print::duration(took));
+    format!("{rows}\n{source}, XXH3 {hash:016x}; {took} on {device}, {}", taken.why)
 }

@@ -128,7 +128,7 @@ fn run_kernels(args: &KernelArgs) -> Outcome {
         weights: args.weights.as_deref().map(floats).transpose()?.unwrap_or_default(),
         commit: args.commit.clone(),
     };
-    let record = kernels::run(&device, &options, &mut |line| eprintln!("{line}"))?;
+    let record = kernels::run(&device, &options, &mut |line| print::aside(line))?;
     let text = match (args.json, args.csv) {
         (true, _) => record.to_json(),
         (_, true) => record.to_csv(),

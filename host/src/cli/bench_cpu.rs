@@ -41,7 +41,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         commit: args.commit.clone(),
     };
     let record = cpu::run(&options, &mut |row| {
-        eprintln!("{} ({}, {}): {:.2} GB/s", row.work, row.path, row.threads, row.gb_per_s);
+        let (path, threads) = (row.path, row.threads);
+        print::aside(&format!("{} ({path}, {threads}): {:.2} GB/s", row.work, row.gb_per_s));
     })?;
     if args.json {
         print::json(&record)?;

@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         operands: args.operands.map(Operands::from),
         seed: args.seed,
     };
-    let record = grouped::run(&device, &options, &mut |line| eprintln!("{line}"))?;
+    let record = grouped::run(&device, &options, &mut |line| print::aside(line))?;
     let text = if args.json { record.to_json() } else { record.to_markdown() };
     print::line(text.trim_end())?;
     Ok(if record.problem.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

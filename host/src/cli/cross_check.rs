@@ -46,7 +46,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let device = open(args.gpu)?;
-    let mut progress = |line: &str| eprintln!("{line}");
+    let mut progress = |line: &str| print::aside(line);
     let reports = if args.large {
         large(&device, &mut progress)?
     } else if args.handle {

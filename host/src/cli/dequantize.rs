@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
+use fouroversix::InputType;
 use fouroversix::checkpoint::{Checkpoint, dequantize_checkpoint};
 
 use super::args::{DtypeName, TalkArgs, parse_bytes};
+use super::counts;
+use super::error::CliError;
 use super::progress::Progress;
 use super::{Outcome, print};
 
@@ -38,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let checkpoint = Checkpoint::open(&args.input)?;
     let bytes = checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum();
     let mut progress = Progress::new(args.talk, bytes);
+    let start = Instant::now();
     let result = dequantize_checkpoint(
         &checkpoint,
         &args.output,
@@ -46,18 +51,23 @@ pub(crate) fn run(args: &Args) -> Outcome {
         args.force,
         &mut progress,
     );
-    progress.finish();
+    let took = start.elapsed();
+    let printed = progress.finish();
     let summary = result?;
-    if args.talk.json {
-        print::json(&summary)?;
+    let closed = if args.talk.json {
+        print::json(&summary)
     } else if !args.talk.quiet {
         print::line(&format!(
-            "{} tensors dequantized: {} -> {}\n{}",
-            checkpoint.stored_names().len(),
+            "{}\n{} -> {} in {}\n{}",
+            counts::dequantized(&summary.counts, &format!("{:?}", InputType::from(args.dtype))),
             print::bytes(summary.input_bytes),
             print::bytes(summary.output_bytes),
+            print::duration(took),
             args.output.display()
-        ))?;
-    }
+        ))
+    } else {
+        Ok(())
+    };
+    printed.and(closed).map_err(|error| CliError::output(error, &args.output))?;
     Ok(ExitCode::SUCCESS)
 }

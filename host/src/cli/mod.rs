@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -11,6 +12,7 @@ mod bench_cpu;
 #[cfg(feature = "cuda")]
 mod bench_grouped;
 mod compare;
+mod counts;
 #[cfg(feature = "cuda")]
 mod cross_check;
 mod dequantize;
@@ -66,24 +68,48 @@ enum Command {
 /// a check failed, 2 when the input or an option is at fault.
 pub(crate) fn run() -> ExitCode {
     let begin = std::time::Instant::now();
-    let result = match Cli::parse().command {
-        Command::Quantize(args) => quantize::run(&args),
-        Command::Dequantize(args) => dequantize::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Devices(args) => devices::run(&args),
-        Command::Verify(args) => verify::run(&args),
-        #[cfg(feature = "cuda")]
-        Command::CrossCheck(args) => cross_check::run(&args),
-        Command::Bench(args) => bench::run(&args, begin),
-        Command::Agreement(args) => agreement::run(&args),
-        Command::Study(args) => study::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Compare(args) => compare::run(&args),
+    // Looked for by hand: errors in the arguments are to be JSON too.
+    let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    let result = match Cli::try_parse() {
+        Ok(cli) => cli.command.run(begin),
+        Err(error) => no_command(&error, json),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        ExitCode::from(2)
-    })
+    result.unwrap_or_else(|error| error.report(json))
+}
+
+impl Command {
+    fn run(&self, begin: std::time::Instant) -> Outcome {
+        match self {
+            Self::Quantize(args) => quantize::run(args),
+            Self::Dequantize(args) => dequantize::run(args),
+            Self::Inspect(args) => inspect::run(args),
+            Self::Devices(args) => devices::run(args),
+            Self::Verify(args) => verify::run(args),
+            #[cfg(feature = "cuda")]
+            Self::CrossCheck(args) => cross_check::run(args),
+            Self::Bench(args) => bench::run(args, begin),
+            Self::Agreement(args) => agreement::run(args),
+            Self::Study(args) => study::run(args),
+            Self::Report(args) => report::run(args),
+            Self::Compare(args) => compare::run(args),
+        }
+    }
+}
+
+/// Help and versions, which were asked for, and arguments that don't parse.
+fn no_command(error: &clap::Error, json: bool) -> Outcome {
+    if error.use_stderr() {
+        // Nobody may be there to read it; the status tells.
+        let _ = error.print();
+        if json {
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or(&text);
+            error::document("argument", first.trim_start_matches("error: ").trim());
+        }
+        return Ok(ExitCode::from(2));
+    }
+    print::unless_unread(error.print().and_then(|()| std::io::stdout().flush()), ())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// How a command that ran to its end ends.

@@ -1,6 +1,6 @@
 //! What is seen while a run goes on: a bar on a terminal, plain lines otherwise.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use fouroversix::checkpoint::{Observer, TensorRecord};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,24 +14,32 @@ pub(crate) struct Progress {
     lines: bool,
     notes: bool,
     headed: bool,
+    /// The first failure to print: the run goes on, the files are what was asked for.
+    printed: io::Result<()>,
 }
 
 impl Progress {
     /// For a run over `bytes` of input.
     pub(crate) fn new(talk: TalkArgs, bytes: u64) -> Self {
-        let bar = if talk.quiet || !std::io::stderr().is_terminal() {
+        let bar = if talk.quiet || !io::stderr().is_terminal() {
             ProgressBar::hidden()
         } else {
-            let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+            let template = "{bar:30} {decimal_bytes}/{decimal_total_bytes} \
+                            {decimal_bytes_per_sec}, {eta} left";
             let style = ProgressStyle::with_template(template).expect("the template is valid");
             ProgressBar::new(bytes).with_style(style)
         };
-        Self { bar, lines: !talk.quiet && !talk.json, notes: !talk.quiet, headed: false }
+        let lines = !talk.quiet && !talk.json;
+        Self { bar, lines, notes: !talk.quiet, headed: false, printed: Ok(()) }
     }
 
     /// Takes the bar away.
-    pub(crate) fn finish(&self) {
+    ///
+    /// # Errors
+    /// What kept lines from being printed.
+    pub(crate) fn finish(self) -> io::Result<()> {
         self.bar.finish_and_clear();
+        self.printed
     }
 }
 
@@ -41,20 +49,19 @@ impl Observer for Progress {
     }
 
     fn tensor(&mut self, record: &TensorRecord) {
-        if !self.lines {
+        if !self.lines || self.printed.is_err() {
             return;
         }
-        let heading = (!std::mem::replace(&mut self.headed, true)).then_some(print::RECORD_HEADING);
-        // A reader that went away must not stop the run: the files are what was asked for.
-        self.bar.suspend(|| {
-            let _ = heading.map(print::line);
-            let _ = print::line(&print::record(record));
-        });
+        let mut text = print::record(record);
+        if record.chosen.is_some() && !std::mem::replace(&mut self.headed, true) {
+            text = format!("{}\n{text}", print::RECORD_HEADING);
+        }
+        self.printed = self.bar.suspend(|| print::line(&text));
     }
 
     fn note(&mut self, text: &str) {
         if self.notes {
-            self.bar.suspend(|| eprintln!("note: {text}"));
+            self.bar.suspend(|| print::aside(&format!("note: {text}")));
         }
     }
 }

@@ -5,12 +5,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use fouroversix::checkpoint::{
-    Checkpoint, Decision, Figures, Glob, QuantizeOptions, Selection, Summary, decide,
+    Checkpoint, Counts, Decision, Figures, Glob, QuantizeOptions, Selection, Summary, decide,
     quantize_checkpoint,
 };
+use fouroversix::{Config, Outputs, ScaleLayout};
+use serde::Serialize;
 
 use super::args::{FormatName, FuseName, NonFiniteName, RuleArgs, TalkArgs, parse_bytes};
-use super::device::{DeviceChoice, quantizer};
+use super::counts::{self, Verb};
+use super::device::{DeviceChoice, Ran, take};
+use super::error::CliError;
 use super::progress::Progress;
 use super::{Outcome, print};
 
@@ -88,53 +92,75 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if args.dry_run {
         return dry_run(args, &checkpoint, &decide(&checkpoint, &options)?);
     }
-    let mut quantizer = quantizer(args.device)?;
+    let config = Config::new(options.rule, options.scaling, Outputs::Rowwise, ScaleLayout::Linear)
+        .map_err(fouroversix::Error::from)?;
+    let taken = take(args.device, &config)?;
+    let mut quantizer = taken.quantizer();
     let bytes = checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum();
     let mut progress = Progress::new(args.talk, bytes);
     let start = Instant::now();
     let result =
         quantize_checkpoint(&checkpoint, &args.output, &options, quantizer.as_mut(), &mut progress);
-    progress.finish();
+    let took = start.elapsed();
+    let printed = progress.finish();
     let summary = result?;
-    if args.talk.json {
-        print::json(&summary)?;
+    let device = taken.ran(quantizer.as_ref());
+    let closed = if args.talk.json {
+        print::json(&Told { summary: &summary, device: &device, seconds: took.as_secs_f64() })
     } else if !args.talk.quiet {
-        print::line(&closing_lines(args, &summary, &quantizer.name(), start.elapsed()))?;
-    }
+        print::line(&closing_lines(args, &summary, &device, took))
+    } else {
+        Ok(())
+    };
+    printed.and(closed).map_err(|error| CliError::output(error, &args.output))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn closing_lines(args: &Args, summary: &Summary, device: &str, took: Duration) -> String {
+/// What `--json` prints: the summary, and what depends on the machine.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    device: &'a Ran,
+    seconds: f64,
+}
+
+fn closing_lines(args: &Args, summary: &Summary, device: &Ran, took: Duration) -> String {
     let mut text = String::new();
-    let (mut chosen, mut plain) = (Figures::default(), Figures::default());
-    for record in &summary.tensors {
-        if let (Some(figures), Some(plain_figures)) = (&record.chosen, &record.plain) {
-            chosen.add(figures);
-            plain.add(plain_figures);
-        }
+    if let Some(figures) = overall(summary) {
+        text += &format!("{figures}  all of them\n");
     }
-    if !args.no_figures {
-        text += &format!("{}  all of them\n", print::figures(&chosen, Some(&plain)));
-    }
-    let seconds = took.as_secs_f64();
+    let how = format!("{}, {} scaling", summary.options["rule"], summary.options["scaling"]);
+    text += &counts::text(&summary.counts, Verb::Was(&how));
+    let [input, output] = [summary.input_bytes, summary.output_bytes].map(print::bytes);
+    // For display only.
+    let rate = (summary.input_bytes as f64 / took.as_secs_f64().max(1e-9)) as u64;
     text += &format!(
-        "{} tensors quantized ({}, {} scaling), {} copied: {} -> {} in {seconds:.1} s on {device}, \
-         {}/s\n{}",
-        summary.tensors.len(),
-        summary.options["rule"],
-        summary.options["scaling"],
-        summary.kept.len(),
-        print::bytes(summary.input_bytes),
-        print::bytes(summary.output_bytes),
-        // For display only.
-        print::bytes((summary.input_bytes as f64 / seconds.max(1e-9)) as u64),
+        "{input} -> {output} in {} ({}/s)\ndevice: {device}\n{}",
+        print::duration(took),
+        print::bytes(rate),
         args.output.display()
     );
     text
 }
 
+/// The figures of all tensors together, if they were taken.
+fn overall(summary: &Summary) -> Option<String> {
+    let (mut chosen, mut plain) = (Figures::default(), Figures::default());
+    let mut any = false;
+    for record in &summary.tensors {
+        if let (Some(figures), Some(plain_figures)) = (&record.chosen, &record.plain) {
+            chosen.add(figures);
+            plain.add(plain_figures);
+            any = true;
+        }
+    }
+    any.then(|| print::figures(&chosen, Some(&plain)))
+}
+
 fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outcome {
     let tensors = checkpoint.tensors().zip(decisions);
+    let counts = Counts::of_decisions(checkpoint, decisions);
     if args.talk.json {
         let rows: Vec<_> = tensors
             .map(|((_, entry), decision)| {
@@ -148,7 +174,10 @@ fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outc
                 })
             })
             .collect();
-        print::json(&serde_json::json!({"tensors": rows}))?;
+        print::json(&serde_json::json!({"tensors": rows, "counts": counts}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.talk.quiet {
         return Ok(ExitCode::SUCCESS);
     }
     for ((_, entry), decision) in tensors {
@@ -162,10 +191,6 @@ fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outc
             entry.name, entry.shape, entry.dtype, decision.reason
         ))?;
     }
-    let count = decisions.iter().filter(|decision| decision.quantize).count();
-    print::line(&format!(
-        "{count} of {} tensors would be quantized; nothing was written",
-        decisions.len()
-    ))?;
+    print::line(&format!("{}nothing was written", counts::text(&counts, Verb::Would)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let options = error::Options { shape: [args.shape[0], args.shape[1]], seed: args.seed };
     let mut progress = |line: &str| {
         if !args.talk.quiet {
-            eprintln!("{line}");
+            print::aside(line);
         }
     };
     let table = error::run(&options, weights, &mut progress)?;

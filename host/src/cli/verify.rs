@@ -11,6 +11,7 @@ use fouroversix_conformance::suite::{Counts, Suite};
 
 use super::Outcome;
 use super::error::CliError;
+use super::print::Out;
 
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             args.filter
         )));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = Out::lock();
     for reason in absent {
         writeln!(out, "{reason}")?;
     }

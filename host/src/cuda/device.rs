@@ -70,6 +70,14 @@ pub fn devices() -> Result<Vec<DeviceInfo>, Error> {
         .collect::<Result<_, DeviceError>>()?)
 }
 
+/// How many CUDA devices the driver sees, those too old for the kernels included.
+///
+/// # Errors
+/// As [`devices`].
+pub fn device_count() -> Result<usize, Error> {
+    Ok(count()?)
+}
+
 fn count() -> Result<usize, DeviceError> {
     driver::load()?;
     let count = check("count devices", result::device::get_count())?;

@@ -46,7 +46,7 @@ pub use address::{DeviceAddress, OutputAddresses, QuantizeAddresses, check_strid
 #[cfg(feature = "cli")]
 pub use backend::CudaBackend;
 pub use dequantizer::{AmaxLayout, DequantizeAddresses, Dequantizer};
-pub use device::{Device, DeviceInfo, devices};
+pub use device::{Device, DeviceInfo, device_count, devices};
 #[cfg(feature = "cli")]
 pub(crate) use driver::check;
 pub use error::DeviceError;

@@ -50,7 +50,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         rows.len(),
         html.display(),
         csv.display()
-    ))?;
+    ))
+    .map_err(|error| CliError::output(error, &html))?;
     Ok(ExitCode::SUCCESS)
 }
 
