@@ -4,21 +4,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fouroversix::study;
 use fouroversix::study::agreement::{self, Source, Table};
 use fouroversix::{Config, Rule};
 use indicatif::ProgressBar;
 
-use super::args::TalkArgs;
+use super::args::{TalkArgs, shape, side};
 use super::device::{DeviceChoice, Taken, take};
-use super::error::CliError;
-use super::{Outcome, print};
+use super::{Outcome, input, print};
 
 /// Options of `agreement`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Rows and columns of the random tensor, multiples of 16
-    #[arg(long, num_args = 2, value_names = ["ROWS", "COLS"], default_values_t = [98_304, 7168])]
+    #[arg(long, num_args = 2, value_parser = side, value_names = ["ROWS", "COLS"], default_values_t = [98_304, 7168])]
     shape: Vec<usize>,
 
     /// What the random tensor depends on
@@ -45,15 +43,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let config = Config::rowwise(Rule::Plain);
     let taken = take(args.device, &config)?;
     let engine = &taken.engine;
-    let weights = args.weights.as_deref().map(study::load).transpose()?;
-    if weights.as_ref().is_some_and(Vec::is_empty) {
-        return Err(CliError::said(
-            "there is no 2-D float tensor with dimensions in multiples of 16: pass other weights",
-        ));
-    }
+    let weights = args.weights.as_deref().map(input::weights).transpose()?;
     let sources: Vec<Source<'_>> = match &weights {
         Some(weights) => weights.iter().map(Source::Weights).collect(),
-        None => vec![Source::Normal { seed: args.seed, shape: [args.shape[0], args.shape[1]] }],
+        None => vec![Source::Normal { seed: args.seed, shape: shape(&args.shape)? }],
     };
     let bar = if args.talk.quiet { ProgressBar::hidden() } else { ProgressBar::new(1000) };
     let start = Instant::now();

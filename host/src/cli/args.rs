@@ -194,6 +194,31 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A dimension of a tensor to be made: a multiple of 16, not 0.
+pub(crate) fn side(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(side) if side > 0 && side.is_multiple_of(16) => Ok(side),
+        _ => Err("use a multiple of 16, from 16 on".to_owned()),
+    }
+}
+
+/// The shape that two sides make, if it is one that can be counted.
+pub(crate) fn shape(sides: &[usize]) -> Result<[usize; 2], CliError> {
+    let [rows, cols] = [sides[0], sides[1]];
+    match rows.checked_mul(cols).and_then(|count| count.checked_mul(size_of::<f32>())) {
+        Some(bytes) if isize::try_from(bytes).is_ok() => Ok([rows, cols]),
+        _ => Err(CliError::said(format!("--shape {rows} {cols} is beyond memory: use less"))),
+    }
+}
+
+/// How often or how many: not 0, which would measure nothing.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("use a whole number, from 1 on".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse_bytes;

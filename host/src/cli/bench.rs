@@ -12,6 +12,8 @@ use fouroversix::bench::kernels;
 use fouroversix::checkpoint::Checkpoint;
 
 #[cfg(feature = "cuda")]
+use super::args::{count, shape, side};
+#[cfg(feature = "cuda")]
 use super::bench_grouped;
 #[cfg(feature = "cuda")]
 use super::device::open;
@@ -63,7 +65,7 @@ struct KernelArgs {
     gpu: usize,
 
     /// Rows and columns of the large tensors, multiples of 16
-    #[arg(long, num_args = 2, value_names = ["ROWS", "COLS"], default_values_t = [16_384, 6144])]
+    #[arg(long, num_args = 2, value_parser = side, value_names = ["ROWS", "COLS"], default_values_t = [16_384, 6144])]
     shape: Vec<usize>,
 
     /// Launches of each work that are not timed
@@ -71,7 +73,7 @@ struct KernelArgs {
     warmup: usize,
 
     /// Launches of each work that are timed
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, value_parser = count, default_value_t = 2000)]
     iterations: usize,
 
     /// Only rows whose group and name have these words
@@ -121,7 +123,7 @@ pub(crate) fn run(args: &Args, begin: Instant) -> Outcome {
 fn run_kernels(args: &KernelArgs) -> Outcome {
     let device = open(args.gpu)?;
     let options = kernels::Options {
-        shape: [args.shape[0], args.shape[1]],
+        shape: shape(&args.shape)?,
         warmup: args.warmup,
         iterations: args.iterations,
         filter: args.filter.clone(),
@@ -129,6 +131,12 @@ fn run_kernels(args: &KernelArgs) -> Outcome {
         commit: args.commit.clone(),
     };
     let record = kernels::run(&device, &options, &mut |line| print::aside(line))?;
+    if record.rows.is_empty() {
+        return Err(CliError::said(format!(
+            "no row has all the words of --filter {:?}: use fewer",
+            args.filter
+        )));
+    }
     let text = match (args.json, args.csv) {
         (true, _) => record.to_json(),
         (_, true) => record.to_csv(),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use fouroversix::bench::cpu;
 use half::bf16;
 
+use super::args::{count, shape, side};
 use super::error::CliError;
 use super::{Outcome, print};
 
@@ -13,7 +14,7 @@ use super::{Outcome, print};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Rows and columns of the tensor, multiples of 16
-    #[arg(long, num_args = 2, value_names = ["ROWS", "COLS"], default_values_t = [8192, 4096])]
+    #[arg(long, num_args = 2, value_parser = side, value_names = ["ROWS", "COLS"], default_values_t = [8192, 4096])]
     shape: Vec<usize>,
 
     /// A file with the tensor's bf16 bits, little-endian and nothing else, in place of a random one
@@ -21,7 +22,7 @@ pub(crate) struct Args {
     input: Option<PathBuf>,
 
     /// Timed runs of each work
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, value_parser = count, default_value_t = 9)]
     repeats: usize,
 
     /// The commit that was built, for the record
@@ -34,9 +35,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
+    let shape = shape(&args.shape)?;
+    let read = |path: &PathBuf| read(path, shape);
     let options = cpu::Options {
-        shape: [args.shape[0], args.shape[1]],
-        input: args.input.as_deref().map(read).transpose()?.unwrap_or_default(),
+        shape,
+        input: args.input.as_ref().map(read).transpose()?.unwrap_or_default(),
         repeats: args.repeats,
         commit: args.commit.clone(),
     };
@@ -52,9 +55,21 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(if record.correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read(path: &Path) -> Result<Vec<bf16>, CliError> {
+fn read(path: &Path, [rows, cols]: [usize; 2]) -> Result<Vec<bf16>, CliError> {
+    let path_text = path.display();
     let bytes = std::fs::read(path).map_err(|error| {
-        CliError::said(format!("cannot read {}: {error}: pass another --input", path.display()))
+        CliError::of("read", format!("cannot read {path_text}: {error}: pass another --input"))
     })?;
+    let expected = 2 * rows * cols;
+    if bytes.len() != expected {
+        return Err(CliError::of(
+            "malformed",
+            format!(
+                "{path_text} has {} bytes but --shape {rows} {cols} takes {expected}: pass the \
+                 shape that it has",
+                bytes.len()
+            ),
+        ));
+    }
     Ok(bytes.chunks_exact(2).map(|b| bf16::from_bits(u16::from_le_bytes([b[0], b[1]]))).collect())
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use fouroversix::study::grouped::{self, Operands};
 
+use super::args::count;
 use super::device::open;
-use super::error::CliError;
 use super::{Outcome, print};
 
 /// Options of `bench grouped-linear`.
@@ -17,19 +17,19 @@ pub(crate) struct Args {
     gpu: usize,
 
     /// Rows of activations, over all groups
-    #[arg(long, num_args = 1.., default_values_t = [16_384, 32_768, 65_536, 98_304])]
+    #[arg(long, num_args = 1.., value_parser = count, default_values_t = [16_384, 32_768, 65_536, 98_304])]
     m: Vec<usize>,
 
     /// Output features
-    #[arg(long, default_value_t = 2048)]
+    #[arg(long, value_parser = count, default_value_t = 2048)]
     n: usize,
 
     /// Input features
-    #[arg(long, default_value_t = 7168)]
+    #[arg(long, value_parser = count, default_value_t = 7168)]
     k: usize,
 
     /// Groups, as mixtures of experts have them
-    #[arg(long, num_args = 1.., default_values_t = [4, 8])]
+    #[arg(long, num_args = 1.., value_parser = count, default_values_t = [4, 8])]
     num_gemms: Vec<usize>,
 
     /// Steps of each recipe that are not timed
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     warmup: usize,
 
     /// Steps of each recipe that are timed
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, value_parser = count, default_value_t = 50)]
     iterations: usize,
 
     /// In what to multiply [default: nvfp4 on Blackwell (untested on hardware), else bf16]
@@ -69,9 +69,6 @@ impl From<OperandsName> for Operands {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    if args.iterations == 0 {
-        return Err(CliError::said("--iterations 0 measures nothing: use 1 or more"));
-    }
     let device = open(args.gpu)?;
     let options = grouped::Options {
         m: args.m.clone(),

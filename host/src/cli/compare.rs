@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fouroversix::checkpoint::{Checkpoint, Difference, compare};
+use fouroversix::checkpoint::{Comparison, Difference, compare};
 
 use super::args::TalkArgs;
-use super::{Outcome, print};
+use super::{Outcome, input, print};
 
 /// Options of `compare`.
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,8 @@ pub(crate) struct Args {
     /// Another
     second: PathBuf,
 
-    /// Exit with status 1 unless they are identical
+    /// Exit with status 1 unless they are identical; without it, unless every tensor has a
+    /// counterpart of its shape
     #[arg(long)]
     exact: bool,
 
@@ -26,8 +27,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let first = Checkpoint::open(&args.first)?;
-    let second = Checkpoint::open(&args.second)?;
+    let first = input::open(&args.first)?;
+    let second = input::open(&args.second)?;
     let comparison = compare(&first, &second)?;
     if args.talk.json {
         print::json(&comparison)?;
@@ -42,8 +43,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let others = comparison.tensors.len() - identical;
         print::line(&format!("{identical} tensors identical, {others} not"))?;
     }
-    let failed = args.exact && !comparison.identical();
+    let failed = !matched(&comparison) || (args.exact && !comparison.identical());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Whether every tensor of either has a counterpart whose values could be compared.
+fn matched(comparison: &Comparison) -> bool {
+    use Difference::{Identical, Values};
+    comparison.tensors.values().all(|it| matches!(it, Identical | Values { .. }))
 }
 
 fn line(name: &str, difference: &Difference) -> Option<String> {

@@ -1,11 +1,14 @@
 //! `cross-check`: a GPU against the CPU path, every bit.
 
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fouroversix::cross_check::{Options, adversarial, handle, large, random};
+use fouroversix::cross_check::{Options, Report, adversarial, handle, large, random};
 
+use super::args::count;
 use super::device::open;
+use super::error::CliError;
 use super::{Outcome, print};
 
 /// Options of `cross-check`.
@@ -16,7 +19,7 @@ pub(crate) struct Args {
     gpu: usize,
 
     /// Elements to compare for each mode
-    #[arg(long, default_value_t = 100_000_000)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), default_value_t = 100_000_000)]
     elements: u64,
 
     /// What the random numbers depend on
@@ -36,7 +39,7 @@ pub(crate) struct Args {
     large: bool,
 
     /// Inputs at the edges of every decision instead, this many tensors of 32x96 of each kind
-    #[arg(long, value_name = "TENSORS", conflicts_with = "large")]
+    #[arg(long, value_name = "TENSORS", value_parser = count, conflicts_with = "large")]
     adversarial: Option<usize>,
 
     /// The ways to launch instead: graphs, groups, threads, small shapes, refusals
@@ -65,9 +68,64 @@ pub(crate) fn run(args: &Args) -> Outcome {
     for report in &reports {
         print::line(&report.to_string())?;
     }
-    let skipped = reports.iter().filter(|report| report.elements == 0).count();
-    let failed = reports.iter().filter(|report| report.mismatches > 0).count();
-    let passed = reports.len() - skipped - failed;
-    print::line(&format!("{passed} passed, {failed} failed, {skipped} skipped"))?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let verdict = Verdict::of(&reports);
+    print::line(&verdict.to_string())?;
+    verdict.outcome()
+}
+
+/// How many modes passed, failed and were not compared at all.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Verdict {
+    fn of(reports: &[Report]) -> Self {
+        let skipped = reports.iter().filter(|report| report.elements == 0).count();
+        let failed = reports.iter().filter(|report| report.mismatches > 0).count();
+        Self { passed: reports.len() - skipped - failed, failed, skipped }
+    }
+
+    /// A run that compared nothing shows nothing: an error.
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self { passed: 0, failed: 0, .. } => Err(CliError::said(
+                "nothing was compared: use fewer words in --filter, or a larger --budget",
+            )),
+            Self { failed: 0, .. } => Ok(ExitCode::SUCCESS),
+            _ => Ok(ExitCode::FAILURE),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { passed, failed, skipped } = self;
+        write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_compared_nothing_does_not_pass() {
+        let report = |elements, mismatches| Report {
+            mode: String::new(),
+            elements,
+            mismatches,
+            first_mismatch: None,
+        };
+        for (reports, status) in [
+            (vec![], None),
+            (vec![report(0, 0)], None),
+            (vec![report(9, 0), report(0, 0)], Some(ExitCode::SUCCESS)),
+            (vec![report(9, 0), report(9, 1)], Some(ExitCode::FAILURE)),
+        ] {
+            assert_eq!(Verdict::of(&reports).outcome().ok(), status, "{reports:?}");
+        }
+    }
 }

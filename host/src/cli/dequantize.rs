@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use fouroversix::InputType;
-use fouroversix::checkpoint::{Checkpoint, dequantize_checkpoint};
+use fouroversix::checkpoint::dequantize_checkpoint;
 
 use super::args::{DtypeName, TalkArgs, parse_bytes};
 use super::counts;
 use super::error::CliError;
 use super::progress::Progress;
-use super::{Outcome, print};
+use super::{Outcome, input, print};
 
 /// Options of `dequantize`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let checkpoint = Checkpoint::open(&args.input)?;
+    let checkpoint = input::open(&args.input)?;
     let bytes = checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum();
     let mut progress = Progress::new(args.talk, bytes);
     let start = Instant::now();

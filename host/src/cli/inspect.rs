@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::args::TalkArgs;
 use super::error::CliError;
-use super::{Outcome, print};
+use super::{Outcome, input, print};
 
 /// Options of `inspect`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let checkpoint = Checkpoint::open(&args.input)?;
+    let checkpoint = input::open(&args.input)?;
     let stored = checkpoint.stored_names();
     let parts: std::collections::HashSet<String> = stored
         .iter()

@@ -19,6 +19,7 @@ mod dequantize;
 mod device;
 mod devices;
 mod error;
+mod input;
 mod inspect;
 mod print;
 mod progress;

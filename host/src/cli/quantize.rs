@@ -16,7 +16,7 @@ use super::counts::{self, Verb};
 use super::device::{DeviceChoice, Ran, take};
 use super::error::CliError;
 use super::progress::Progress;
-use super::{Outcome, print};
+use super::{Outcome, input, print};
 
 /// Options of `quantize`.
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         max_shard_bytes: args.max_shard_size,
         force: args.force,
     };
-    let checkpoint = Checkpoint::open(&args.input)?;
+    let checkpoint = input::open(&args.input)?;
     if args.dry_run {
         return dry_run(args, &checkpoint, &decide(&checkpoint, &options)?);
     }

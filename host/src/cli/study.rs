@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fouroversix::study::{self, error};
+use fouroversix::study::error;
 
-use super::args::TalkArgs;
+use super::args::{TalkArgs, shape, side};
 use super::error::CliError;
-use super::{Outcome, print};
+use super::{Outcome, input, print};
 
 /// Options of `study`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ enum What {
 #[derive(Debug, clap::Args)]
 struct ErrorArgs {
     /// Rows and columns of the random tensors, multiples of 16
-    #[arg(long, num_args = 2, value_names = ["ROWS", "COLS"], default_values_t = [8192, 4096])]
+    #[arg(long, num_args = 2, value_parser = side, value_names = ["ROWS", "COLS"], default_values_t = [8192, 4096])]
     shape: Vec<usize>,
 
     /// What the random tensors depend on
@@ -50,13 +50,13 @@ struct ErrorArgs {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let What::Error(args) = &args.what;
-    let weights = args.weights.as_deref().map(study::load).transpose()?;
+    let weights = args.weights.as_deref().map(input::weights).transpose()?;
     let name = args
         .weights_name
         .clone()
         .or_else(|| Some(args.weights.as_deref()?.file_name()?.to_string_lossy().into_owned()));
     let weights = weights.as_deref().map(|it| (name.as_deref().unwrap_or("weights"), it));
-    let options = error::Options { shape: [args.shape[0], args.shape[1]], seed: args.seed };
+    let options = error::Options { shape: shape(&args.shape)?, seed: args.seed };
     let mut progress = |line: &str| {
         if !args.talk.quiet {
             print::aside(line);

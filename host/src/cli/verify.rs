@@ -62,6 +62,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         counts += suite.run(backend.as_ref(), &mut out)?;
     }
     writeln!(out, "{counts}")?;
+    out.flush()?;
+    if counts.passed + counts.failed == 0 {
+        return Err(CliError::said("every check was skipped: use fewer words in --filter"));
+    }
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
