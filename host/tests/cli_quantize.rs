@@ -282,6 +282,21 @@ fn reports_and_json_carry_the_figures() {
     let said = succeed([&"report", &output]);
     assert!(said.contains("12 of 12 tensors have a lower error"), "{said}");
     let page = fs::read_to_string(output.join("fouroversix-report.html")).unwrap();
+    assert!(page.contains("<title>out in NVFP4</title>") && page.contains("LlamaForCausalLM"));
+    let date = |text: &str| {
+        let day = text.split_once("report of ").unwrap().1.get(..10).unwrap();
+        day.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>()
+    };
+    assert_eq!(date(&page), "0000-00-00");
+    let charts: Vec<&str> = page.split("<svg").skip(1).collect();
+    assert_eq!(charts.len(), 6);
+    for chart in charts {
+        let chart = chart.split_once("</svg>").unwrap().0;
+        assert_eq!(chart.matches("class=title").count(), 2, "both axes are named: {chart}");
+        let ticks = chart.matches("text-anchor=end>").count();
+        assert!((3..=9).contains(&ticks), "{ticks} ticks: {chart}");
+        assert!(!chart.contains("NaN"), "{chart}");
+    }
     assert!(page.contains("<svg") && page.contains("model.layers.1.mlp.down_proj.weight"));
     assert!(!page.contains("http") && !page.contains("<script"), "the page needs nothing else");
     let table = fs::read_to_string(output.join("fouroversix-report.csv")).unwrap();

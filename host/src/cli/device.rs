@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use fouroversix::Config;
-use fouroversix::checkpoint::{CpuQuantizer, OrCpu, Quantizer};
+#[cfg(feature = "cuda")]
+use fouroversix::checkpoint::OrCpu;
+use fouroversix::checkpoint::{CpuQuantizer, Quantizer};
 use fouroversix::study::Engine;
 use serde::Serialize;
 
@@ -65,6 +67,7 @@ impl fmt::Display for Ran {
 /// A device that was taken.
 pub(crate) struct Taken {
     pub(crate) engine: Engine,
+    #[cfg(feature = "cuda")]
     choice: DeviceChoice,
     pub(crate) why: String,
 }
@@ -77,7 +80,12 @@ pub(crate) fn take(choice: DeviceChoice, config: &Config) -> Result<Taken, CliEr
         DeviceChoice::Cuda(number) => (cuda(number)?, asked),
         DeviceChoice::Auto => auto(config),
     };
-    Ok(Taken { engine, choice, why })
+    Ok(Taken {
+        engine,
+        #[cfg(feature = "cuda")]
+        choice,
+        why,
+    })
 }
 
 impl Taken {

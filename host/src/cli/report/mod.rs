@@ -1,14 +1,18 @@
 //! `report`: a quantized directory's error figures as a page and a table.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use fouroversix::checkpoint::{Figures, REPORTS, Summary, TensorRecord};
 
+use super::args::TalkArgs;
 use super::error::CliError;
 use super::{Outcome, print};
+use about::About;
 
+mod about;
 mod page;
 mod svg;
 
@@ -28,6 +32,9 @@ pub(crate) struct Args {
     /// The table to write [default: fouroversix-report.csv in the directory]
     #[arg(long)]
     csv: Option<PathBuf>,
+
+    #[command(flatten)]
+    talk: TalkArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
@@ -41,18 +48,32 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let [html, csv] = REPORTS.map(|name| args.input.join(name));
     let (html, csv) = (args.html.clone().unwrap_or(html), args.csv.clone().unwrap_or(csv));
-    write(&html, &page::page(&summary, &rows))?;
+    let about = About::of(&args.input, &summary);
+    write(&html, &page::page(&about, &summary, &rows))?;
     write(&csv, &table(&rows))?;
-    let better = rows.iter().filter(|row| row.chosen.relative_mse() < row.plain.relative_mse());
+    tell(args.talk, &rows, &html, &csv).map_err(|error| CliError::output(error, &html))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(talk: TalkArgs, rows: &[Row<'_>], html: &Path, csv: &Path) -> io::Result<()> {
+    let better = rows.iter().filter(|row| row.change() < 0.0).count();
+    if talk.json {
+        return print::json(&serde_json::json!({
+            "tensors": rows.len(),
+            "lower_error": better,
+            "html": html,
+            "csv": csv,
+        }));
+    }
+    if talk.quiet {
+        return Ok(());
+    }
     print::line(&format!(
-        "{} of {} tensors have a lower error than with plain NVFP4\n{}\n{}",
-        better.count(),
+        "{better} of {} tensors have a lower error than with plain NVFP4\n{}\n{}",
         rows.len(),
         html.display(),
         csv.display()
     ))
-    .map_err(|error| CliError::output(error, &html))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// A tensor with both sets of figures.
@@ -80,25 +101,22 @@ fn rows(summary: &Summary) -> Vec<Row<'_>> {
 fn read_summary(directory: &Path) -> Result<Summary, CliError> {
     let path = directory.join(FIGURES);
     let text = fs::read(&path).map_err(|error| {
-        CliError::said(format!(
-            "cannot read {}: {error}: pass a directory that quantize wrote",
-            path.display()
-        ))
+        let path = path.display();
+        let text = format!("cannot read {path}: {error}: pass a directory that quantize wrote");
+        CliError::of("read", text)
     })?;
     serde_json::from_slice(&text).map_err(|error| {
-        CliError::said(format!(
-            "{} is not what quantize writes ({error}): quantize again",
-            path.display()
-        ))
+        let path = path.display();
+        let text = format!("{path} is not what quantize writes ({error}): quantize again");
+        CliError::of("malformed", text)
     })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CliError> {
     fs::write(path, text).map_err(|error| {
-        CliError::said(format!(
-            "cannot write {}: {error}: choose another place with --html and --csv",
-            path.display()
-        ))
+        let path = path.display();
+        let text = format!("cannot write {path}: {error}: choose another with --html and --csv");
+        CliError::of("write", text)
     })
 }
 

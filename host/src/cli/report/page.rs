@@ -3,7 +3,8 @@
 use fouroversix::checkpoint::{Figures, Histograms, Summary};
 
 use super::Row;
-use super::svg;
+use super::about::About;
+use super::svg::{self, Bins, Titles};
 
 /// Tensors in the list of the worst.
 const WORST: usize = 10;
@@ -19,13 +20,17 @@ td,th{padding:.2rem .5rem;border-bottom:1px solid var(--line);text-align:right}
 td:first-child,th:first-child{text-align:left;word-break:break-all}
 svg{width:100%;height:auto}
 svg text{font-size:11px;fill:currentColor}
+svg .title{font-size:12px;font-weight:600}
 .grid{stroke:var(--line)}
 .chosen{fill:var(--chosen)}.plain{fill:var(--plain)}
 b.chosen{color:var(--chosen)}b.plain{color:var(--plain)}
 ";
 
+/// What the charts of tensors have below.
+const TENSORS: &str = "tensor, by its number in the checkpoint's order";
+
 /// The whole page.
-pub(super) fn page(summary: &Summary, rows: &[Row<'_>]) -> String {
+pub(super) fn page(about: &About, summary: &Summary, rows: &[Row<'_>]) -> String {
     let rule = escaped(&summary.options.get("rule").cloned().unwrap_or_default());
     let names: Vec<&str> = rows.iter().map(|row| row.record.name.as_str()).collect();
     let both = |figure: fn(&Figures) -> f64| -> (Vec<f64>, Vec<f64>) {
@@ -34,22 +39,23 @@ pub(super) fn page(summary: &Summary, rows: &[Row<'_>]) -> String {
     let (mse, plain_mse) = both(Figures::relative_mse);
     let (sqnr, plain_sqnr) = both(Figures::sqnr_db);
     let (map4, plain_map4) = both(Figures::map4_share);
-    let legend = format!(
-        "<p><b class=chosen>● {rule}</b> &nbsp; <b class=plain>● plain NVFP4</b>; tensors from left \
-         to right in the order of the checkpoint.</p>"
-    );
+    let legend =
+        format!("<p><b class=chosen>● {rule}</b> &nbsp; <b class=plain>● plain NVFP4</b></p>");
+    let dots = |y, first: &[f64], second: &[f64]| {
+        svg::dots(Titles { x: TENSORS, y }, &names, first, second)
+    };
     let mut worst: Vec<&Row<'_>> = rows.iter().collect();
     worst.sort_by(|a, b| b.chosen.relative_mse().total_cmp(&a.chosen.relative_mse()));
     worst.truncate(WORST);
     let sections = [
         totals(summary, rows, &rule),
         section(
-            "Signal to quantization noise (dB)",
+            "Signal to quantization noise",
             &legend,
-            svg::dots(&names, &sqnr, &plain_sqnr, "dB"),
+            dots("SQNR in dB, higher is better", &sqnr, &plain_sqnr),
         ),
-        section("Relative MSE", &legend, svg::dots(&names, &mse, &plain_mse, "")),
-        section("Share of map4", &legend, svg::dots(&names, &map4, &plain_map4, "")),
+        section("Relative MSE", &legend, dots("relative MSE", &mse, &plain_mse)),
+        section("Share of map4", &legend, dots("share of blocks", &map4, &plain_map4)),
         histograms(rows),
         section("The worst tensors", "", tensor_table(worst.into_iter())),
         section("Every tensor", "", tensor_table(rows.iter())),
@@ -57,9 +63,11 @@ pub(super) fn page(summary: &Summary, rows: &[Row<'_>]) -> String {
     ];
     format!(
         "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport \
-         content=\"width=device-width\"><title>fouroversix report</title><style>{STYLE}</style>\
-         </head><body><h1>fouroversix report</h1>{}</body></html>\n",
-        sections.concat()
+         content=\"width=device-width\"><title>{title} in NVFP4</title><style>{STYLE}</style>\
+         </head><body><h1>{title} in NVFP4</h1>{}{}</body></html>\n",
+        about.line(),
+        sections.concat(),
+        title = escaped(&about.model),
     )
 }
 
@@ -90,8 +98,8 @@ fn totals(summary: &Summary, rows: &[Row<'_>], rule: &str) -> String {
     };
     let better = rows.iter().filter(|row| row.change() < 0.0).count();
     format!(
-        "<p>{} tensors, {elements} weights, format {}; {} tensors kept. The error is lower than \
-         with plain NVFP4 for {better} of {} tensors, by {:.2}% overall.</p>\
+        "<p>{} quantized tensors with {elements} weights, format {}; {} tensors stay as they were. \
+         The error is lower than with plain NVFP4 for {better} of {} tensors, by {:.2}% overall.</p>\
          <table><tr><th>rule<th>relative MSE<th>SQNR (dB)<th>map4</tr>{}{}</table>",
         rows.len(),
         escaped(&summary.format),
@@ -112,25 +120,39 @@ fn histograms(rows: &[Row<'_>]) -> String {
     let exponents: Vec<String> = (0..16)
         .map(|field| if field == 0 { "subnormal".to_owned() } else { format!("2^{}", field - 7) })
         .collect();
-    let (labels, counts) = changes(rows);
+    let (low, high, counts) = changes(rows);
+    let titles = |x, y| Titles { x, y };
     [
         section(
             "Histogram: change of the error against plain NVFP4",
             "<p>Tensors by the change of their relative MSE, in percent; below 0 is better.</p>",
-            svg::bars(&labels, &counts),
+            svg::bars(
+                titles("change of the relative MSE in percent", "tensors"),
+                Bins::Range(low, high),
+                &counts,
+            ),
         ),
-        section("Histogram: magnitudes of codes", "", svg::bars(&magnitudes, &all.magnitudes)),
+        section(
+            "Histogram: magnitudes of codes",
+            "",
+            svg::bars(titles("magnitude", "codes"), Bins::Names(&magnitudes), &all.magnitudes),
+        ),
         section(
             "Histogram: exponents of block scales",
             "<p>A checkpoint whose scales pile up on the left wastes their range.</p>",
-            svg::bars(&exponents, &all.scale_exponents),
+            svg::bars(
+                titles("exponent of the E4M3 scale", "block scales"),
+                Bins::Names(&exponents),
+                &all.scale_exponents,
+            ),
         ),
     ]
     .concat()
 }
 
-/// Tensors by change of error, in percent.
-fn changes(rows: &[Row<'_>]) -> (Vec<String>, Vec<u64>) {
+/// Tensors by change of error, in percent: where the first bin begins, the last ends, and how many
+/// are in each.
+fn changes(rows: &[Row<'_>]) -> (f64, f64, Vec<u64>) {
     let percent: Vec<f64> =
         rows.iter().map(|row| 100.0 * row.change()).filter(|value| value.is_finite()).collect();
     let low = percent.iter().copied().fold(0.0, f64::min).floor();
@@ -141,8 +163,7 @@ fn changes(rows: &[Row<'_>]) -> (Vec<String>, Vec<u64>) {
         // In 0..BINS, the highest value joining the last bin.
         counts[(((value - low) / width) as usize).min(BINS - 1)] += 1;
     }
-    let labels = (0..BINS).map(|bin| format!("{:.1}", low + width * bin as f64)).collect();
-    (labels, counts)
+    (low, high, counts)
 }
 
 fn tensor_table<'a>(rows: impl Iterator<Item = &'a Row<'a>>) -> String {
