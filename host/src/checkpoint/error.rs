@@ -148,8 +148,8 @@ impl fmt::Display for CheckpointError {
             Self::Option { problem } => f.write_str(problem),
             Self::Quantize(error) if error.is_of_device() => write!(
                 f,
-                "{error} (run the same command again, with --device cpu if need be: finished shards \
-                 are kept)"
+                "{error} (run the same command again, with --device cpu if need be; a directory keeps \
+                 its finished shards)"
             ),
             Self::Quantize(error) => error.fmt(f),
         }

@@ -13,7 +13,7 @@ pub trait Quantizer {
         8 << 20
     }
 
-    /// Why something else than at the start quantizes now, once that is so.
+    /// What failed and what quantizes in its place, once that is so.
     fn replaced(&self) -> Option<&str> {
         None
     }
@@ -114,7 +114,8 @@ impl<Q: Quantizer> Quantizer for OrCpu<Q> {
             };
             match device.quantize(values, shape, config, amax, out) {
                 Err(error) if error.is_of_device() => {
-                    self.failure = Some(format!("{} failed: {error}", self.name));
+                    let (name, cpu) = (&self.name, CpuQuantizer.name());
+                    self.failure = Some(format!("{name} failed: {error}: {cpu} goes on"));
                     self.device = None;
                 }
                 other => return other,

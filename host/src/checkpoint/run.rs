@@ -294,8 +294,8 @@ impl<'a> Runner<'a> {
 
     /// Notes, once, that another quantizer took over.
     fn tell_replacement(&mut self) {
-        if let Some(why) = self.quantizer.replaced().filter(|_| !self.replacement_told) {
-            self.observer.note(&format!("{why}; going on with {}", self.quantizer.name()));
+        if let Some(text) = self.quantizer.replaced().filter(|_| !self.replacement_told) {
+            self.observer.note(text);
             self.replacement_told = true;
         }
     }
