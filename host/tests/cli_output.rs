@@ -308,6 +308,12 @@ fn errors_are_json_when_json_is_asked_for() {
     assert!(kind == "argument" && message.contains("dice"), "{kind}: {message}");
     let (kind, message) = json_error([&"compare", file, &"--json"]);
     assert!(kind == "argument" && message.contains("SECOND"), "{kind}: {message}");
+    let (kind, message) = json_error([&"report", model, &"--json"]);
+    assert!(kind == "read" && message.contains("fouroversix.json"), "{kind}: {message}");
+    let said = succeed([&"report", &inputs.quantized, &"--json"]);
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(told["tensors"], 6);
+    assert!(Path::new(told["html"].as_str().unwrap()).exists());
     let quiet = run([&"inspect", &folder.path("nothing")]);
     assert!(quiet.stdout.is_empty());
 }
