@@ -111,8 +111,14 @@ fn outputs_that_exist() {
     let said = refuse([&"quantize", &input, &output]);
     assert!(said.contains("out.safetensors exists") && said.contains("--force"), "{said}");
     assert_eq!(fs::read(&output).unwrap(), b"precious");
-    common::succeed([&"quantize", &input, &output, &"--force"]);
-    assert_ne!(fs::read(&output).unwrap(), b"precious");
+    let said = refuse([&"quantize", &input, &output, &"--force"]);
+    assert!(said.contains("did not make it"), "{said}");
+    assert_eq!(fs::read(&output).unwrap(), b"precious");
+    fs::remove_file(&output).unwrap();
+    common::succeed([&"quantize", &input, &output]);
+    let made = fs::read(&output).unwrap();
+    common::succeed([&"quantize", &input, &output, &"--force", &"--rule", &"plain"]);
+    assert_ne!(fs::read(&output).unwrap(), made);
     let said = refuse([&"quantize", &input, &folder.path(""), &"--force"]);
     assert!(said.contains("is a folder"), "{said}");
 }

@@ -1,11 +1,11 @@
 //! A directory's run, killed at random moments: a rerun ends with the bytes of an undisturbed run.
 //!
 //! `FOUROVERSIX_KILLS` sets how often it is killed.
-#![cfg(feature = "cli")]
+#![cfg(all(feature = "cli", target_os = "linux"))]
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Instant;
@@ -20,6 +20,13 @@ fn quantize(model: &Path, output: &Path) -> Command {
     let mut command = program(&[Path::new("quantize"), model, output]);
     command.args(options).stdout(Stdio::null()).stderr(Stdio::piped());
     command
+}
+
+/// A file of the model that opens but can't be read, which shows when all shards are finished.
+fn write_unreadable(model: &Path) -> PathBuf {
+    let lost = model.join("extra/lost.txt");
+    symlink("/proc/self/mem", &lost).unwrap();
+    lost
 }
 
 #[test]
@@ -79,9 +86,7 @@ fn a_failed_run_keeps_its_shards_and_a_damaged_one_is_made_again() {
     write_model(&model, 2, 256);
     let undisturbed = folder.path("undisturbed");
     assert!(quantize(&model, &undisturbed).status().unwrap().success());
-    // Copied after all shards are finished, and not there.
-    let lost = model.join("extra/lost.txt");
-    symlink("nowhere", &lost).unwrap();
+    let lost = write_unreadable(&model);
     let failed = quantize(&model, &output).output().unwrap();
     let said = String::from_utf8(failed.stderr).unwrap();
     assert_eq!(failed.status.code(), Some(2), "{said}");
@@ -108,8 +113,7 @@ fn other_options_start_over() {
     let folder = Folder::new();
     let (model, output) = (folder.path("model"), folder.path("out"));
     write_model(&model, 2, 256);
-    let lost = model.join("extra/lost.txt");
-    symlink("nowhere", &lost).unwrap();
+    let lost = write_unreadable(&model);
     assert!(!quantize(&model, &output).status().unwrap().success());
     fs::remove_file(&lost).unwrap();
     let rerun = quantize(&model, &output).args(["--rule", "plain"]).output().unwrap();

@@ -11,6 +11,8 @@ use super::format::Format;
 use super::select::Decision;
 use super::source::Checkpoint;
 
+pub(crate) use super::json::pretty;
+
 /// `quantization_config` of a model's `config.json`.
 pub(crate) const QUANTIZATION_CONFIG: &str = "quantization_config";
 
@@ -128,11 +130,4 @@ pub(crate) fn with_quantization(
         config.insert(QUANTIZATION_CONFIG.to_owned(), section);
     }
     config
-}
-
-/// JSON as these files are usually written: two spaces, a newline at the end.
-pub(crate) fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
-    let mut text = serde_json::to_vec_pretty(value).expect("maps with string keys are JSON");
-    text.push(b'\n');
-    text
 }

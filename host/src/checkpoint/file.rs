@@ -33,11 +33,11 @@ impl TensorFile {
     /// its header does not agree with its bytes.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let failed = |source| CheckpointError::read(path, source);
-        let file = File::open(path).map_err(failed)?;
-        let kind = file.metadata().map_err(failed)?;
-        if !kind.is_file() {
+        // Before it is opened: to open a FIFO is to wait for a writer.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
             return Err(CheckpointError::malformed(path, "not a file: pass a .safetensors file"));
         }
+        let file = File::open(path).map_err(failed)?;
         // SAFETY: the mapping is read-only and private to this value. That nobody shortens the file
         // meanwhile is the documented condition; other changes only change the numbers read.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;

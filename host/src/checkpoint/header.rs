@@ -138,9 +138,11 @@ impl Header {
         };
         for (name, value) in json {
             if name == "__metadata__" {
-                header.metadata = serde_json::from_value(value).map_err(|error| {
+                // null is none, as to the safetensors package.
+                let metadata: Option<_> = serde_json::from_value(value).map_err(|error| {
                     format!("the header's __metadata__ is not a map of strings ({error})")
                 })?;
+                header.metadata = metadata.unwrap_or_default();
             } else {
                 header.entries.push(parse_entry(name, &value)?);
             }
@@ -328,6 +330,7 @@ mod tests {
             bytes.extend_from_slice(&good[json_end..]);
             Header::parse(&bytes).unwrap_err()
         };
+        assert!(lie("{\"format\":\"pt\\\"\\n\"}", "{\"format\":1}").contains("map of strings"));
         assert!(lie("[2,2]", "[2,3]").contains("[2, 3]"));
         assert!(lie("[2,2]", "[18446744073709551615,2]").contains("a claims shape"));
         assert!(lie("[16,19]", "[15,18]").contains("overlaps"));

@@ -18,23 +18,28 @@
 //! # Ok::<(), fouroversix::checkpoint::CheckpointError>(())
 //! ```
 
+mod apart;
 mod codes;
 mod compare;
 mod configs;
 mod copy;
 mod counts;
 mod error;
+mod execute;
 mod file;
 mod format;
 mod fuse;
 mod header;
 mod job;
+mod json;
+mod layout;
 #[cfg(feature = "cuda")]
 mod on_cuda;
 mod panel;
 mod plan;
 mod quantizer;
 mod record;
+mod replaced;
 mod run;
 mod scan;
 mod select;
@@ -42,6 +47,7 @@ mod source;
 mod workdir;
 mod write;
 
+pub use apart::check_not_read;
 pub use compare::{Comparison, Difference, compare};
 pub use counts::Counts;
 pub use error::CheckpointError;

@@ -176,7 +176,8 @@ impl Draft {
 pub(crate) struct Layout {
     /// Bytes of tensors a shard may hold; a task that is larger gets a shard of its own.
     pub(crate) max_shard_bytes: u64,
-    /// The name when there is one file; otherwise `model-00001-of-00002.safetensors` and so on.
+    /// The name when there is one file: `model.safetensors`; otherwise the files are called
+    /// `model-00001-of-00002.safetensors` and so on.
     pub(crate) single: String,
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -196,9 +197,10 @@ impl Layout {
             groups.last_mut().expect("there is always one").push(draft);
         }
         let count = groups.len();
+        let stem = self.single.strip_suffix(".safetensors").unwrap_or("model");
         let name = |i: usize| match count {
             1 => self.single.clone(),
-            _ => format!("model-{:05}-of-{count:05}.safetensors", i + 1),
+            _ => format!("{stem}-{:05}-of-{count:05}.safetensors", i + 1),
         };
         let shards: Result<_, _> =
             groups.into_iter().enumerate().map(|(i, drafts)| self.shard(name(i), drafts)).collect();

@@ -1,6 +1,6 @@
 //! What is to be read: one safetensors file, or a Hugging Face model directory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,13 @@ use super::error::CheckpointError;
 use super::file::TensorFile;
 use super::format::{Format, GlobalScale, StoredTensor};
 use super::header::TensorEntry;
+use super::json::read_object;
+use super::layout::{self, Shards};
 
-/// The index of a sharded model.
-pub(crate) const INDEX: &str = "model.safetensors.index.json";
+pub(crate) use super::layout::index_of;
+
+/// Tensors that a note names before it says how many more there are.
+const NAMED: usize = 3;
 
 /// A checkpoint opened for reading: every header checked, no tensor read.
 #[derive(Debug)]
@@ -20,6 +24,9 @@ pub struct Checkpoint {
     files: Vec<TensorFile>,
     /// File of each tensor.
     index: HashMap<String, usize>,
+    /// What a directory's files are called.
+    stem: String,
+    notes: Vec<String>,
     config: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -33,7 +40,10 @@ pub struct StoredName {
 }
 
 impl Checkpoint {
-    /// Opens a safetensors file, or a model directory by its index (or its one safetensors file).
+    /// Opens a safetensors file, or a model directory by the files that loaders take.
+    ///
+    /// Where shards hold a tensor twice, the index says which copy counts. Tensors of a shard that
+    /// the index does not name are part of the model, as they are to transformers.
     ///
     /// # Errors
     /// [`CheckpointError::Read`] and [`CheckpointError::Malformed`]: a path that isn't there, a
@@ -41,51 +51,24 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let kind = fs::metadata(path).map_err(|error| CheckpointError::read(path, error))?;
         let is_dir = kind.is_dir();
-        let names = if is_dir { shard_names(path)? } else { vec![PathBuf::new()] };
-        let mut files = Vec::with_capacity(names.len());
-        for name in &names {
+        let config = if is_dir { read_object(&path.join("config.json"))? } else { None };
+        let is_diffusers = config.as_ref().is_some_and(|config| config.contains_key("_class_name"));
+        let shards = if is_dir {
+            layout::find(path, is_diffusers)?
+        } else {
+            Shards { names: vec![PathBuf::new()], ..Shards::default() }
+        };
+        let mut files = Vec::with_capacity(shards.names.len());
+        for name in &shards.names {
             let file = if is_dir { path.join(name) } else { path.to_owned() };
             files.push(TensorFile::open(&file)?);
         }
-        let mut index = HashMap::new();
-        for (i, file) in files.iter().enumerate() {
-            for entry in &file.header().entries {
-                if let Some(other) = index.insert(entry.name.clone(), i) {
-                    return Err(CheckpointError::malformed(
-                        file.path(),
-                        format!(
-                            "it holds {} and so does {}: keep one of them",
-                            entry.name,
-                            files[other].path().display()
-                        ),
-                    ));
-                }
-            }
-        }
-        let config = if is_dir { read_object(&path.join("config.json"))? } else { None };
-        let checkpoint = Self { root: path.to_owned(), is_dir, files, index, config };
-        checkpoint.check_index()?;
-        Ok(checkpoint)
-    }
-
-    /// Every tensor that the index names must be in a shard.
-    fn check_index(&self) -> Result<(), CheckpointError> {
-        let path = self.root.join(INDEX);
-        let Some(map) = self.is_dir.then(|| read_weight_map(&path)).transpose()?.flatten() else {
-            return Ok(());
+        let Shards { stem, index, mut notes, .. } = shards;
+        let index = match index {
+            Some((index, map)) => by_index(&files, &index, &map, &mut notes)?,
+            None => by_file(&files, HashMap::new())?,
         };
-        for (tensor, shard) in map {
-            let file = self.index.get(&tensor).map(|&file| self.files[file].path());
-            if file.and_then(Path::file_name).is_none_or(|name| name != shard.as_str()) {
-                return Err(CheckpointError::malformed(
-                    &path,
-                    format!(
-                        "it names {tensor} in {shard}, which does not hold it: fetch both again"
-                    ),
-                ));
-            }
-        }
-        Ok(())
+        Ok(Self { root: path.to_owned(), is_dir, files, index, stem, notes, config })
     }
 
     /// The file or directory.
@@ -100,6 +83,17 @@ impl Checkpoint {
         self.is_dir
     }
 
+    /// What the names of a directory's tensor files start with.
+    pub(crate) fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    /// What a user should know about which files and tensors were taken, in sentences.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Its files, in the order of their names.
     #[must_use]
     pub fn files(&self) -> &[TensorFile] {
@@ -112,9 +106,12 @@ impl Checkpoint {
         self.config.as_ref()
     }
 
-    /// Every tensor, in the order its bytes lie.
+    /// Every tensor, in the order its bytes lie; of copies the one that counts.
     pub fn tensors(&self) -> impl Iterator<Item = (&TensorFile, &TensorEntry)> {
-        self.files.iter().flat_map(|file| file.header().entries.iter().map(move |e| (file, e)))
+        self.files.iter().enumerate().flat_map(move |(i, file)| {
+            let counts = move |entry: &&TensorEntry| self.index.get(&entry.name) == Some(&i);
+            file.header().entries.iter().filter(counts).map(move |entry| (file, entry))
+        })
     }
 
     /// The tensor called `name` and its file.
@@ -217,76 +214,74 @@ fn shape_error(file: &TensorFile, entry: &TensorEntry, expected: &str) -> Checkp
     )
 }
 
-/// Names of a directory's shards, sorted.
-fn shard_names(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
-    let index = dir.join(INDEX);
-    if let Some(map) = read_weight_map(&index)? {
-        let shards: BTreeSet<String> = map.into_values().collect();
-        for shard in &shards {
-            if Path::new(shard).file_name().is_none_or(|name| name != shard.as_str()) {
+/// The file of each tensor where an index decides between copies.
+fn by_index(
+    files: &[TensorFile],
+    index: &Path,
+    map: &BTreeMap<String, String>,
+    notes: &mut Vec<String>,
+) -> Result<HashMap<String, usize>, CheckpointError> {
+    let mut owners = HashMap::with_capacity(map.len());
+    for (tensor, shard) in map {
+        let named =
+            |file: &TensorFile| file.path().file_name().is_some_and(|name| name == shard.as_str());
+        let owner = files.iter().position(|file| named(file) && file.get(tensor).is_some());
+        let owner = owner.ok_or_else(|| {
+            CheckpointError::malformed(
+                index,
+                format!("it names {tensor} in {shard}, which does not hold it: fetch both again"),
+            )
+        })?;
+        owners.insert(tensor.clone(), owner);
+    }
+    for (i, file) in files.iter().enumerate() {
+        let entries = || file.header().entries.iter().map(|entry| entry.name.as_str());
+        let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+        let stale = entries().filter(|&tensor| owners.get(tensor).is_some_and(|&owner| owner != i));
+        if let Some(list) = listed(stale) {
+            notes.push(format!(
+                "copies in {name} are ignored, the index names other shards: {list}"
+            ));
+        }
+        if let Some(list) = listed(entries().filter(|&tensor| !map.contains_key(tensor))) {
+            notes.push(format!(
+                "tensors of {name} that the index does not name are read, as transformers does: {list}"
+            ));
+        }
+    }
+    by_file(files, owners)
+}
+
+/// The file of each tensor; only those that `owners` has may be in several.
+fn by_file(
+    files: &[TensorFile],
+    mut owners: HashMap<String, usize>,
+) -> Result<HashMap<String, usize>, CheckpointError> {
+    let decided: std::collections::HashSet<String> = owners.keys().cloned().collect();
+    for (i, file) in files.iter().enumerate() {
+        for entry in file.header().entries.iter().filter(|entry| !decided.contains(&entry.name)) {
+            if let Some(other) = owners.insert(entry.name.clone(), i) {
                 return Err(CheckpointError::malformed(
-                    &index,
-                    format!("it names the shard {shard:?}, which is not a plain file name: fix it"),
-                ));
-            }
-            if !dir.join(shard).is_file() {
-                return Err(CheckpointError::malformed(
-                    &index,
-                    format!("it names the shard {shard}, which is not in the folder: fetch it"),
+                    file.path(),
+                    format!(
+                        "it holds {} and so does {}, and no index says which counts: keep one of them",
+                        entry.name,
+                        files[other].path().display()
+                    ),
                 ));
             }
         }
-        return Ok(shards.into_iter().map(PathBuf::from).collect());
     }
-    let listing = fs::read_dir(dir).map_err(|error| CheckpointError::read(dir, error))?;
-    let mut found = Vec::new();
-    for item in listing {
-        let name = item.map_err(|error| CheckpointError::read(dir, error))?.file_name();
-        if Path::new(&name).extension().is_some_and(|extension| extension == "safetensors") {
-            found.push(PathBuf::from(name));
-        }
-    }
-    if found.iter().any(|name| name.as_os_str() == "model.safetensors") {
-        return Ok(vec![PathBuf::from("model.safetensors")]);
-    }
-    match found.len() {
-        1 => Ok(found),
-        0 => Err(CheckpointError::malformed(
-            dir,
-            "the folder holds no .safetensors file: pass a model directory with safetensors weights",
-        )),
-        n => Err(CheckpointError::malformed(
-            dir,
-            format!("the folder holds {n} .safetensors files but no {INDEX}: add the index"),
-        )),
-    }
+    Ok(owners)
 }
 
-/// `weight_map` of an index, or `None` when there is no index.
-fn read_weight_map(index: &Path) -> Result<Option<HashMap<String, String>>, CheckpointError> {
-    let Some(mut object) = read_object(index)? else { return Ok(None) };
-    let map = object.remove("weight_map").unwrap_or_default();
-    serde_json::from_value(map).map(Some).map_err(|error| {
-        CheckpointError::malformed(
-            index,
-            format!("its weight_map is not usable ({error}): fetch it again"),
-        )
-    })
-}
-
-/// A JSON object from a file, or `None` when there is no file.
-pub(crate) fn read_object(
-    path: &Path,
-) -> Result<Option<serde_json::Map<String, serde_json::Value>>, CheckpointError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(CheckpointError::read(path, error)),
-    };
-    serde_json::from_slice(&text).map(Some).map_err(|error| {
-        CheckpointError::malformed(
-            path,
-            format!("it is not a JSON object ({error}): fetch it again"),
-        )
-    })
+/// The first of some names and how many more there are; `None` when there are none.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let names: Vec<&str> = names.collect();
+    let shown = names[..names.len().min(NAMED)].join(", ");
+    match names.len() {
+        0 => None,
+        count if count > NAMED => Some(format!("{shown} and {} more", count - NAMED)),
+        _ => Some(shown),
+    }
 }

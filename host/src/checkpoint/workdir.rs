@@ -6,7 +6,7 @@
 //! against their checksums and kept; a journal of other options or another input is thrown away.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub(crate) struct WorkDir {
     _lock: File,
 }
 
-/// Refuses an output that is there, unless `force` and it is one of ours, or empty.
+/// Refuses an output that is there, unless `force` and it is empty or holds only what runs write.
 pub(crate) fn check_output(output: &Path, force: bool) -> Result<(), CheckpointError> {
     if fs::symlink_metadata(output).is_err() {
         return Ok(());
@@ -59,16 +59,168 @@ pub(crate) fn check_output(output: &Path, force: bool) -> Result<(), CheckpointE
     if !force {
         return Err(CheckpointError::Exists { path: output.to_owned() });
     }
-    let listing = fs::read_dir(output).map_err(|error| CheckpointError::write(output, error))?;
-    if output.join(SUMMARY).is_file() || listing.count() == 0 {
+    let mut found = files_below(output).map_err(|error| CheckpointError::write(output, error))?;
+    if found.is_empty() {
         return Ok(());
     }
+    let summary = output.join(SUMMARY);
+    let is_file = fs::symlink_metadata(&summary).is_ok_and(|kind| kind.is_file());
+    let Some(made) = is_file.then(|| fs::read(&summary).ok()).flatten() else {
+        let problem = format!(
+            "{} exists and has no {SUMMARY}, so this program did not make it and --force does not \
+             replace it: remove it yourself or choose another output",
+            output.display()
+        );
+        return Err(CheckpointError::Option { problem });
+    };
+    let made: Made = serde_json::from_slice(&made).unwrap_or_default();
+    let ours = |name: &String| {
+        name == SUMMARY
+            || REPORTS.contains(&name.as_str())
+            || made.files.binary_search(name).is_ok()
+    };
+    found.retain(|name| !ours(name));
+    let Some(first) = found.first() else { return Ok(()) };
+    let others = match found.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
     let problem = format!(
-        "{} exists and has no {SUMMARY}, so this program did not make it and --force does not \
-         replace it: remove it yourself or choose another output",
+        "{} holds {first}{others}, which this program did not write and --force would remove: move \
+         it away or choose another output",
         output.display()
     );
     Err(CheckpointError::Option { problem })
+}
+
+/// The part of a summary that says which files a run wrote, sorted.
+#[derive(Default, Deserialize)]
+struct Made {
+    files: Vec<String>,
+}
+
+/// Everything below a folder but folders that are not empty, as [`listed_name`] has it, sorted.
+pub(crate) fn files_below(root: &Path) -> std::io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let mut is_empty = true;
+        for item in fs::read_dir(root.join(&folder))? {
+            is_empty = false;
+            let item = item?;
+            let path = folder.join(item.file_name());
+            // Links are not followed: they are what is removed.
+            if item.file_type()?.is_dir() {
+                folders.push(path)
+            } else {
+                found.push(listed_name(&path))
+            }
+        }
+        if is_empty && folder != Path::new("") {
+            found.push(format!("{}/", listed_name(&folder)));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A path below an output as its summary lists it; bytes that are not UTF-8 are escaped.
+fn listed_name(path: &Path) -> String {
+    match path.to_str() {
+        Some(name) => name.to_owned(),
+        None => format!("bytes:{}", path.as_os_str().as_encoded_bytes().escape_ascii()),
+    }
+}
+
+/// Refuses a file that is there, unless `force` and it is empty or one that runs write.
+pub(crate) fn check_output_file(output: &Path, force: bool) -> Result<(), CheckpointError> {
+    let Ok(kind) = fs::metadata(output) else { return Ok(()) };
+    if kind.is_dir() {
+        let problem = format!(
+            "{} is a folder but the input is a file: name the output file",
+            output.display()
+        );
+        return Err(CheckpointError::Option { problem });
+    }
+    if !force {
+        return Err(CheckpointError::Exists { path: output.to_owned() });
+    }
+    if is_made_here(output, &kind) {
+        return Ok(());
+    }
+    let problem = format!(
+        "{} exists and this program did not make it (no fouroversix in its header), so --force does \
+         not replace it: remove it yourself or choose another output",
+        output.display()
+    );
+    Err(CheckpointError::Option { problem })
+}
+
+/// Refuses a file beside the output, where the output is to grow, that no run has left there.
+pub(crate) fn check_partial_file(partial: &Path) -> Result<(), CheckpointError> {
+    match fs::symlink_metadata(partial) {
+        Ok(kind) if !is_made_here(partial, &kind) => Err(foreign(partial)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file is empty, or safetensors with this program's mark in its header. It may be cut.
+fn is_made_here(path: &Path, kind: &fs::Metadata) -> bool {
+    if !kind.is_file() || kind.len() == 0 {
+        return kind.is_file();
+    }
+    let start = || {
+        let mut file = File::open(path)?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length)?;
+        let mut json = Vec::new();
+        file.take(u64::from_le_bytes(length).min(MARKED_WITHIN)).read_to_end(&mut json)?;
+        Ok::<_, std::io::Error>(json)
+    };
+    // Metadata come first in the headers that are written here.
+    start().is_ok_and(|json| {
+        json.starts_with(b"{\"__metadata__\":") && json.windows(MARK.len()).any(|part| part == MARK)
+    })
+}
+
+/// What the metadata of every file that is written here hold, and within how many bytes.
+const MARK: &[u8] = b"\"fouroversix.";
+const MARKED_WITHIN: u64 = 4096;
+
+/// What a work folder holds.
+const WORK: [&str; 5] = ["lock", JOURNAL, "journal.new", "out", REPLACED];
+
+const JOURNAL: &str = "journal.jsonl";
+
+/// Where an older output waits for the new one to take its place.
+const REPLACED: &str = "replaced";
+
+/// Refuses a folder beside the output, where the output is to grow, that no run has left there.
+fn check_work_folder(root: &Path) -> Result<(), CheckpointError> {
+    let Ok(kind) = fs::symlink_metadata(root) else { return Ok(()) };
+    if !kind.is_dir() {
+        return Err(foreign(root));
+    }
+    for item in fs::read_dir(root).map_err(|error| CheckpointError::write(root, error))? {
+        let item = item.map_err(|error| CheckpointError::write(root, error))?;
+        let kind = item.file_type().map_err(|error| CheckpointError::write(root, error))?;
+        let name = item.file_name();
+        let is_folder = name == "out" || name == REPLACED;
+        let is_right = if is_folder { kind.is_dir() } else { kind.is_file() };
+        if !WORK.iter().any(|known| name == *known) || !is_right {
+            return Err(foreign(&item.path()));
+        }
+    }
+    Ok(())
+}
+
+fn foreign(path: &Path) -> CheckpointError {
+    let problem = format!(
+        "{} lies where the output is to grow and no run left it there: move it away or choose \
+         another output",
+        path.display()
+    );
+    CheckpointError::Option { problem }
 }
 
 impl WorkDir {
@@ -76,6 +228,7 @@ impl WorkDir {
     pub(crate) fn open(output: &Path, fingerprint: &str) -> Result<Self, CheckpointError> {
         let root = beside(output, ".partial");
         let failed = |error| CheckpointError::write(&root, error);
+        check_work_folder(&root)?;
         match fs::create_dir(&root) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(failed(error));
@@ -83,7 +236,8 @@ impl WorkDir {
             _ => {}
         }
         let lock = lock(&root.join("lock"))?;
-        let journal_path = root.join("journal.jsonl");
+        recover(&root, output)?;
+        let journal_path = root.join(JOURNAL);
         let (same, finished) = read_journal(&journal_path, fingerprint);
         let restarted = !same && root.join("out").is_dir();
         if restarted {
@@ -116,31 +270,60 @@ impl WorkDir {
         write().map_err(|error| CheckpointError::write(&self.root, error))
     }
 
-    /// Puts the finished directory in its place, where an older one may lie.
+    /// Puts the finished directory in its place, where an older one may lie: at every moment one
+    /// of both is there whole.
     pub(crate) fn finish(self) -> Result<(), CheckpointError> {
         let out = self.out();
         let failed = |error| CheckpointError::write(&self.output, error);
         sync_folder(&out)?;
-        let replaced = self.root.join("replaced");
-        let replaces = fs::symlink_metadata(&self.output).is_ok();
-        if replaces {
-            remove_if_there(&replaced)?;
-            fs::rename(&self.output, &replaced).map_err(failed)?;
-        }
-        if let Err(error) = fs::rename(&out, &self.output) {
-            if replaces {
-                fs::rename(&replaced, &self.output).map_err(failed)?;
-            }
-            return Err(failed(error));
+        if fs::symlink_metadata(&self.output).is_ok() {
+            // From the exchange on `out` is not what the journal is about.
+            let [journal, aside] = [JOURNAL, "journal.new"].map(|name| self.root.join(name));
+            fs::rename(&journal, &aside).map_err(failed)?;
+            self.exchange(&out).map_err(|error| {
+                // What is reported is the first failure; without a journal a rerun starts over.
+                let _ = fs::rename(&aside, &journal);
+                failed(error)
+            })?;
+        } else {
+            fs::rename(&out, &self.output).map_err(failed)?;
         }
         sync_folder(parent_of(&self.output))?;
         self.discard()
+    }
+
+    /// Swaps the finished directory and the older one, in one step where the system can.
+    fn exchange(&self, out: &Path) -> std::io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        if renameat_with(CWD, out, CWD, &self.output, RenameFlags::EXCHANGE).is_ok() {
+            return Ok(());
+        }
+        // In two steps; a run that finds the older one set aside puts it back.
+        let replaced = self.root.join(REPLACED);
+        fs::rename(&self.output, &replaced)?;
+        fs::rename(out, &self.output).inspect_err(|_| {
+            // What is reported is the first failure; the older one is safe where it lies.
+            let _ = fs::rename(&replaced, &self.output);
+        })
     }
 
     /// Removes the folder and what is in it.
     pub(crate) fn discard(self) -> Result<(), CheckpointError> {
         remove_if_there(&self.root)
     }
+}
+
+/// Puts back the directory that a run had set aside when it was cut off between two renames, or
+/// removes it when the new one is in place.
+fn recover(root: &Path, output: &Path) -> Result<(), CheckpointError> {
+    let replaced = root.join(REPLACED);
+    if !replaced.is_dir() {
+        return Ok(());
+    }
+    if fs::symlink_metadata(output).is_ok() {
+        return remove_if_there(&replaced);
+    }
+    fs::rename(&replaced, output).map_err(|error| CheckpointError::write(output, error))
 }
 
 /// `path` with `suffix` after its file name.
@@ -242,8 +425,41 @@ mod tests {
         check_output(&output, true).unwrap();
         fs::write(output.join("thesis.txt"), "years of work").unwrap();
         assert!(matches!(check_output(&output, true), Err(CheckpointError::Option { .. })));
-        fs::write(output.join(SUMMARY), "{}").unwrap();
+        fs::write(output.join(SUMMARY), "{\"files\": []}").unwrap();
+        let said = check_output(&output, true).unwrap_err().to_string();
+        assert!(said.contains("thesis.txt"), "{said}");
+        fs::write(output.join(SUMMARY), "{\"files\": [\"thesis.txt\"]}").unwrap();
         check_output(&output, true).unwrap();
+        fs::create_dir(output.join("mine")).unwrap();
+        let said = check_output(&output, true).unwrap_err().to_string();
+        assert!(said.contains("mine/"), "{said}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn an_output_set_aside_comes_back() {
+        let folder = scratch("aside");
+        let output = folder.join("model");
+        fs::create_dir_all(folder.join("model.partial/replaced")).unwrap();
+        fs::write(folder.join("model.partial/replaced/old"), "old").unwrap();
+        drop(WorkDir::open(&output, "one").unwrap());
+        assert_eq!(fs::read(output.join("old")).unwrap(), b"old");
+        let work = WorkDir::open(&output, "one").unwrap();
+        fs::write(work.out().join("new"), "new").unwrap();
+        work.finish().unwrap();
+        assert_eq!(files_below(&output).unwrap(), ["new"]);
+        assert!(!folder.join("model.partial").exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn work_folders_of_others_are_left_alone() {
+        let folder = scratch("foreign");
+        fs::create_dir(folder.join("model.partial")).unwrap();
+        fs::write(folder.join("model.partial/thesis.txt"), "years of work").unwrap();
+        let said = WorkDir::open(&folder.join("model"), "one").unwrap_err().to_string();
+        assert!(said.contains("thesis.txt"), "{said}");
+        assert!(folder.join("model.partial/thesis.txt").exists());
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -11,7 +11,7 @@ use super::args::{DtypeName, TalkArgs, parse_bytes};
 use super::counts;
 use super::error::CliError;
 use super::progress::Progress;
-use super::{Outcome, input, print};
+use super::{Outcome, input, interrupt, print};
 
 /// Options of `dequantize`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let checkpoint = input::open(&args.input)?;
     let bytes = checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum();
+    interrupt::explain(&args.input, &args.output)?;
     let mut progress = Progress::new(args.talk, bytes);
     let start = Instant::now();
     let result = dequantize_checkpoint(

@@ -21,6 +21,7 @@ mod devices;
 mod error;
 mod input;
 mod inspect;
+mod interrupt;
 mod print;
 mod progress;
 mod quantize;

@@ -16,7 +16,7 @@ use super::counts::{self, Verb};
 use super::device::{DeviceChoice, Ran, take};
 use super::error::CliError;
 use super::progress::Progress;
-use super::{Outcome, input, print};
+use super::{Outcome, input, interrupt, print};
 
 /// Options of `quantize`.
 #[derive(Debug, clap::Args)]
@@ -96,6 +96,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .map_err(fouroversix::Error::from)?;
     let taken = take(args.device, &config)?;
     let mut quantizer = taken.quantizer();
+    interrupt::explain(&args.input, &args.output)?;
     let bytes = checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum();
     let mut progress = Progress::new(args.talk, bytes);
     let start = Instant::now();
@@ -180,6 +181,7 @@ fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outc
     if args.talk.quiet {
         return Ok(ExitCode::SUCCESS);
     }
+    checkpoint.notes().iter().for_each(|note| print::aside(&format!("note: {note}")));
     for ((_, entry), decision) in tensors {
         let verb = if decision.quantize { "quantize" } else { "keep" };
         let group = match &decision.group {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use fouroversix::checkpoint::check_not_read;
 use fouroversix::study::error;
 
 use super::args::{TalkArgs, shape, side};
@@ -50,6 +51,9 @@ struct ErrorArgs {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let What::Error(args) = &args.what;
+    if let Some((svg, weights)) = args.svg.as_deref().zip(args.weights.as_deref()) {
+        check_not_read(svg, weights)?;
+    }
     let weights = args.weights.as_deref().map(input::weights).transpose()?;
     let name = args
         .weights_name

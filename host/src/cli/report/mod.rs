@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use fouroversix::checkpoint::{Figures, REPORTS, Summary, TensorRecord};
+use fouroversix::checkpoint::{Figures, REPORTS, Summary, TensorRecord, check_not_read};
 
 use super::args::TalkArgs;
 use super::error::CliError;
@@ -49,10 +49,22 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let [html, csv] = REPORTS.map(|name| args.input.join(name));
     let (html, csv) = (args.html.clone().unwrap_or(html), args.csv.clone().unwrap_or(csv));
     let about = About::of(&args.input, &summary);
+    check_not_read(&html, &args.input)?;
+    check_not_read(&csv, &args.input)?;
+    if html == csv || is_same_file(&html, &csv) {
+        return Err(CliError::said(format!(
+            "--html and --csv both name {}: choose two files",
+            html.display()
+        )));
+    }
     write(&html, &page::page(&about, &summary, &rows))?;
     write(&csv, &table(&rows))?;
     tell(args.talk, &rows, &html, &csv).map_err(|error| CliError::output(error, &html))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
 }
 
 fn tell(talk: TalkArgs, rows: &[Row<'_>], html: &Path, csv: &Path) -> io::Result<()> {

@@ -1,0 +1,233 @@
+//! Carries out a plan: checks the output's place, computes the shards, copies the rest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Map;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::apart::{Read, place};
+use super::copy::{SideFiles, names};
+use super::error::CheckpointError;
+use super::file::TensorFile;
+use super::job::Summary;
+use super::json::pretty;
+use super::plan::{Plan, ShardPlan};
+use super::run::Runner;
+use super::source::{Checkpoint, index_of};
+use super::workdir::{
+    Finished, SUMMARY, WorkDir, beside, check_output, check_output_file, check_partial_file,
+    files_below, lock,
+};
+use super::write::{digest_of, parent_of, sync_folder, write_file};
+
+/// A planned run.
+pub(crate) struct Job<'a> {
+    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) output: &'a Path,
+    pub(crate) plan: &'a Plan,
+    pub(crate) force: bool,
+    /// A directory's files beside the shards: name and text.
+    pub(crate) extra: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Job<'_> {
+    pub(crate) fn run(
+        &self,
+        runner: &mut Runner<'_>,
+        summary: Summary,
+    ) -> Result<Summary, CheckpointError> {
+        let files = self.checkpoint.files().iter().map(TensorFile::path);
+        let output = place(self.output)?;
+        if !self.checkpoint.is_dir() {
+            Read::new(self.checkpoint.root(), files)?.check(&output)?;
+            check_output_file(&output, self.force)?;
+            self.notes(runner, &[]);
+            return self.file(runner, summary, &output);
+        }
+        let sides = SideFiles::find(self.checkpoint)?;
+        let others = files.chain(sides.resolved.iter().map(PathBuf::as_path));
+        Read::new(self.checkpoint.root(), others)?.check(&output)?;
+        check_output(&output, self.force)?;
+        self.notes(runner, &sides.notes);
+        self.directory(runner, summary, &output, &sides)
+    }
+
+    fn notes(&self, runner: &mut Runner<'_>, more: &[String]) {
+        let notes = self.checkpoint.notes().iter().chain(more);
+        notes.for_each(|note| runner.observer().note(note));
+    }
+
+    fn file(
+        &self,
+        runner: &mut Runner<'_>,
+        mut summary: Summary,
+        output: &Path,
+    ) -> Result<Summary, CheckpointError> {
+        let shard = &self.plan.shards[0];
+        let partial = beside(output, ".partial");
+        check_partial_file(&partial)?;
+        let held = lock(&partial)?;
+        let written = runner.shard(&partial, shard).and_then(|(_, records)| {
+            fs::rename(&partial, output).map_err(|error| CheckpointError::write(output, error))?;
+            sync_folder(parent_of(output))?;
+            Ok(records)
+        });
+        drop(held);
+        if written.is_err() {
+            // What is reported is why the run failed, not that its leftovers stayed.
+            let _ = fs::remove_file(&partial);
+        }
+        summary.tensors = written?;
+        summary.shards.push(shard.name.clone());
+        summary.output_bytes = file_bytes(output)?;
+        Ok(summary)
+    }
+
+    fn directory(
+        &self,
+        runner: &mut Runner<'_>,
+        summary: Summary,
+        output: &Path,
+        sides: &SideFiles,
+    ) -> Result<Summary, CheckpointError> {
+        let mut work = WorkDir::open(output, &self.fingerprint(&summary.options)?)?;
+        // Again: an earlier run that was cut off may have left an older output to put back.
+        check_output(output, self.force)?;
+        if work.restarted {
+            runner.observer().note("an interrupted run with other options or input is discarded");
+        }
+        match self.fill(runner, summary, &mut work, sides) {
+            Ok(summary) => {
+                work.finish()?;
+                Ok(summary)
+            }
+            Err(error) => {
+                // Bad input does not get better by going on; a full disk, a lost mount or a device
+                // without memory does.
+                if !error.may_pass() {
+                    work.discard()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(
+        &self,
+        runner: &mut Runner<'_>,
+        mut summary: Summary,
+        work: &mut WorkDir,
+        sides: &SideFiles,
+    ) -> Result<Summary, CheckpointError> {
+        let out = work.out();
+        self.keep_shards_only(&out)?;
+        let earlier: HashMap<String, Finished> =
+            work.finished.drain(..).map(|line| (line.shard.clone(), line)).collect();
+        let mut weight_map = Map::new();
+        let mut tensor_bytes = 0;
+        for shard in &self.plan.shards {
+            let path = out.join(&shard.name);
+            let line = match verified(&earlier, &path, shard) {
+                Some(line) => {
+                    runner.observer().note(&format!("{} was finished before: kept", shard.name));
+                    runner.observer().advance(shard.tasks.iter().map(|task| task.bytes).sum());
+                    line.clone()
+                }
+                None => compute(runner, work, &path, shard)?,
+            };
+            summary.tensors.extend(line.tensors);
+            for entry in &shard.header.entries {
+                weight_map.insert(entry.name.clone(), shard.name.clone().into());
+                tensor_bytes += entry.bytes();
+            }
+            summary.shards.push(shard.name.clone());
+            summary.output_bytes += file_bytes(&path)?;
+        }
+        for (name, text) in &self.extra {
+            write_file(&out.join(name), text)?;
+        }
+        if self.plan.shards.len() > 1 {
+            let index = serde_json::json!({
+                "metadata": {"total_size": tensor_bytes},
+                "weight_map": weight_map,
+            });
+            write_file(&out.join(index_of(self.checkpoint.stem())), &pretty(&index))?;
+        }
+        sides.copy(self.checkpoint.root(), &out)?;
+        summary.files = files_below(&out).map_err(|error| CheckpointError::read(&out, error))?;
+        write_file(&out.join(SUMMARY), &pretty(&summary))?;
+        Ok(summary)
+    }
+
+    /// Removes from a work folder what an earlier run wrote after its shards: this run writes it
+    /// again, and the input may hold other files now.
+    fn keep_shards_only(&self, out: &Path) -> Result<(), CheckpointError> {
+        for name in names(out)? {
+            let path = out.join(&name);
+            let kind =
+                fs::symlink_metadata(&path).map_err(|error| CheckpointError::read(&path, error))?;
+            if kind.is_file() && self.plan.shards.iter().any(|shard| name == *shard.name) {
+                continue;
+            }
+            let removed =
+                if kind.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(|error| CheckpointError::write(&path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Identifies what a run does: its options, its input's files, its output's headers.
+    fn fingerprint(&self, options: &BTreeMap<String, String>) -> Result<String, CheckpointError> {
+        let mut hash = Xxh3::new();
+        hash.update(env!("CARGO_PKG_VERSION").as_bytes());
+        hash.update(format!("{options:?}").as_bytes());
+        for file in self.checkpoint.files() {
+            let path = file.path();
+            let meta = fs::metadata(path).map_err(|error| CheckpointError::read(path, error))?;
+            let modified = meta.modified().map_err(|error| CheckpointError::read(path, error))?;
+            hash.update(format!("{path:?} {} {modified:?}", meta.len()).as_bytes());
+        }
+        for shard in &self.plan.shards {
+            hash.update(&shard.encoded);
+        }
+        Ok(format!("{:032x}", hash.digest128()))
+    }
+}
+
+/// What an earlier run says of a shard, if the file is still as it says.
+fn verified<'a>(
+    earlier: &'a HashMap<String, Finished>,
+    path: &PathBuf,
+    shard: &ShardPlan,
+) -> Option<&'a Finished> {
+    earlier.get(&shard.name).filter(|line| {
+        digest_of(path, &shard.header, &shard.encoded)
+            .is_some_and(|digest| line.digest == format!("{digest:032x}"))
+    })
+}
+
+fn compute(
+    runner: &mut Runner<'_>,
+    work: &mut WorkDir,
+    path: &Path,
+    shard: &ShardPlan,
+) -> Result<Finished, CheckpointError> {
+    // Never written over in place: it may be a hard link to something else.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(CheckpointError::write(path, error));
+        }
+        _ => {}
+    }
+    let (digest, tensors) = runner.shard(path, shard)?;
+    let digest = format!("{digest:032x}");
+    let line = Finished { shard: shard.name.clone(), digest, tensors };
+    work.record(&line)?;
+    Ok(line)
+}
+
+fn file_bytes(path: &Path) -> Result<u64, CheckpointError> {
+    fs::metadata(path).map(|meta| meta.len()).map_err(|error| CheckpointError::read(path, error))
+}
