@@ -67,6 +67,7 @@ fn folders_that_hold_each_other() {
     refused(&folder, "quantize", &folder.path("link"), &model);
     refused(&folder, "quantize", &model, &folder.path("link"));
     refused(&folder, "quantize", &model, &folder.path("link/out"));
+    fs::remove_file(folder.path("link")).unwrap();
     // The folder in which the output grows.
     fs::rename(&model, folder.path("other.partial")).unwrap();
     refused(&folder, "quantize", &folder.path("other.partial"), &folder.path("other"));

@@ -41,16 +41,21 @@ impl Job<'_> {
         let files = self.checkpoint.files().iter().map(TensorFile::path);
         let output = place(self.output)?;
         if !self.checkpoint.is_dir() {
+            if output.is_dir() {
+                let problem = format!(
+                    "{} is a folder but the input is a file: name the output file",
+                    self.output.display()
+                );
+                return Err(CheckpointError::Option { problem });
+            }
             Read::new(self.checkpoint.root(), files)?.check(&output)?;
             check_output_file(&output, self.force)?;
-            self.notes(runner, &[]);
             return self.file(runner, summary, &output);
         }
         let sides = SideFiles::find(self.checkpoint)?;
         let others = files.chain(sides.resolved.iter().map(PathBuf::as_path));
         Read::new(self.checkpoint.root(), others)?.check(&output)?;
         check_output(&output, self.force)?;
-        self.notes(runner, &sides.notes);
         self.directory(runner, summary, &output, &sides)
     }
 
@@ -69,6 +74,7 @@ impl Job<'_> {
         let partial = beside(output, ".partial");
         check_partial_file(&partial)?;
         let held = lock(&partial)?;
+        self.notes(runner, &[]);
         let written = runner.shard(&partial, shard).and_then(|(_, records)| {
             fs::rename(&partial, output).map_err(|error| CheckpointError::write(output, error))?;
             sync_folder(parent_of(output))?;
@@ -95,6 +101,7 @@ impl Job<'_> {
         let mut work = WorkDir::open(output, &self.fingerprint(&summary.options)?)?;
         // Again: an earlier run that was cut off may have left an older output to put back.
         check_output(output, self.force)?;
+        self.notes(runner, &sides.notes);
         if work.restarted {
             runner.observer().note("an interrupted run with other options or input is discarded");
         }

@@ -135,13 +135,6 @@ fn listed_name(path: &Path) -> String {
 /// Refuses a file that is there, unless `force` and it is empty or one that runs write.
 pub(crate) fn check_output_file(output: &Path, force: bool) -> Result<(), CheckpointError> {
     let Ok(kind) = fs::metadata(output) else { return Ok(()) };
-    if kind.is_dir() {
-        let problem = format!(
-            "{} is a folder but the input is a file: name the output file",
-            output.display()
-        );
-        return Err(CheckpointError::Option { problem });
-    }
     if !force {
         return Err(CheckpointError::Exists { path: output.to_owned() });
     }
