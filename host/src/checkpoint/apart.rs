@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::copy::{names, resolve};
 use super::error::CheckpointError;
-use super::workdir::{REPORTS, beside};
+use super::made::REPORTS;
+use super::workdir::beside;
 use super::write::parent_of;
 
 /// Where an output goes once links are followed: the folder that it lies in must be there.

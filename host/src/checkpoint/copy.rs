@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use super::configs::MODELOPT_CONFIG;
 use super::error::CheckpointError;
+use super::made::{REPORTS, SUMMARY};
 use super::replaced::{self, Weights};
 use super::source::{Checkpoint, index_of};
-use super::workdir::{REPORTS, SUMMARY};
 
 /// Bytes of weights of its own that a model may have beside its tensors, whatever its size.
 const SMALL: u64 = 64 << 20;

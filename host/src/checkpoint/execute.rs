@@ -13,13 +13,11 @@ use super::error::CheckpointError;
 use super::file::TensorFile;
 use super::job::Summary;
 use super::json::pretty;
+use super::made::{SUMMARY, check_output, check_output_file, check_partial_file, files_below};
 use super::plan::{Plan, ShardPlan};
 use super::run::Runner;
 use super::source::{Checkpoint, index_of};
-use super::workdir::{
-    Finished, SUMMARY, WorkDir, beside, check_output, check_output_file, check_partial_file,
-    files_below, lock,
-};
+use super::workdir::{Finished, WorkDir, beside, lock};
 use super::write::{digest_of, parent_of, sync_folder, write_file};
 
 /// A planned run.

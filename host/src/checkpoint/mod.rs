@@ -33,6 +33,7 @@ mod header;
 mod job;
 mod json;
 mod layout;
+mod made;
 #[cfg(feature = "cuda")]
 mod on_cuda;
 mod panel;
@@ -56,9 +57,9 @@ pub use format::{Format, GlobalScale, PartNames, StoredTensor, Values, encode_sc
 pub use fuse::Fuse;
 pub use header::{Dtype, Header, TensorEntry};
 pub use job::{QuantizeOptions, Summary, decide, dequantize_checkpoint, quantize_checkpoint};
+pub use made::REPORTS;
 pub use quantizer::{CpuQuantizer, OrCpu, Quantizer};
 pub use record::{Figures, Histograms, TensorRecord, choices_from_codes};
 pub use run::{NonFinite, Observer};
 pub use select::{Decision, Glob, Selection};
 pub use source::{Checkpoint, StoredName};
-pub use workdir::REPORTS;
