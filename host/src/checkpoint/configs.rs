@@ -3,13 +3,9 @@
 //! Fields verified against compressed-tensors 0.20 (`QuantizationConfig`), transformers 5.23
 //! (`CompressedTensorsConfig`) and vLLM's `modelopt.py`.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use super::format::Format;
-use super::select::Decision;
-use super::source::Checkpoint;
 
 pub(crate) use super::json::pretty;
 
@@ -18,36 +14,6 @@ pub(crate) const QUANTIZATION_CONFIG: &str = "quantization_config";
 
 /// Model Optimizer's own file.
 pub(crate) const MODELOPT_CONFIG: &str = "hf_quant_config.json";
-
-/// Modules that stay as they are although a loader would take them for quantized Linear modules.
-pub(crate) fn unquantized_modules(checkpoint: &Checkpoint, decisions: &[Decision]) -> Vec<String> {
-    let mut modules = BTreeSet::new();
-    for ((_, entry), decision) in checkpoint.tensors().zip(decisions) {
-        let may_be_linear = !decision.quantize
-            && entry.shape.len() == 2
-            && entry.dtype.input_type().is_some()
-            && decision.reason != "embedding";
-        if let Some(module) = entry.name.strip_suffix(".weight").filter(|_| may_be_linear) {
-            modules.insert(module.to_owned());
-        }
-    }
-    // Tied to the embedding, an output head is a module without a tensor of its own.
-    let generates = checkpoint
-        .config()
-        .and_then(|config| config.get("architectures")?.as_array())
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .any(|name| name.contains("ForCausalLM") || name.contains("ForConditionalGeneration"));
-    let head_is_quantized = checkpoint
-        .tensors()
-        .zip(decisions)
-        .any(|((_, entry), decision)| entry.name == "lm_head.weight" && decision.quantize);
-    if generates && !head_is_quantized {
-        modules.insert("lm_head".to_owned());
-    }
-    modules.into_iter().collect()
-}
 
 /// The weights' settings, common to both formats.
 fn weights() -> Value {
@@ -127,7 +93,54 @@ pub(crate) fn with_quantization(
     let mut config = config.cloned().unwrap_or_default();
     config.remove(QUANTIZATION_CONFIG);
     if let Some(section) = section {
+        // diffusers' configs have no type of elements.
+        if !config.contains_key("_class_name") {
+            config.entry("dtype").or_insert(Value::Null);
+            config.entry("torch_dtype").or_insert(Value::Null);
+            set_dtype(&mut config);
+        }
         config.insert(QUANTIZATION_CONFIG.to_owned(), section);
     }
     config
+}
+
+/// Names BF16 wherever a type of elements is named, in nested sections too: transformers gives
+/// decompressed weights that type whatever the config says (`compressed_tensors` decompresses to
+/// BF16), and a model whose other weights are F32 or F16 fails at its first matrix product.
+/// `torch_dtype` is the name before transformers 4.56.
+fn set_dtype(section: &mut Map<String, Value>) {
+    for (key, value) in section.iter_mut() {
+        match value {
+            Value::Object(nested) => set_dtype(nested),
+            _ if key == "dtype" || key == "torch_dtype" => *value = "bfloat16".into(),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_section_names_the_type_that_weights_come_back_in() {
+        let config = json!({
+            "model_type": "llava",
+            "torch_dtype": "float32",
+            "text_config": {"dtype": "float16", "hidden_size": 64},
+            "vision_config": {"hidden_size": 32},
+        });
+        let section = Some(json!({"quant_method": "modelopt"}));
+        let written = with_quantization(config.as_object(), section);
+        let expected = json!({
+            "model_type": "llava",
+            "dtype": "bfloat16",
+            "torch_dtype": "bfloat16",
+            "text_config": {"dtype": "bfloat16", "hidden_size": 64},
+            "vision_config": {"hidden_size": 32},
+            "quantization_config": {"quant_method": "modelopt"},
+        });
+        assert_eq!(Value::Object(written), expected);
+        assert_eq!(with_quantization(config.as_object(), None), *config.as_object().unwrap());
+    }
 }

@@ -10,13 +10,15 @@ use super::configs;
 use super::counts::Counts;
 use super::error::CheckpointError;
 use super::execute::Job;
+use super::families::Families;
 use super::format::Format;
 use super::fuse::Fuse;
+use super::ignore::excluded;
 use super::plan::{Layout, Plan};
 use super::quantizer::{CpuQuantizer, Quantizer};
 use super::record::TensorRecord;
 use super::run::{NonFinite, Observer, Runner, Settings};
-use super::select::{Decision, Selection};
+use super::select::{Decision, Selection, notes};
 use super::source::Checkpoint;
 use crate::{InputType, Rule, Scaling};
 
@@ -58,6 +60,12 @@ pub struct Summary {
     /// How many tensors became what.
     #[serde(default)]
     pub counts: Counts,
+    /// What a reader should know of the choice of tensors.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Where the rules for the model's type were read.
+    #[serde(default)]
+    pub sources: Vec<String>,
     /// Every quantized tensor.
     pub tensors: Vec<TensorRecord>,
     /// Names of the tensors copied unchanged, and why.
@@ -146,7 +154,8 @@ pub fn quantize_checkpoint(
         .filter(|(_, decision)| !decision.quantize)
         .map(|((_, entry), decision)| (entry.name.clone(), decision.reason.to_string()))
         .collect();
-    let ignore = configs::unquantized_modules(checkpoint, &decisions);
+    let families = Families::of(checkpoint.config());
+    let ignore = excluded(checkpoint, &decisions, &families, options.format);
     let section = configs::quantization_config(options.format, &ignore);
     let mut extra = vec![config_file(checkpoint, Some(section))];
     if options.format == Format::ModelOpt {
@@ -159,6 +168,8 @@ pub fn quantize_checkpoint(
         format: options.format.name().to_owned(),
         options: description,
         counts: Counts::of_decisions(checkpoint, &decisions),
+        notes: notes(checkpoint, &decisions),
+        sources: if checkpoint.is_dir() { families.sources() } else { Vec::new() },
         tensors: Vec::new(),
         kept,
         input_bytes: plan.bytes(),
@@ -206,6 +217,8 @@ pub fn dequantize_checkpoint(
         format: "dequantized".to_owned(),
         options: BTreeMap::from([("dtype".to_owned(), format!("{element:?}"))]),
         counts: Counts::of_dequantization(checkpoint, &plan),
+        notes: Vec::new(),
+        sources: Vec::new(),
         tensors: Vec::new(),
         kept: BTreeMap::new(),
         input_bytes: plan.bytes(),

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::error::CheckpointError;
-use super::fuse::{Fuse, fused_group};
+use super::families::Families;
+use super::fuse::{Fuse, fused_group, loaded_whole};
 use super::header::TensorEntry;
+use super::linear;
 use super::source::Checkpoint;
 use crate::Scaling;
-
-/// Model types whose linear weights are stored transposed (`Conv1D`).
-const TRANSPOSED: [&str; 5] = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"];
 
 /// A pattern over whole tensor names: `*` stands for any characters, `?` for one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +62,9 @@ impl Glob {
     }
 }
 
+/// Why a 3-D tensor of experts stays.
+const STACK: &str = "experts in one 3-D tensor";
+
 /// What to quantize.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -110,20 +112,18 @@ impl Selection {
         fuse: Fuse,
     ) -> Result<Vec<Decision>, CheckpointError> {
         self.check_patterns(checkpoint)?;
-        let model_type = checkpoint
-            .config()
-            .and_then(|config| config.get("model_type"))
-            .and_then(|value| value.as_str());
+        let families = Families::of(checkpoint.config());
+        let known = checkpoint.is_dir().then_some(&families);
         let mut decisions = Vec::new();
         for (_, entry) in checkpoint.tensors() {
-            let mut decision = self.decide_one(entry, checkpoint.is_dir(), model_type, scaling)?;
+            let mut decision = self.decide_one(entry, known, scaling)?;
             if checkpoint.is_dir() {
-                decision.group = fused_group(&entry.name, fuse);
+                decision.group = fused_group(&entry.name, &families, fuse);
             }
             decisions.push(decision);
         }
         if checkpoint.is_dir() {
-            keep_broken_groups(checkpoint, &mut decisions);
+            keep_broken_groups(checkpoint, &families, fuse, &mut decisions);
         }
         if decisions.iter().all(|decision| !decision.quantize) {
             return Err(nothing_selected(checkpoint, &decisions));
@@ -149,8 +149,7 @@ impl Selection {
     fn decide_one(
         &self,
         entry: &TensorEntry,
-        linear_only: bool,
-        model_type: Option<&str>,
+        families: Option<&Families>,
         scaling: Scaling,
     ) -> Result<Decision, CheckpointError> {
         if let Some(glob) = self.exclude.iter().find(|glob| glob.matches(&entry.name)) {
@@ -172,10 +171,10 @@ impl Selection {
         if let Some(glob) = included {
             return Ok(Decision::quantize(format!("--include {}", glob.as_str())));
         }
-        if !linear_only {
+        let Some(families) = families else {
             return Ok(Decision::quantize(format!("2-D {}", entry.dtype)));
-        }
-        Ok(not_linear(&entry.name, model_type)
+        };
+        Ok(not_linear(&entry.name, families)
             .map_or_else(|| Decision::quantize("Linear weight"), Decision::keep))
     }
 }
@@ -184,6 +183,9 @@ impl Selection {
 fn obstacle(entry: &TensorEntry, scaling: Scaling) -> Option<Cow<'static, str>> {
     if entry.dtype.input_type().is_none() {
         return Some(format!("{} is not BF16, F16 or F32", entry.dtype).into());
+    }
+    if entry.shape.len() == 3 && linear::expert_stack(&entry.name).is_some() {
+        return Some(STACK.into());
     }
     let &[rows, cols] = entry.shape.as_slice() else {
         let plural = if entry.shape.len() == 1 { "" } else { "s" };
@@ -202,47 +204,57 @@ fn obstacle(entry: &TensorEntry, scaling: Scaling) -> Option<Cow<'static, str>> 
 }
 
 /// Why a quantizable tensor of a model is not the weight of a Linear module that is worth it.
-fn not_linear(name: &str, model_type: Option<&str>) -> Option<Cow<'static, str>> {
+fn not_linear(name: &str, families: &Families) -> Option<Cow<'static, str>> {
     let Some(module) = name.strip_suffix(".weight") else {
         return Some("the name does not end in .weight".into());
     };
-    if let Some(kind) = model_type.filter(|kind| TRANSPOSED.contains(kind)) {
-        return Some(format!("{kind} stores its weights transposed (Conv1D)").into());
-    }
-    let leaf = module.rsplit('.').next().unwrap_or(module);
-    for segment in module.split('.') {
-        if segment.contains("vision") || ["visual", "vpm", "audio_tower"].contains(&segment) {
-            return Some("vision or audio tower".into());
-        }
-        if segment.contains("embed") || ["wte", "wpe"].contains(&segment) || module == "shared" {
-            return Some("embedding".into());
-        }
-        if segment.contains("router") {
-            return Some("router".into());
-        }
-    }
-    if leaf == "gate" || leaf.ends_with("expert_gate") {
-        return Some("router".into());
-    }
-    if leaf.contains("norm") || leaf.contains("Norm") || leaf.starts_with("ln_") {
-        return Some("norm".into());
-    }
-    if leaf == "lm_head" || module == "output" {
-        return Some("lm_head".into());
-    }
-    None
+    families.kept(module).or_else(|| linear::kept(module)).map(Cow::from)
 }
 
-/// Serving stacks load fused parts as one matrix: quantized all or not at all.
-fn keep_broken_groups(checkpoint: &Checkpoint, decisions: &mut [Decision]) {
+/// What a reader of the summary should know of `decisions`, one for each tensor of `checkpoint`.
+#[must_use]
+pub fn notes(checkpoint: &Checkpoint, decisions: &[Decision]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !checkpoint.is_dir() {
+        return notes;
+    }
+    let families = Families::of(checkpoint.config());
+    if !families.known() {
+        let named = match &families.named {
+            Some(named) => format!("model type {named} is not in the table of families"),
+            None => "config.json names no model type".to_owned(),
+        };
+        notes.push(format!("{named}: general rules for names decided; --dry-run shows how"));
+    }
+    let stacks = checkpoint.tensors().zip(decisions).filter(|(_, d)| d.reason == STACK);
+    let (count, bytes) = stacks
+        .fold((0_usize, 0), |(count, bytes), ((_, entry), _)| (count + 1, bytes + entry.bytes()));
+    if count > 0 {
+        notes.push(format!(
+            "{count} 3-D tensors of experts ({:.1} MB) stay as they are and are excluded by pattern",
+            // For display only.
+            bytes as f64 / 1e6
+        ));
+    }
+    notes
+}
+
+/// Serving stacks load fused parts, and a layer's experts, as one: quantized all or not at all.
+fn keep_broken_groups(
+    checkpoint: &Checkpoint,
+    families: &Families,
+    fuse: Fuse,
+    decisions: &mut [Decision],
+) {
+    let whole = |entry: &TensorEntry| loaded_whole(&entry.name, families, fuse);
     let mut broken: HashMap<String, String> = HashMap::new();
     for ((_, entry), decision) in checkpoint.tensors().zip(decisions.iter()) {
-        if let Some(group) = decision.group.as_ref().filter(|_| !decision.quantize) {
-            broken.entry(group.clone()).or_insert_with(|| entry.name.clone());
+        if let Some(group) = whole(entry).filter(|_| !decision.quantize) {
+            broken.entry(group).or_insert_with(|| entry.name.clone());
         }
     }
-    for decision in decisions.iter_mut() {
-        let kept = decision.group.as_ref().and_then(|group| broken.get(group));
+    for ((_, entry), decision) in checkpoint.tensors().zip(decisions.iter_mut()) {
+        let kept = whole(entry).and_then(|group| broken.get(&group));
         if let Some(kept) = kept.filter(|_| decision.quantize) {
             *decision = Decision::keep(format!("fused with {kept}, which is kept"));
         }
@@ -279,29 +291,19 @@ mod tests {
     }
 
     #[test]
-    fn linear_weights_are_told_from_the_rest() {
-        let reason = |name: &str| not_linear(name, Some("llama")).map(Cow::into_owned);
-        for linear in [
-            "model.layers.0.self_attn.q_proj.weight",
-            "model.layers.0.mlp.gate_proj.weight",
-            "model.layers.0.mlp.experts.7.down_proj.weight",
-            "encoder.layer.0.attention.output.dense.weight",
-            "pooler.dense.weight",
-        ] {
-            assert_eq!(reason(linear), None, "{linear}");
-        }
-        for (name, expected) in [
-            ("model.embed_tokens.weight", "embedding"),
-            ("embeddings.word_embeddings.weight", "embedding"),
-            ("lm_head.weight", "lm_head"),
-            ("model.layers.0.mlp.gate.weight", "router"),
-            ("model.layers.0.mlp.shared_expert_gate.weight", "router"),
-            ("model.layers.0.input_layernorm.weight", "norm"),
-            ("vision_tower.encoder.layers.0.fc1.weight", "vision or audio tower"),
-            ("model.layers.0.mlp.experts.gate_up_proj", "the name does not end in .weight"),
-        ] {
-            assert_eq!(reason(name).as_deref(), Some(expected), "{name}");
-        }
-        assert!(not_linear("h.0.attn.c_attn.weight", Some("gpt2")).is_some());
+    fn a_model_type_decides_before_general_names() {
+        let reason = |kind: &str, name: &str| {
+            not_linear(name, &Families::of_types(&[kind])).map(Cow::into_owned)
+        };
+        assert_eq!(reason("llama", "model.layers.0.self_attn.q_proj.weight"), None);
+        assert_eq!(
+            reason("gpt2", "h.0.attn.c_attn.weight").as_deref(),
+            Some("stored transposed (Conv1D)")
+        );
+        assert_eq!(
+            reason("qwen3_vl_moe", "model.layers.0.mlp.experts.gate_up_proj").as_deref(),
+            Some("the name does not end in .weight")
+        );
+        assert_eq!(reason("unheard_of", "model.layers.1.eh_proj.weight").is_some(), true);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fouroversix::checkpoint::{
     Checkpoint, Counts, Decision, Figures, Glob, QuantizeOptions, Selection, Summary, decide,
-    quantize_checkpoint,
+    notes, quantize_checkpoint,
 };
 use fouroversix::{Config, Outputs, ScaleLayout};
 use serde::Serialize;
@@ -52,7 +52,7 @@ pub(crate) struct Args {
 
     /// Which parts of a model share a global scale: none, q/k/v and gate/up (linear), or those and
     /// every expert of a stack (experts)
-    #[arg(long, value_enum, default_value_t = FuseName::Experts)]
+    #[arg(long, value_enum, default_value_t = FuseName::Linear)]
     fuse: FuseName,
 
     /// Bytes of tensors that a shard of a directory may hold, as in 5GB
@@ -133,6 +133,7 @@ fn closing_lines(args: &Args, summary: &Summary, device: &Ran, took: Duration) -
     }
     let how = format!("{}, {} scaling", summary.options["rule"], summary.options["scaling"]);
     text += &counts::text(&summary.counts, Verb::Was(&how));
+    text.extend(summary.notes.iter().map(|note| format!("note: {note}\n")));
     let [input, output] = [summary.input_bytes, summary.output_bytes].map(print::bytes);
     // For display only.
     let rate = (summary.input_bytes as f64 / took.as_secs_f64().max(1e-9)) as u64;
@@ -175,7 +176,11 @@ fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outc
                 })
             })
             .collect();
-        print::json(&serde_json::json!({"tensors": rows, "counts": counts}))?;
+        print::json(&serde_json::json!({
+            "tensors": rows,
+            "counts": counts,
+            "notes": notes(checkpoint, decisions),
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.talk.quiet {
@@ -192,6 +197,9 @@ fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outc
             "{verb:8}  {} {:?} {} ({}{group})",
             entry.name, entry.shape, entry.dtype, decision.reason
         ))?;
+    }
+    for note in notes(checkpoint, decisions) {
+        print::line(&format!("note: {note}"))?;
     }
     print::line(&format!("{}nothing was written", counts::text(&counts, Verb::Would)))?;
     Ok(ExitCode::SUCCESS)
