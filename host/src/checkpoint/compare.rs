@@ -8,9 +8,11 @@ use super::error::CheckpointError;
 use super::file::TensorFile;
 use super::format::{StoredTensor, Values};
 use super::header::{TensorEntry, element_count};
+use super::nvfp4::StoredName;
 use super::panel::chunks;
+use super::roles::{Quantization, Role};
 use super::scan::values;
-use super::source::{Checkpoint, StoredName};
+use super::source::Checkpoint;
 use crate::Element;
 
 /// Elements compared at a time, about.
@@ -89,21 +91,29 @@ pub fn compare(first: &Checkpoint, second: &Checkpoint) -> Result<Comparison, Ch
 
 /// A tensor under its name before quantization.
 enum Logical<'a> {
-    Raw(&'a TensorFile, &'a TensorEntry),
+    Raw(&'a TensorFile, &'a TensorEntry, Role),
     Stored(StoredName, StoredTensor<'a>),
 }
 
+/// Tensors by their names before quantization. NVFP4 whose parts don't fit together, or whose name
+/// is taken, is compared as it lies, part by part.
 fn logical(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Logical<'_>>, CheckpointError> {
+    let quantization = Quantization::of(checkpoint)?;
     let mut tensors: BTreeMap<String, Logical<'_>> = checkpoint
         .tensors()
-        .map(|(file, entry)| (entry.name.clone(), Logical::Raw(file, entry)))
+        .zip(&quantization.roles)
+        .map(|((file, entry), role)| (entry.name.clone(), Logical::Raw(file, entry, role.clone())))
         .collect();
-    for name in checkpoint.stored_names() {
+    for role in quantization.roles {
+        let Role::Codes(name) = role else { continue };
+        let Ok(stored) = checkpoint.stored(&name) else { continue };
         let parts = name.format.part_names(&name.tensor);
+        if parts.codes != name.tensor && tensors.contains_key(&name.tensor) {
+            continue;
+        }
         for part in [&parts.codes, &parts.scales, &parts.global] {
             tensors.remove(part);
         }
-        let stored = checkpoint.stored(&name)?;
         tensors.insert(name.tensor.clone(), Logical::Stored(name, stored));
     }
     Ok(tensors)
@@ -112,22 +122,25 @@ fn logical(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Logical<'_>>, Che
 impl Logical<'_> {
     fn shape(&self) -> Vec<usize> {
         match self {
-            Self::Raw(_, entry) => entry.shape.clone(),
-            Self::Stored(_, stored) => stored.shape.to_vec(),
+            Self::Raw(_, entry, _) => entry.shape.clone(),
+            Self::Stored(_, stored) => stored.dimensions(),
         }
     }
 
     fn describe(&self) -> String {
-        let kind = match self {
-            Self::Raw(_, entry) => entry.dtype.name().to_owned(),
-            Self::Stored(name, _) => format!("NVFP4 ({})", name.format),
-        };
-        format!("{kind} {:?}", self.shape())
+        let shape = self.shape();
+        match self {
+            Self::Raw(_, entry, Role::Plain) => format!("{} {shape:?}", entry.dtype),
+            Self::Raw(_, entry, role) => {
+                format!("{} {shape:?} ({})", entry.dtype, role.describe())
+            }
+            Self::Stored(name, _) => format!("NVFP4 ({}) {shape:?}", name.format),
+        }
     }
 
     fn has_values(&self) -> bool {
         match self {
-            Self::Raw(_, entry) => entry.dtype.input_type().is_some(),
+            Self::Raw(_, entry, _) => entry.dtype.input_type().is_some(),
             Self::Stored(..) => true,
         }
     }
@@ -150,7 +163,7 @@ impl Logical<'_> {
 
     fn same_bytes(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Raw(file, entry), Self::Raw(other_file, other)) => {
+            (Self::Raw(file, entry, _), Self::Raw(other_file, other, _)) => {
                 entry.dtype == other.dtype
                     && entry.shape == other.shape
                     && file.bytes(entry) == other_file.bytes(other)
@@ -159,7 +172,7 @@ impl Logical<'_> {
                 a.shape == b.shape
                     && a.codes == b.codes
                     && a.scales == b.scales
-                    && a.global == b.global
+                    && a.global.same_bits(&b.global)
             }
             _ => false,
         }
@@ -168,7 +181,7 @@ impl Logical<'_> {
     fn compare_values(&self, other: &Self, parts: Option<(u64, u64)>) -> Difference {
         let shape = self.shape();
         let elements = element_count(&shape).unwrap_or(0) as usize;
-        let cols = if shape.len() == 2 { shape[1].max(1) } else { 1 };
+        let cols = if shape.len() > 1 { shape[shape.len() - 1].max(1) } else { 1 };
         let (mut a, mut b) = (Vec::new(), Vec::new());
         let (mut differing, mut error, mut power, mut largest) = (0, 0.0, 0.0, 0.0_f64);
         for range in chunks(elements, (CHUNK / cols).max(1) * cols) {
@@ -197,7 +210,7 @@ impl Logical<'_> {
     /// Elements from `start` on, as FP32; whole rows of a quantized tensor.
     fn fill(&self, start: usize, out: &mut [f32]) {
         match self {
-            Self::Raw(file, entry) => {
+            Self::Raw(file, entry, _) => {
                 let input = entry.dtype.input_type().expect("it has values");
                 let bytes = start * input.bytes()..(start + out.len()) * input.bytes();
                 let mut unaligned = Vec::new();

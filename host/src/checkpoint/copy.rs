@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::configs::MODELOPT_CONFIG;
+use super::declared::SIDE_FILES;
 use super::error::CheckpointError;
 use super::made::{REPORTS, SUMMARY};
 use super::replaced::{self, Weights};
@@ -95,7 +95,8 @@ impl Walk<'_> {
             |file: &super::file::TensorFile| file.path() == self.checkpoint.root().join(path);
         self.checkpoint.files().iter().any(shard)
             || path.to_str().is_some_and(|path| {
-                ["config.json", MODELOPT_CONFIG, SUMMARY].contains(&path)
+                ["config.json", SUMMARY].contains(&path)
+                    || SIDE_FILES.iter().any(|(file, _)| *file == path)
                     || path == index_of(self.checkpoint.stem())
                     || REPORTS.contains(&path)
             })

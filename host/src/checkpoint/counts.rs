@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::header::TensorEntry;
-use super::plan::{Plan, Work};
+use super::roles::Role;
 use super::select::Decision;
 use super::source::Checkpoint;
 
-/// How many tensors of an input became what. `quantized`, `parts`, `converted`, `kept` and `copied`
+/// How many tensors of an input became what. `quantized`, `parts`, `kept`, `copied` and `left_out`
 /// add up to `input`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -22,12 +22,12 @@ pub struct Counts {
     pub dequantized: usize,
     /// Tensors of the input that held those codes and scales.
     pub parts: usize,
-    /// Floats written in another type.
-    pub converted: usize,
     /// BF16, F16 and F32 tensors written as they were.
     pub kept: usize,
     /// Tensors of other types, written as they were.
     pub copied: usize,
+    /// Scales of inputs and of the KV cache, which floats have no place for.
+    pub left_out: usize,
     /// Why tensors were not quantized, and how many for each reason.
     pub reasons: BTreeMap<String, usize>,
 }
@@ -48,18 +48,20 @@ impl Counts {
         counts
     }
 
-    /// Of a dequantization with this plan.
-    pub(crate) fn of_dequantization(checkpoint: &Checkpoint, plan: &Plan) -> Self {
+    /// Of a dequantization of tensors with these roles, one for each.
+    pub(crate) fn of_dequantization(checkpoint: &Checkpoint, roles: &[Role]) -> Self {
         let mut counts = Self { input: checkpoint.tensors().count(), ..Self::default() };
-        for task in plan.shards.iter().flat_map(|shard| &shard.tasks) {
-            match &task.work {
-                Work::Dequantize(_) => counts.dequantized += 1,
-                Work::Convert => counts.converted += 1,
-                _ => counts
-                    .unchanged(checkpoint.get(&task.source).expect("the plan was made from it").1),
+        for ((_, entry), role) in checkpoint.tensors().zip(roles) {
+            match role {
+                Role::Codes(_) => {
+                    counts.dequantized += 1;
+                    counts.parts += 1;
+                }
+                Role::Part(_) => counts.parts += 1,
+                Role::InputScale | Role::CacheScale => counts.left_out += 1,
+                Role::Plain | Role::Foreign(_) => counts.unchanged(entry),
             }
         }
-        counts.parts = counts.input - counts.converted - counts.kept - counts.copied;
         counts
     }
 

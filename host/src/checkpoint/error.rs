@@ -110,6 +110,14 @@ impl CheckpointError {
     pub(crate) fn malformed(path: &Path, problem: impl Into<String>) -> Self {
         Self::Malformed { path: path.to_owned(), problem: problem.into() }
     }
+
+    /// What is wrong, without the file where it is known that there is one.
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            Self::Malformed { problem, .. } => problem.clone(),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for CheckpointError {

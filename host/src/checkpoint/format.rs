@@ -120,12 +120,19 @@ impl GlobalScale {
         }
     }
 
-    /// What the block scale byte `scale` in row `row` multiplies codes with, rounded once.
+    /// Whether kind and bits are the same, NaN included.
+    pub(crate) fn same_bits(&self, other: &Self) -> bool {
+        let bits = |global: &Self| global.values().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        std::mem::discriminant(self) == std::mem::discriminant(other) && bits(self) == bits(other)
+    }
+
+    /// What the block scale byte `scale` multiplies codes with, rounded once; `index` counts the
+    /// global scales where there are several.
     #[inline]
     #[must_use]
-    pub fn block_scale(&self, row: usize, scale: u8) -> f32 {
+    pub fn block_scale(&self, index: usize, scale: u8) -> f32 {
         let scale = E4M3_VALUES[usize::from(scale)];
-        let pick = |values: &[f32]| if values.len() == 1 { values[0] } else { values[row] };
+        let pick = |values: &[f32]| if values.len() == 1 { values[0] } else { values[index] };
         match self {
             Self::Divisor(values) => scale / pick(values),
             Self::Multiplier(values) => scale * pick(values),
@@ -136,8 +143,11 @@ impl GlobalScale {
 /// A quantized tensor of a checkpoint, borrowed from its file.
 #[derive(Clone, Debug)]
 pub struct StoredTensor<'a> {
-    /// `[rows, cols]` in elements.
+    /// `[rows, cols]` in elements; the rows of all matrices of a stack.
     pub shape: [usize; 2],
+    /// How many matrices lie one after the other and the rows of each, where the tensor has three
+    /// dimensions.
+    pub stack: Option<[usize; 2]>,
     /// E2M1 codes, `[rows, cols/2]`, the even element in the low nibble.
     pub codes: &'a [u8],
     /// E4M3 block scales, `[rows, cols/16]`.
@@ -147,6 +157,38 @@ pub struct StoredTensor<'a> {
 }
 
 impl StoredTensor<'_> {
+    /// The dimensions of the tensor before quantization: two, or three of a stack.
+    #[must_use]
+    pub fn dimensions(&self) -> Vec<usize> {
+        let [rows, cols] = self.shape;
+        match self.stack {
+            Some([matrices, rows_each]) => vec![matrices, rows_each, cols],
+            None => vec![rows, cols],
+        }
+    }
+
+    /// Which of several global scales holds for a row.
+    fn global_of(&self, row: usize) -> usize {
+        self.stack.map_or(row, |[_, rows_each]| row / rows_each)
+    }
+
+    /// `[row, column]` of the first weight that is finite as stored and infinite in `T`, or
+    /// infinite in FP32 already.
+    pub(crate) fn first_overflow<T: Element>(&self) -> Option<[usize; 2]> {
+        let blocks = self.shape[1] / 16;
+        self.scales.iter().enumerate().find_map(|(index, &byte)| {
+            let scale = self.global.block_scale(self.global_of(index / blocks), byte);
+            if T::from_f32(6.0 * scale).to_f32().is_finite() {
+                return None;
+            }
+            let codes = &self.codes[index * 8..index * 8 + 8];
+            let nibbles = codes.iter().flat_map(|byte| [byte & 15, byte >> 4]);
+            let weights = nibbles.map(|code| T::from_f32(E2M1_VALUES[usize::from(code)] * scale));
+            let at = weights.map(T::to_f32).position(|weight| !weight.is_finite())?;
+            Some([index / blocks, index % blocks * 16 + at])
+        })
+    }
+
     /// The weights of rows `first..first + out.len()/cols`, as loaders of the format compute them:
     /// `T(fl(q · fl(s / g)))`, or `T(fl(q · fl(s · g)))` where the global scale multiplies. The
     /// conversion to `T` rounds to nearest even; −0 keeps its sign; a NaN scale gives NaN.
@@ -162,11 +204,12 @@ impl StoredTensor<'_> {
         assert_eq!(out.len() % cols, 0, "the output must be whole rows");
         for (i, row_out) in out.chunks_exact_mut(cols).enumerate() {
             let row = first + i;
+            let global = self.global_of(row);
             let codes = &self.codes[row * cols / 2..(row + 1) * cols / 2];
             let scales = &self.scales[row * cols / 16..(row + 1) * cols / 16];
             let blocks = row_out.chunks_exact_mut(16).zip(codes.chunks_exact(8)).zip(scales);
             for ((block, codes), &scale) in blocks {
-                let scale = self.global.block_scale(row, scale);
+                let scale = self.global.block_scale(global, scale);
                 for (pair, &code) in block.chunks_exact_mut(2).zip(codes) {
                     pair[0] = T::from_f32(E2M1_VALUES[usize::from(code & 15)] * scale);
                     pair[1] = T::from_f32(E2M1_VALUES[usize::from(code >> 4)] * scale);
@@ -246,8 +289,13 @@ mod tests {
         // 1.5 · (3 / 7) and 1.5 · (3 · 0.1): the inner operation rounds first.
         let codes = [0x83; 8];
         let scales = [0x44];
-        let stored =
-            |global| StoredTensor { shape: [1, 16], codes: &codes, scales: &scales, global };
+        let stored = |global| StoredTensor {
+            shape: [1, 16],
+            stack: None,
+            codes: &codes,
+            scales: &scales,
+            global,
+        };
         let divided = stored(GlobalScale::Divisor(vec![7.0])).dequantize::<f32>();
         assert_eq!(divided[0], 1.5 * (3.0_f32 / 7.0));
         assert_eq!(divided[1].to_bits(), (-0.0_f32).to_bits());

@@ -15,8 +15,9 @@ use super::format::Format;
 use super::fuse::Fuse;
 use super::ignore::excluded;
 use super::plan::{Layout, Plan};
-use super::quantizer::{CpuQuantizer, Quantizer};
+use super::quantizer::Quantizer;
 use super::record::TensorRecord;
+use super::roles::Quantization;
 use super::run::{NonFinite, Observer, Runner, Settings};
 use super::select::{Decision, Selection, notes};
 use super::source::Checkpoint;
@@ -70,6 +71,9 @@ pub struct Summary {
     pub tensors: Vec<TensorRecord>,
     /// Names of the tensors copied unchanged, and why.
     pub kept: BTreeMap<String, String>,
+    /// Names of the tensors that have no place in the output, and what they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, String>,
     /// Bytes of tensors read.
     pub input_bytes: u64,
     /// Bytes of files with tensors written.
@@ -106,14 +110,7 @@ pub fn decide(
             ),
         ));
     }
-    let quantized_before =
-        checkpoint.config().is_some_and(|config| config.contains_key(configs::QUANTIZATION_CONFIG));
-    if quantized_before {
-        return Err(CheckpointError::malformed(
-            checkpoint.root(),
-            "its config.json says that it is quantized already: dequantize it first",
-        ));
-    }
+    Quantization::of(checkpoint)?.refuse(checkpoint)?;
     options.selection.decide(checkpoint, options.scaling, options.fuse)
 }
 
@@ -172,62 +169,13 @@ pub fn quantize_checkpoint(
         sources: if checkpoint.is_dir() { families.sources() } else { Vec::new() },
         tensors: Vec::new(),
         kept,
+        left_out: BTreeMap::new(),
         input_bytes: plan.bytes(),
         output_bytes: 0,
         shards: Vec::new(),
         files: Vec::new(),
     };
     job.run(&mut Runner::new(checkpoint, &plan, settings, quantizer, observer), summary)
-}
-
-/// Writes the weights that a quantized `checkpoint` stands for, as floats of type `element`.
-///
-/// Stored tensors are computed as [`super::StoredTensor::dequantize`] does, other floats rounded to
-/// nearest even, everything else copied.
-///
-/// # Errors
-/// [`CheckpointError::Malformed`] when nothing is quantized, or parts don't fit together;
-/// [`CheckpointError::Exists`] and [`CheckpointError::Write`].
-pub fn dequantize_checkpoint(
-    checkpoint: &Checkpoint,
-    output: &Path,
-    element: InputType,
-    max_shard_bytes: u64,
-    force: bool,
-    observer: &mut dyn Observer,
-) -> Result<Summary, CheckpointError> {
-    let metadata = BTreeMap::from([
-        ("format".to_owned(), "pt".to_owned()),
-        ("fouroversix.dequantized".to_owned(), format!("{element:?}").to_lowercase()),
-    ]);
-    let layout = layout(output, checkpoint, max_shard_bytes, metadata);
-    let plan = Plan::dequantize(checkpoint, element, &layout)?;
-    let settings = Settings {
-        rule: Rule::Plain,
-        scaling: Scaling::Tensor,
-        format: Format::CompressedTensors,
-        non_finite: NonFinite::Error,
-        figures: false,
-        output: element,
-    };
-    let extra = checkpoint.config().map(|_| config_file(checkpoint, None)).into_iter().collect();
-    let job = Job { checkpoint, output, plan: &plan, force, extra };
-    let summary = Summary {
-        producer: configs::producer(),
-        format: "dequantized".to_owned(),
-        options: BTreeMap::from([("dtype".to_owned(), format!("{element:?}"))]),
-        counts: Counts::of_dequantization(checkpoint, &plan),
-        notes: Vec::new(),
-        sources: Vec::new(),
-        tensors: Vec::new(),
-        kept: BTreeMap::new(),
-        input_bytes: plan.bytes(),
-        output_bytes: 0,
-        shards: Vec::new(),
-        files: Vec::new(),
-    };
-    let mut cpu = CpuQuantizer;
-    job.run(&mut Runner::new(checkpoint, &plan, settings, &mut cpu, observer), summary)
 }
 
 fn option_error(problem: &str) -> CheckpointError {
@@ -239,7 +187,7 @@ fn config_file(checkpoint: &Checkpoint, section: Option<Value>) -> (&'static str
     ("config.json", configs::pretty(&config))
 }
 
-fn layout(
+pub(super) fn layout(
     output: &Path,
     checkpoint: &Checkpoint,
     max_shard_bytes: u64,

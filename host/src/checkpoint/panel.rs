@@ -51,20 +51,6 @@ pub(crate) fn row_amax(floats: Values<'_>, shape: [usize; 2]) -> Result<Vec<f32>
     Ok(amax)
 }
 
-/// Converts floats to `T`, nearest even, little-endian into `out`.
-pub(crate) fn fill_converted<T: Element + bytemuck::Pod>(floats: Values<'_>, out: &mut [u8]) {
-    fn convert<S: Element, T: Element + bytemuck::Pod>(input: &[S], out: &mut [u8]) {
-        for (value, bytes) in input.iter().zip(out.chunks_exact_mut(size_of::<T>())) {
-            bytes.copy_from_slice(bytemuck::bytes_of(&T::from_f32(value.to_f32())));
-        }
-    }
-    match floats {
-        Values::Bf16(input) => convert::<_, T>(input, out),
-        Values::F16(input) => convert::<_, T>(input, out),
-        Values::F32(input) => convert::<_, T>(input, out),
-    }
-}
-
 /// The weights of the rows from `first` on that fit `out`, little-endian.
 pub(crate) fn fill_dequantized<T: Element + bytemuck::Pod>(
     stored: &StoredTensor<'_>,

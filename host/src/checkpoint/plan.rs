@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use super::error::CheckpointError;
 use super::format::Format;
 use super::header::{Dtype, Header, TensorEntry};
+use super::nvfp4::StoredName;
 use super::select::Decision;
-use super::source::{Checkpoint, StoredName};
-use crate::{InputType, Scaling};
+use super::source::Checkpoint;
+use crate::Scaling;
 
 /// How the bytes of some output tensors come about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +25,12 @@ pub(crate) enum Work {
     },
     /// The weights of a stored tensor.
     Dequantize(StoredName),
-    /// The source's floats in another type.
-    Convert,
 }
 
 /// Some output tensors that are computed together.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
-    /// The source tensor; for [`Work::Dequantize`] its name before quantization.
+    /// The source tensor; for [`Work::Dequantize`] its codes.
     pub(crate) source: String,
     pub(crate) work: Work,
     /// Indices into the header's entries.
@@ -85,49 +84,6 @@ impl Plan {
         }
         layout.shards(drafts)
     }
-
-    /// Tasks and their future shards when everything becomes floats of type `output`.
-    pub(crate) fn dequantize(
-        checkpoint: &Checkpoint,
-        output: InputType,
-        layout: &Layout,
-    ) -> Result<Self, CheckpointError> {
-        let stored = checkpoint.stored_names();
-        if stored.is_empty() {
-            return Err(CheckpointError::malformed(
-                checkpoint.root(),
-                "it holds no quantized tensor: pass what quantize wrote",
-            ));
-        }
-        let mut by_part = HashMap::new();
-        for name in &stored {
-            let parts = name.format.part_names(&name.tensor);
-            by_part.insert(parts.codes, Some(name.clone()));
-            by_part.insert(parts.scales, None);
-            by_part.insert(parts.global, None);
-        }
-        let mut drafts = Vec::new();
-        for (_, entry) in checkpoint.tensors() {
-            match by_part.get(&entry.name) {
-                Some(None) => {}
-                Some(Some(name)) => {
-                    let shape = checkpoint.stored(name)?.shape.to_vec();
-                    let out = float_entry(&name.tensor, shape, output);
-                    drafts.push(Draft::new(entry, Work::Dequantize(name.clone()), vec![out]));
-                }
-                None if entry.dtype.input_type().is_some_and(|input| input != output) => {
-                    let out = float_entry(&entry.name, entry.shape.clone(), output);
-                    drafts.push(Draft::new(entry, Work::Convert, vec![out]));
-                }
-                None => drafts.push(Draft::new(entry, Work::Copy, vec![entry.clone()])),
-            }
-        }
-        layout.shards(drafts)
-    }
-}
-
-fn float_entry(name: &str, shape: Vec<usize>, output: InputType) -> TensorEntry {
-    TensorEntry { name: name.to_owned(), dtype: output.into(), shape, range: 0..0 }
 }
 
 fn quantized_entries(entry: &TensorEntry, format: Format, scaling: Scaling) -> Vec<TensorEntry> {
@@ -148,7 +104,7 @@ fn quantized_entries(entry: &TensorEntry, format: Format, scaling: Scaling) -> V
 }
 
 /// A task before its shard is known.
-struct Draft {
+pub(super) struct Draft {
     source: String,
     work: Work,
     outputs: Vec<TensorEntry>,
@@ -156,7 +112,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(entry: &TensorEntry, work: Work, outputs: Vec<TensorEntry>) -> Self {
+    pub(super) fn new(entry: &TensorEntry, work: Work, outputs: Vec<TensorEntry>) -> Self {
         Self { source: entry.name.clone(), work, outputs, bytes: entry.bytes() }
     }
 
@@ -183,7 +139,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    fn shards(&self, drafts: Vec<Draft>) -> Result<Plan, CheckpointError> {
+    pub(super) fn shards(&self, drafts: Vec<Draft>) -> Result<Plan, CheckpointError> {
         let mut groups: Vec<Vec<Draft>> = vec![Vec::new()];
         let mut filled = 0_u64;
         for draft in drafts {

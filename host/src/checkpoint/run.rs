@@ -15,19 +15,19 @@ use super::error::CheckpointError;
 use super::file::TensorFile;
 use super::format::Format;
 use super::header::TensorEntry;
+use super::nvfp4::StoredName;
 use super::panel::{
-    Panel, PanelAmax, Totals, byte_range, chunks, fill_converted, fill_dequantized, float_type,
-    panels, row_amax,
+    Panel, PanelAmax, Totals, byte_range, chunks, fill_dequantized, float_type, panels, row_amax,
 };
 use super::plan::{Plan, ShardPlan, Task, Work};
 use super::quantizer::Quantizer;
 use super::record::{Figures, Histograms, TensorRecord};
 use super::scan::{extent, values};
-use super::source::{Checkpoint, StoredName};
+use super::source::Checkpoint;
 use super::write::{Digest, FileWriter};
 use crate::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
 
-/// Bytes copied or converted at a time.
+/// Bytes copied or dequantized at a time.
 const COPY_CHUNK: usize = 4 << 20;
 
 /// What a run tells while it goes on.
@@ -62,7 +62,7 @@ pub(crate) struct Settings {
     pub(crate) non_finite: NonFinite,
     /// Whether the error of the chosen rule and of plain NVFP4 is measured.
     pub(crate) figures: bool,
-    /// What dequantized and converted tensors become.
+    /// What dequantized tensors become.
     pub(crate) output: InputType,
 }
 
@@ -136,7 +136,6 @@ impl<'a> Runner<'a> {
         for task in &shard.tasks {
             match &task.work {
                 Work::Copy => self.copy(task, &mut writer)?,
-                Work::Convert => self.convert(task, &mut writer)?,
                 Work::Dequantize(name) => self.dequantize(task, name, &mut writer)?,
                 Work::Quantize { group, shared } => {
                     let record = self.quantize(task, group, *shared, &mut writer)?;
@@ -166,26 +165,6 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn convert(&mut self, task: &Task, writer: &mut FileWriter) -> Result<(), CheckpointError> {
-        let (file, entry) = self.source(&task.source);
-        let input = entry.dtype.input_type().expect("only floats are converted");
-        let bytes = file.bytes(entry);
-        for range in chunks(bytes.len(), COPY_CHUNK) {
-            file.check_length()?;
-            let floats = values(&bytes[range.clone()], input, &mut self.unaligned);
-            let mut buffer = writer.buffer(floats.len() * self.settings.output.bytes());
-            match self.settings.output {
-                InputType::Bf16 => fill_converted::<bf16>(floats, &mut buffer),
-                InputType::F16 => fill_converted::<f16>(floats, &mut buffer),
-                InputType::F32 => fill_converted::<f32>(floats, &mut buffer),
-            }
-            writer.append(task.regions[0], buffer)?;
-            file.release(entry, range.start, range.end);
-            self.observer.advance(range.len() as u64);
-        }
-        Ok(())
-    }
-
     fn dequantize(
         &mut self,
         task: &Task,
@@ -194,6 +173,11 @@ impl<'a> Runner<'a> {
     ) -> Result<(), CheckpointError> {
         let stored = self.checkpoint.stored(name)?;
         let (file, entry) = self.source(&task.source);
+        match self.settings.output {
+            InputType::Bf16 => self.checkpoint.check_block_scales::<bf16>(name, &stored)?,
+            InputType::F16 => self.checkpoint.check_block_scales::<f16>(name, &stored)?,
+            InputType::F32 => self.checkpoint.check_block_scales::<f32>(name, &stored)?,
+        }
         let [rows, cols] = stored.shape;
         for range in panels(rows, cols * self.settings.output.bytes(), 1, COPY_CHUNK) {
             file.check_length()?;

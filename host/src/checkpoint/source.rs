@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::error::CheckpointError;
 use super::file::TensorFile;
-use super::format::{Format, GlobalScale, StoredTensor};
 use super::header::TensorEntry;
 use super::json::read_object;
 use super::layout::{self, Shards};
@@ -28,15 +27,6 @@ pub struct Checkpoint {
     stem: String,
     notes: Vec<String>,
     config: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-/// Where a stored quantized tensor's parts are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredName {
-    /// The tensor's name before quantization: `"<module>.weight"`.
-    pub tensor: String,
-    /// The format its parts are named by.
-    pub format: Format,
 }
 
 impl Checkpoint {
@@ -121,97 +111,11 @@ impl Checkpoint {
         Some((file, file.get(name)?))
     }
 
-    /// The quantized tensor that the tensor called `codes_name` holds the codes of, if it does.
-    ///
-    /// A tensor is taken for codes when it is U8 and its scale tensors are there, of the types the
-    /// formats ask for.
-    #[must_use]
-    pub fn stored_name(&self, codes_name: &str) -> Option<StoredName> {
-        let (_, entry) = self.get(codes_name)?;
-        if entry.dtype.name() != "U8" || entry.shape.len() != 2 {
-            return None;
-        }
-        let candidates = [
-            codes_name.strip_suffix("_packed").map(|name| (name, Format::CompressedTensors)),
-            Some((codes_name, Format::ModelOpt)),
-        ];
-        candidates.into_iter().flatten().find_map(|(tensor, format)| {
-            let names = format.part_names(tensor);
-            let dtype_is = |name: &str, dtype: &str| {
-                self.get(name).is_some_and(|(_, entry)| entry.dtype.name() == dtype)
-            };
-            (dtype_is(&names.scales, "F8_E4M3") && dtype_is(&names.global, "F32"))
-                .then(|| StoredName { tensor: tensor.to_owned(), format })
-        })
-    }
-
-    /// The quantized tensor called `name`, its parts checked against each other.
-    ///
-    /// # Errors
-    /// [`CheckpointError::Malformed`] when a part is missing or has the wrong shape.
-    pub fn stored(&self, name: &StoredName) -> Result<StoredTensor<'_>, CheckpointError> {
-        let names = name.format.part_names(&name.tensor);
-        let part = |part: &str| {
-            self.get(part).ok_or_else(|| {
-                CheckpointError::malformed(&self.root, format!("it has no {part}: fetch it again"))
-            })
-        };
-        let (codes_file, codes) = part(&names.codes)?;
-        let (scales_file, scales) = part(&names.scales)?;
-        let (global_file, global) = part(&names.global)?;
-        let &[rows, packed] = codes.shape.as_slice() else {
-            return Err(shape_error(codes_file, codes, "[rows, cols/2]"));
-        };
-        if packed % 8 != 0 {
-            return Err(shape_error(
-                codes_file,
-                codes,
-                "[rows, cols/2] with cols a multiple of 16",
-            ));
-        }
-        if scales.shape != [rows, packed / 8] {
-            return Err(shape_error(scales_file, scales, &format!("[{rows}, {}]", packed / 8)));
-        }
-        let values: Vec<f32> = global_file
-            .bytes(global)
-            .chunks_exact(4)
-            .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-            .collect();
-        if values.len() != 1 && values.len() != rows {
-            return Err(shape_error(global_file, global, &format!("[1] or [{rows}]")));
-        }
-        Ok(StoredTensor {
-            shape: [rows, packed * 2],
-            codes: codes_file.bytes(codes),
-            scales: scales_file.bytes(scales),
-            global: match name.format {
-                Format::CompressedTensors => GlobalScale::Divisor(values),
-                Format::ModelOpt => GlobalScale::Multiplier(values),
-            },
-        })
-    }
-
     /// Drops the pages of all files from this process's memory, where they would otherwise pile up
     /// as tensors are read; the next look at them maps them again.
     pub fn release(&self) {
         self.files.iter().for_each(TensorFile::release_all);
     }
-
-    /// Every quantized tensor, in the order of the codes' bytes.
-    #[must_use]
-    pub fn stored_names(&self) -> Vec<StoredName> {
-        self.tensors().filter_map(|(_, entry)| self.stored_name(&entry.name)).collect()
-    }
-}
-
-fn shape_error(file: &TensorFile, entry: &TensorEntry, expected: &str) -> CheckpointError {
-    CheckpointError::malformed(
-        file.path(),
-        format!(
-            "{} has shape {:?} where {expected} is needed: fetch it again",
-            entry.name, entry.shape
-        ),
-    )
 }
 
 /// The file of each tensor where an index decides between copies.

@@ -33,10 +33,10 @@ pub(crate) fn text(counts: &Counts, verb: Verb<'_>) -> String {
 
 /// As [`text`], of a dequantization.
 pub(crate) fn dequantized(counts: &Counts, dtype: &str) -> String {
-    let Counts { input, dequantized, parts, converted, kept, copied, .. } = counts;
+    let Counts { input, dequantized, parts, kept, copied, left_out, .. } = counts;
     format!(
-        "{input} tensors: {parts} dequantized to {dequantized} of {dtype}, {converted} converted to \
-         {dtype}, {kept} kept, {copied} copied"
+        "{input} tensors: {parts} dequantized to {dequantized} of {dtype}, {kept} kept, {copied} \
+         copied, {left_out} scales left out"
     )
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// The file or directory to write
     output: PathBuf,
 
-    /// The type that all floats become
+    /// The type of the dequantized weights; tensors that were never quantized keep theirs
     #[arg(long, value_enum, default_value_t = DtypeName::Bf16)]
     dtype: DtypeName,
 

@@ -1,11 +1,13 @@
 //! `inspect`: what is in a checkpoint.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use fouroversix::Scaling;
 use fouroversix::checkpoint::{
-    Checkpoint, GlobalScale, Histograms, StoredName, StoredTensor, choices_from_codes,
+    Checkpoint, GlobalScale, Histograms, Quantization, Role, StoredName, StoredTensor, TensorEntry,
+    choices_from_codes,
 };
 use serde_json::{Value, json};
 
@@ -25,37 +27,68 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let checkpoint = input::open(&args.input)?;
-    let stored = checkpoint.stored_names();
-    let parts: std::collections::HashSet<String> = stored
-        .iter()
-        .flat_map(|name| {
-            let parts = name.format.part_names(&name.tensor);
-            [parts.codes, parts.scales, parts.global]
-        })
-        .collect();
-    let mut quantized = Vec::with_capacity(stored.len());
-    for name in &stored {
-        quantized.push((name, statistics(&checkpoint.stored(name)?)));
+    let quantization = Quantization::of(&checkpoint)?;
+    let (mut quantized, mut others, mut parts) = (Vec::new(), Vec::new(), HashSet::new());
+    for ((_, entry), role) in checkpoint.tensors().zip(&quantization.roles) {
+        let Role::Codes(name) = role else { continue };
+        match checkpoint.stored(name) {
+            Ok(stored) => {
+                quantized.push((name, statistics(&stored)));
+                parts.insert(name.tensor.as_str());
+            }
+            Err(error) => others.push((entry, format!("NVFP4 codes, not readable: {error}"))),
+        }
         checkpoint.release();
     }
-    let others = || checkpoint.tensors().filter(|(_, entry)| !parts.contains(&entry.name));
+    for ((_, entry), role) in checkpoint.tensors().zip(&quantization.roles) {
+        match role {
+            Role::Codes(_) => {}
+            Role::Part(of) if parts.contains(of.as_str()) => {}
+            Role::Plain => others.push((entry, String::new())),
+            _ => others.push((entry, role.describe())),
+        }
+    }
     if args.talk.json {
-        let quantized: Vec<Value> =
-            quantized.iter().map(|(name, statistics)| statistics.json(name)).collect();
-        let others: Vec<Value> = others()
-            .map(|(_, e)| json!({"name": e.name, "dtype": e.dtype.name(), "shape": e.shape}))
-            .collect();
-        print::json(&json!({"quantized": quantized, "others": others}))?;
+        print::json(&report(&quantization, &quantized, &others))?;
     } else if !args.talk.quiet {
+        for declared in &quantization.declarations {
+            print::line(&format!("{} declares {}", declared.place, declared.method))?;
+        }
         for (name, statistics) in &quantized {
             print::line(&statistics.text(name))?;
         }
-        for (_, entry) in others() {
-            print::line(&format!("{} {:?} {}", entry.name, entry.shape, entry.dtype))?;
+        for (entry, note) in &others {
+            let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+            print::line(&format!("{} {:?} {}{note}", entry.name, entry.shape, entry.dtype))?;
         }
         totals(&checkpoint, &quantized)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn report(
+    quantization: &Quantization,
+    quantized: &[(&StoredName, Statistics)],
+    others: &[(&TensorEntry, String)],
+) -> Value {
+    let declared: Vec<Value> = quantization
+        .declarations
+        .iter()
+        .map(|declared| json!({"place": declared.place, "method": declared.method}))
+        .collect();
+    let quantized: Vec<Value> =
+        quantized.iter().map(|(name, statistics)| statistics.json(name)).collect();
+    let others: Vec<Value> = others
+        .iter()
+        .map(|(e, note)| {
+            let mut other = json!({"name": e.name, "dtype": e.dtype.name(), "shape": e.shape});
+            if !note.is_empty() {
+                other["role"] = note.as_str().into();
+            }
+            other
+        })
+        .collect();
+    json!({"declared": declared, "quantized": quantized, "others": others})
 }
 
 fn totals(
@@ -78,11 +111,13 @@ fn totals(
 
 /// What the codes and scales of a tensor look like.
 struct Statistics {
-    shape: [usize; 2],
+    shape: Vec<usize>,
     global: GlobalScale,
-    /// Smallest and largest block scale, as E4M3 bytes.
+    /// Smallest and largest block scale, as E4M3 bytes, of those that are numbers and not negative.
     scales: (u8, u8),
     zero_scales: usize,
+    /// Block scales that are NaN or negative.
+    odd_scales: usize,
     map4: u64,
     blocks: u64,
     histograms: Histograms,
@@ -91,13 +126,12 @@ struct Statistics {
 fn statistics(stored: &StoredTensor<'_>) -> Statistics {
     // What made one choice is not stored; blocks of 1x16 are what every tensor has.
     let choices = choices_from_codes(stored.codes, stored.shape[1], Scaling::Tensor);
+    let sound = || stored.scales.iter().copied().filter(|&scale| scale < 0x7F);
     Statistics {
-        shape: stored.shape,
+        shape: stored.dimensions(),
         global: stored.global.clone(),
-        scales: (
-            stored.scales.iter().copied().min().unwrap_or(0),
-            stored.scales.iter().copied().max().unwrap_or(0),
-        ),
+        scales: (sound().min().unwrap_or(0), sound().max().unwrap_or(0)),
+        odd_scales: stored.scales.len() - sound().count(),
         zero_scales: stored.scales.iter().filter(|&&scale| scale == 0).count(),
         map4: choices.map4,
         blocks: choices.blocks,
@@ -126,6 +160,7 @@ impl Statistics {
             "block_scale_min": low,
             "block_scale_max": high,
             "zero_block_scales": self.zero_scales,
+            "odd_block_scales": self.odd_scales,
             "map4_share": self.map4_share(),
             "histograms": self.histograms,
         })
@@ -135,10 +170,14 @@ impl Statistics {
         let (low, high) = self.scale_values();
         let global = match self.global.values() {
             [one] => format!("global scale {one}"),
-            many => format!("{} row scales", many.len()),
+            many => format!("{} global scales", many.len()),
+        };
+        let odd = match self.odd_scales {
+            0 => String::new(),
+            odd => format!(", {odd} NaN or negative"),
         };
         format!(
-            "{} {:?} NVFP4 ({}), {global}, block scales {low} to {high} ({} zero), map4 {:.1}%",
+            "{} {:?} NVFP4 ({}), {global}, block scales {low} to {high} ({} zero{odd}), map4 {:.1}%",
             name.tensor,
             self.shape,
             name.format,

@@ -49,6 +49,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
 }
 
 /// A tensor for [`write_safetensors`].
+#[derive(Clone)]
 pub(crate) struct Tensor {
     entry: TensorEntry,
     pub(crate) bytes: Vec<u8>,
