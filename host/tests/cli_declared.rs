@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 mod common;
-use common::{Folder, Tensor, refuse, succeed, tensor, weights, write_model, write_safetensors};
+use common::{
+    Folder, Tensor, refuse, run, succeed, tensor, weights, write_model, write_safetensors,
+};
 
 /// A model directory of floats whose `config.json` also has `fields`.
 fn model(folder: &Folder, fields: &Value) -> PathBuf {
@@ -247,7 +249,9 @@ fn fp8_weights_are_not_called_values() {
         &[bytes("a.weight", "F8_E4M3", &[32, 32], 1), float("a.weight_scale", &[], 0.5)],
     );
     write_safetensors(&floats, &[weights("a.weight", &[32, 32])]);
-    let said = succeed([&"compare", &fp8, &floats]);
+    let compared = run([&"compare", &fp8, &floats]);
+    assert_eq!(compared.status.code(), Some(1));
+    let said = String::from_utf8(compared.stdout).unwrap();
     assert!(said.contains("a.weight: F8_E4M3 [32, 32] (FP8) and BF16 [32, 32]"), "{said}");
     let said = succeed([&"inspect", &fp8, &"--json"]);
     let report: Value = serde_json::from_str(&said).unwrap();

@@ -90,8 +90,19 @@ const ENDINGS: [(&str, &Method); 25] = [
 ];
 
 /// What a scale may be called after its codes `x`.
-const SCALE_ENDINGS: [&str; 7] =
-    ["_scale_inv", "_scale", "_scale_2", "_scales", "_global_scale", "_zero_point", "_input_scale"];
+const SCALE_ENDINGS: [&str; 11] = [
+    "_scale_inv",
+    "_scale",
+    "_scale_2",
+    "_scales",
+    "_global_scale",
+    "_zero_point",
+    "_g_idx",
+    "_shape",
+    "_input_scale",
+    ".absmax",
+    ".quant_map",
+];
 
 /// What a scale may be called beside `<module>.weight`, after the module.
 const MODULE_ENDINGS: [&str; 7] =

@@ -34,9 +34,13 @@ pub(crate) fn text(counts: &Counts, verb: Verb<'_>) -> String {
 /// As [`text`], of a dequantization.
 pub(crate) fn dequantized(counts: &Counts, dtype: &str) -> String {
     let Counts { input, dequantized, parts, kept, copied, left_out, .. } = counts;
+    let others = match left_out {
+        0 => String::new(),
+        left_out => format!(", {left_out} scales left out"),
+    };
     format!(
         "{input} tensors: {parts} dequantized to {dequantized} of {dtype}, {kept} kept, {copied} \
-         copied, {left_out} scales left out"
+         copied{others}"
     )
 }
 
