@@ -235,7 +235,7 @@ fn modules_that_stacks_keep_are_kept() {
             &["encoder.block.0.layer.0.SelfAttention.relative_attention_bias"],
             "encoder.block.0.layer.0.SelfAttention.o",
         ),
-        ("mamba", &["backbone.layers.0.mixer.x_proj"], "backbone.layers.0.mixer.in_proj"),
+        ("jamba", &["model.layers.0.mamba.in_proj"], "model.layers.1.feed_forward.down_proj"),
         (
             "a_new_type",
             &["model.layers.9.eh_proj", "model.layers.0.mlp.gate", "score"],

@@ -4,7 +4,7 @@
 //! compressed-tensors 0.20 (`utils/match.py` `match_name`) and vLLM 0.33
 //! (`compressed_tensors/utils.py`) compare with an entry, or match from the start what follows
 //! `re:`. vLLM asks for a layer's experts under `<stack>.0.gate_proj` and its like
-//! (`get_moe_method`). ModelOpt's `exclude_modules` are wildcards; vLLM (`modelopt.py`
+//! (`get_moe_method`); mistral.rs looks for the pattern anywhere, hence the `^`. ModelOpt's `exclude_modules` are wildcards; vLLM (`modelopt.py`
 //! `is_layer_excluded`) also takes an entry for a substring of longer names.
 
 use std::collections::BTreeSet;
@@ -41,10 +41,10 @@ impl Exclusion {
     fn text(&self, format: Format, quantized: &BTreeSet<&str>) -> String {
         match (format, self) {
             (Format::CompressedTensors, Self::Under(parts)) => {
-                format!(r"re:(.*\.)?{}(\..*)?$", escaped(parts))
+                format!(r"re:^(.*\.)?{}(\..*)?$", escaped(parts))
             }
             (Format::CompressedTensors, Self::Suffix(parts)) => {
-                format!(r"re:(.*\.)?{}$", escaped(parts))
+                format!(r"re:^(.*\.)?{}$", escaped(parts))
             }
             (Format::ModelOpt, Self::Under(parts)) => format!("*{parts}*"),
             (Format::ModelOpt, Self::Suffix(parts)) => format!("*{parts}"),
@@ -208,7 +208,7 @@ mod tests {
         let quantized = BTreeSet::from(["m.layers.1.mlp.gate_proj", "decoder.layers.0.fc1"]);
         let text = |exclusion: Exclusion, format| exclusion.text(format, &quantized);
         let under = || Exclusion::Under("mlp.experts".into());
-        assert_eq!(text(under(), Format::CompressedTensors), r"re:(.*\.)?mlp\.experts(\..*)?$");
+        assert_eq!(text(under(), Format::CompressedTensors), r"re:^(.*\.)?mlp\.experts(\..*)?$");
         assert_eq!(text(under(), Format::ModelOpt), "*mlp.experts*");
         // vLLM takes a plain entry for a substring.
         let gate = Exclusion::Exact("m.layers.1.mlp.gate".into());

@@ -5,7 +5,7 @@
 //! quantized one only where the consumer expects codes.
 
 /// Parts of a model that stay as they are with everything below them: a name part, and what it is.
-const TOWERS: [(&str, &str); 41] = [
+const TOWERS: [(&str, &str); 38] = [
     ("visual", VISION),
     ("vision_tower", VISION),
     ("vision_model", VISION),
@@ -21,6 +21,7 @@ const TOWERS: [(&str, &str); 41] = [
     ("audio_tower", AUDIO),
     ("audio_model", AUDIO),
     ("audio_encoder", AUDIO),
+    ("whisper_encoder", AUDIO),
     ("speech_encoder", AUDIO),
     ("sound_encoder", AUDIO),
     ("apm", AUDIO),
@@ -30,9 +31,6 @@ const TOWERS: [(&str, &str); 41] = [
     ("embed_tokens_extend", "embedding of another medium"),
     ("embed_vision", "embedding of another medium"),
     ("embed_audio", "embedding of another medium"),
-    ("multi_modal_projector", PROJECTOR),
-    ("mm_projector", PROJECTOR),
-    ("vision_projector", PROJECTOR),
     ("audio_projection", PROJECTOR),
     ("sound_projection", PROJECTOR),
     ("modality_projection", PROJECTOR),
@@ -43,7 +41,6 @@ const TOWERS: [(&str, &str); 41] = [
     ("aligner", PROJECTOR),
     ("resampler", PROJECTOR),
     ("qformer", PROJECTOR),
-    ("projector", PROJECTOR),
     ("mtp", MTP),
     ("mtp_layers", MTP),
     ("nextn", MTP),
@@ -102,7 +99,9 @@ pub(crate) fn tower(module: &str) -> Option<(&str, &'static str)> {
     module.split('.').find_map(|part| {
         let known = TOWERS.iter().find(|(name, _)| *name == part).map(|&(_, reason)| reason);
         let vision = || (part.contains("vision") || part.contains("visual")).then_some(VISION);
-        known.or_else(vision).map(|reason| (part, reason))
+        let joint =
+            || (part != "vocab_projector" && part.ends_with("projector")).then_some(PROJECTOR);
+        known.or_else(vision).or_else(joint).map(|reason| (part, reason))
     })
 }
 
@@ -130,6 +129,9 @@ pub(crate) fn kept(module: &str) -> Option<&'static str> {
     }
     if module.split('.').any(|part| part.contains("router")) || leaf.ends_with("expert_gate") {
         return Some(ROUTER);
+    }
+    if module.contains("hyper_connection") {
+        return Some("hyper connection");
     }
     if leaf.contains("norm") || leaf.contains("Norm") || leaf.starts_with("ln_") {
         return Some("norm");

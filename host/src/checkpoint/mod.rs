@@ -29,6 +29,7 @@ mod dequantize;
 mod error;
 mod execute;
 mod families;
+mod family_table;
 mod file;
 mod foreign;
 mod format;
