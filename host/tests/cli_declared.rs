@@ -213,6 +213,15 @@ fn foreign() -> Vec<(&'static str, Vec<Tensor>)> {
                 weights("a.pre_quant_scale", &[32]),
             ],
         ),
+        (
+            "as ModelOpt packs it",
+            vec![
+                bytes("a.experts.down_proj", "U8", &[2, 16, 32], 1),
+                scales("a.experts.down_proj_weight_scale", &[2, 2, 32], 0x38),
+                float("a.experts.down_proj_weight_scale_2", &[], 0.5),
+                float("a.experts.down_proj_input_scale", &[], 0.5),
+            ],
+        ),
         ("a scale without the codes", vec![scales("a.weight_scale", &[32, 2], 0x38)]),
     ]
 }

@@ -31,6 +31,10 @@ const INTEGERS: Method =
     Method { label: "packed integers as GPTQ, AWQ and others store them", remedy: ORIGINAL };
 const PACKED: Method =
     Method { label: "packed codes whose scales are not NVFP4's", remedy: ORIGINAL };
+const EXPERT_STACK: Method = Method {
+    label: "a stack of experts as ModelOpt packs it, along the rows of its matrices",
+    remedy: ORIGINAL,
+};
 const BITSANDBYTES: Method = Method {
     label: "bitsandbytes",
     remedy: "use the model it was made from, or load it in transformers, call model.dequantize() \
@@ -108,6 +112,9 @@ const SCALE_ENDINGS: [&str; 11] = [
 const MODULE_ENDINGS: [&str; 7] =
     [".scale", ".scales", ".biases", ".weight_scales", ".weight_format", ".SCB", ".scale_weight"];
 
+/// What ModelOpt calls the scales of a stack `x` of experts (its `unified_export_hf.py`).
+const STACK_ENDINGS: [&str; 2] = ["_weight_scale_2", "_weight_scale"];
+
 /// What lies beside GPTQ's, AWQ's and EXL2's integers.
 const INTEGER_PARTS: [&str; 4] = ["scales", "g_idx", "q_scale", "q_perm"];
 
@@ -145,9 +152,12 @@ pub(crate) fn foreign(
     if let Some(module) = name.strip_suffix(".weight") {
         scales.extend(MODULE_ENDINGS.iter().map(|ending| format!("{module}{ending}")));
     }
-    scales.extend(["_weight_scale", "_weight_scale_2"].map(|ending| format!("{name}{ending}")));
+    let of_stack = STACK_ENDINGS.map(|ending| format!("{name}{ending}"));
+    let is_stack = dtype == "U8" && has(checkpoint, &of_stack[0]);
+    scales.extend(of_stack);
     scales.retain(|scale| has(checkpoint, scale));
     let told = scales.iter().find_map(|scale| by_ending(scale)).filter(|_| base.is_none());
+    let told = told.or_else(|| is_stack.then_some(&EXPERT_STACK));
     let method = told.unwrap_or_else(|| method_of(dtype, base.is_some()));
     let shown = base.is_some() || scales.iter().any(|scale| !scale.ends_with("_shape"));
     shown.then_some((method, scales))

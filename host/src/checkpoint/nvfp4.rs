@@ -63,9 +63,9 @@ impl Checkpoint {
         let codes = self.part(&names.codes, &names.codes, "U8")?;
         let scales = self.part(&names.scales, &names.codes, "F8_E4M3")?;
         let global = self.part(&names.global, &names.codes, "F32")?;
-        let (outer, stack, packed) = match codes.1.shape.as_slice() {
-            &[rows, packed] => (vec![rows], None, packed),
-            &[matrices, rows, packed] => (vec![matrices, rows], Some([matrices, rows]), packed),
+        let (outer, stack, packed) = match *codes.1.shape.as_slice() {
+            [rows, packed] => (vec![rows], None, packed),
+            [matrices, rows, packed] => (vec![matrices, rows], Some([matrices, rows]), packed),
             _ => return Err(shape_error(codes, "[rows, cols/2] or [matrices, rows, cols/2]")),
         };
         let rows = element_count(&outer).and_then(|rows| usize::try_from(rows).ok());

@@ -95,7 +95,7 @@ impl Quantization {
             known.entry(name.clone()).or_insert(Role::Foreign(method));
         }
         let orphan = |entry: &TensorEntry| {
-            is_scale_of_weights(entry).then_some(Role::Foreign(&ORPHAN)).unwrap_or(Role::Plain)
+            if is_scale_of_weights(entry) { Role::Foreign(&ORPHAN) } else { Role::Plain }
         };
         let mut roles: Vec<Role> = checkpoint
             .tensors()
