@@ -65,7 +65,7 @@ pub(crate) const NO_SCALE: Method = Method {
 };
 
 /// Endings that say it by themselves. One that starts with a dot may be the whole name.
-const ENDINGS: [(&str, &Method); 25] = [
+const ENDINGS: [(&str, &Method); 24] = [
     ("_scale_inv", &FP8_BLOCKS),
     (".qweight", &INTEGERS),
     (".qzeros", &INTEGERS),
@@ -77,7 +77,6 @@ const ENDINGS: [(&str, &Method); 25] = [
     (".SCB", &BITSANDBYTES),
     (".comfy_quant", &COMFY),
     (".scaled_fp8", &COMFY),
-    (".scale_weight", &COMFY),
     (".pre_quant_scale", &SMOOTHED),
     (".weight_zero_point", &OWN_PARTS),
     (".weight_g_idx", &OWN_PARTS),
@@ -126,7 +125,9 @@ pub(crate) fn foreign(
     entry: &TensorEntry,
 ) -> Option<(&'static Method, Vec<String>)> {
     let name = entry.name.as_str();
-    if let Some(method) = by_ending(name) {
+    // Float models use some of these short names too (`W_q` for a query projection).
+    let is_float = entry.dtype.input_type().is_some();
+    if let Some(method) = by_ending(name).filter(|method| **method != OTHERS || !is_float) {
         let module = name.rsplit_once('.').map_or("", |(module, _)| module);
         let mut beside: Vec<String> = Vec::new();
         if *method == INTEGERS {
