@@ -10,8 +10,8 @@ For each family of family/, in compressed-tensors:
 - the logits are finite, and near those of the original in bfloat16.
 In modelopt: codes and scales are those of compressed-tensors, whose converter makes a directory of
 it that loads in the same way; the weights computed from the parts equal `fouroversix dequantize`'s.
-In both, `ignore` and `exclude_modules` leave out exactly what has no codes, by vLLM's rules too, and
-the parts that vLLM loads as one matrix share their global scale.
+In both, `ignore` and `exclude_modules` leave out exactly what has no codes, by vLLM's rules too.
+The parts that vLLM loads as one matrix share their global scale.
 
 PAGE has the table of outcomes between two marks: it must be what this run finds (distances to
 within a tolerance), or is replaced with --write. Any difference ends the script with status 1.
@@ -40,7 +40,8 @@ def main():
     program, work, page = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     write, only = "--write" in sys.argv, [a for a in sys.argv[4:] if not a.startswith("--")]
     quiet()
-    torch.set_num_threads(2)
+    # Tensors are too small to be divided.
+    torch.set_num_threads(1)
     started, rows = time.monotonic(), []
     for number, family in enumerate(DECODERS + MULTIMODAL + ENCODERS):
         if only and family.name not in only:

@@ -3,7 +3,7 @@
 import torch
 
 from family.models import INIT, Family
-from family.sizes import DEEPSEEK, BERT, LINEAR_ATTENTION, MLA, MOE, STACK, TEXT
+from family.sizes import BERT, DEEPSEEK, LINEAR_ATTENTION, MLA, MOE, STACK, TEXT
 
 F16 = torch.float16
 F32 = torch.float32

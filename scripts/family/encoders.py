@@ -78,6 +78,7 @@ ENCODERS = [
         "ModernBERT",
         "ModernBertForMaskedLM",
         BERT | {"cls_token_id": 1, "sep_token_id": 2, "global_attn_every_n_layers": 2},
+        upstream=INIT,
     ),
     Family(
         "DistilBERT",

@@ -41,7 +41,7 @@ def make(family, folder, seed):
     torch.manual_seed(seed)
     model = kind(config)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for parameter in model.parameters():
             # Biases and norms at their constants would hide that they are lost.
             if parameter.ndim == 1:
                 parameter.add_(0.1 * torch.randn_like(parameter))

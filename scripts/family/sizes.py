@@ -1,4 +1,4 @@
-"""Small sizes of the parts of configurations: some no multiples of 16, so that some weights are kept."""
+"""Small sizes of the parts of configurations; some are no multiples of 16, so weights are kept."""
 
 TEXT = {
     "vocab_size": 160,
