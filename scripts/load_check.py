@@ -20,16 +20,24 @@ import importlib.util
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import torch
-from compressed_tensors.compressors.nvfp4 import NVFP4PackedCompressor
 from compressed_tensors.entrypoints.convert.converters import ModelOptNvfp4Converter
 from compressed_tensors.quantization import QuantizationConfig
-from safetensors import safe_open
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils.quantization_config import CompressedTensorsConfig
+
+from checkpoint_files import (
+    decompressed,
+    multiplied,
+    packed_weights,
+    quiet,
+    run,
+    same_bits,
+    section_of,
+    tensors_of,
+)
 
 failures = []
 
@@ -38,27 +46,6 @@ def check(condition, text):
     print(("ok    " if condition else "FAIL  ") + text, flush=True)
     if not condition:
         failures.append(text)
-
-
-def run(program, *arguments):
-    subprocess.run([program, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
-
-
-def tensors_of(folder):
-    found = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, "pt") as handle:
-            for name in handle.keys():
-                found[name] = handle.get_tensor(name)
-    return found
-
-
-def same_bits(a, b):
-    return (
-        a.dtype == b.dtype
-        and a.shape == b.shape
-        and torch.equal(a.contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
-    )
 
 
 def tiny_llama(folder):
@@ -93,10 +80,10 @@ def outputs(model, inputs):
 
 
 def compare_outputs(label, auto, source, quantized, floor):
-    dtype = torch.bfloat16
     torch.manual_seed(6)
-    original = auto.from_pretrained(source, dtype=dtype).eval()
-    loaded = auto.from_pretrained(quantized, dtype=dtype).eval()
+    original = auto.from_pretrained(source, dtype=torch.bfloat16).eval()
+    # As a user does, who says nothing about types.
+    loaded = auto.from_pretrained(quantized).eval()
     inputs = torch.randint(5, original.config.vocab_size, (4, 32))
     a, b = outputs(original, inputs), outputs(loaded, inputs)
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=-1)
@@ -115,11 +102,11 @@ def compressed_tensors(label, program, source, work, auto, floor):
     run(program, "quantize", source, quantized, "--format", "compressed-tensors")
     run(program, "dequantize", quantized, back)
     ours = tensors_of(back)
-    stored = {n.removesuffix("_packed") for n in tensors_of(quantized) if n.endswith("_packed")}
+    parts = tensors_of(quantized)
+    stored = packed_weights(parts)
     check(len(stored) >= 18, f"{label}: {len(stored)} weights are quantized")
 
-    section = json.loads((quantized / "config.json").read_text())["quantization_config"]
-    parsed = QuantizationConfig.model_validate(section)
+    parsed = QuantizationConfig.model_validate(section_of(quantized))
     scheme = parsed.config_groups["group_0"]
     check(
         parsed.format == "nvfp4-pack-quantized" and scheme.weights.group_size == 16,
@@ -136,21 +123,11 @@ def compressed_tensors(label, program, source, work, auto, floor):
         "the model, equal fouroversix dequantize bit for bit",
     )
     # And once more without transformers between: the decompressor on the file's tensors.
-    parts = tensors_of(quantized)
-    equal = 0
-    for name in stored:
-        module = {
-            "weight_packed": parts[f"{name}_packed"],
-            "weight_scale": parts[f"{name}_scale"],
-            "weight_global_scale": parts[f"{name}_global_scale"],
-        }
-        weight = NVFP4PackedCompressor.decompress(module, scheme)["weight"]
-        equal += same_bits(weight, ours[name])
+    equal = sum(same_bits(decompressed(parts, name, scheme), ours[name]) for name in stored)
     check(equal == len(stored), f"{label}: {equal} of {len(stored)} equal from the file as well")
 
     dense = auto.from_pretrained(
         quantized,
-        dtype=torch.bfloat16,
         quantization_config=CompressedTensorsConfig(dequantize=True),
     )
     weights = dict(dense.named_parameters())
@@ -196,19 +173,12 @@ def modelopt(label, program, source, work, stored, reference):
     back = work / f"{label}-modelopt-bf16"
     run(program, "dequantize", quantized, back)
     ours = tensors_of(back)
-    equal = 0
-    grid = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
-    for name in stored:
-        codes = tensors[name]
-        nibbles = torch.stack((codes & 15, codes >> 4), dim=-1).flatten(1).long()
-        values = grid[nibbles & 7] * torch.where(nibbles & 8 > 0, -1.0, 1.0)
-        scales = tensors[f"{name}_scale"].float() * multipliers[name]
-        weight = values * scales.repeat_interleave(16, dim=1)
-        equal += same_bits(weight.bfloat16(), ours[name])
+    equal = sum(same_bits(multiplied(tensors, name), ours[name]) for name in stored)
     check(equal == len(stored), f"{label}: {equal} of {len(stored)} modelopt weights dequantize alike")
 
 
 def main():
+    quiet()
     program, work = sys.argv[1], pathlib.Path(sys.argv[2])
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
