@@ -99,8 +99,8 @@ def compare_outputs(label, auto, source, quantized, floor):
 
 def compressed_tensors(label, program, source, work, auto, floor):
     quantized, back = work / f"{label}-ct", work / f"{label}-bf16"
-    run(program, "quantize", source, quantized, "--format", "compressed-tensors")
-    run(program, "dequantize", quantized, back)
+    run(program, "quantize", source, quantized, "--format", "compressed-tensors", "-q")
+    run(program, "dequantize", quantized, back, "-q")
     ours = tensors_of(back)
     parts = tensors_of(quantized)
     stored = packed_weights(parts)
@@ -141,7 +141,7 @@ def compressed_tensors(label, program, source, work, auto, floor):
 
 def modelopt(label, program, source, work, stored, reference):
     quantized = work / f"{label}-modelopt"
-    run(program, "quantize", source, quantized, "--format", "modelopt")
+    run(program, "quantize", source, quantized, "--format", "modelopt", "-q")
     config = json.loads((quantized / "hf_quant_config.json").read_text())
     section = config["quantization"]
     check(
@@ -171,7 +171,7 @@ def modelopt(label, program, source, work, stored, reference):
         "have the same codes and scales",
     )
     back = work / f"{label}-modelopt-bf16"
-    run(program, "dequantize", quantized, back)
+    run(program, "dequantize", quantized, back, "-q")
     ours = tensors_of(back)
     equal = sum(same_bits(multiplied(tensors, name), ours[name]) for name in stored)
     check(equal == len(stored), f"{label}: {equal} of {len(stored)} modelopt weights dequantize alike")
