@@ -10,6 +10,7 @@ const DEFAULT_ISA: &str = "sm_80";
 
 fn main() {
     println!("cargo::rerun-if-changed=../kernels-gpu/src");
+    println!("cargo::rerun-if-changed=../host/core/src");
     println!("cargo::rerun-if-env-changed=FOUROVERSIX_ISA");
     let isa = env::var("FOUROVERSIX_ISA").unwrap_or_else(|_| DEFAULT_ISA.to_owned());
     let arch = match isa.as_str() {

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the program with Blackwell's kernels for Hopper: the same source, in which only the two FP4
+# Builds the programs with Blackwell's kernels for Hopper: the same source, in which only the two FP4
 # conversions are emulated and each packed FP32 instruction is two (`isa/native.rs`, `packed.rs`).
-# They take the place of the sm_89 kernels in a copy of the committed files, so whatever the program
-# then does on an H100, it does with them:
+# They take the place of the sm_89 kernels in a copy of the committed files, so whatever the programs
+# then do on an H100, they do with them:
 #
-#   scripts/blackwell_on_hopper.sh                          prints where the program is
+#   scripts/blackwell_on_hopper.sh                          prints where the programs are
 #   PROGRAM verify --backend cuda --golden DIR              every golden case
-#   PROGRAM cross-check ...                                 random data against the CPU path
+#   LAB cross-check ...                                     random data against the CPU path
 #
 # Run `git commit` before: the copy is of HEAD.
 set -euo pipefail
@@ -20,5 +20,5 @@ for kernel in "$copy/source/kernels-gpu/ptx/sm_89"/*.ptx; do
     cp "$copy/ptx/sm_90_as_blackwell/$(basename "$kernel")" "$kernel"
 done
 cd "$copy/source"
-cargo build --quiet --release -p fouroversix --target-dir "$copy/build"
-echo "$copy/build/release/fouroversix"
+cargo build --quiet --release -p fouroversix-cli -p fouroversix-lab --target-dir "$copy/build"
+echo "$copy/build/release/fouroversix" "$copy/build/release/fouroversix-lab"

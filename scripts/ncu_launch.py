@@ -7,7 +7,7 @@ Loads the committed PTX through the driver and quantizes a (16384, 6144) bf16 te
 amax_bf16 has written its global scale. `random` is N(0, 1); `certain` repeats one 16x16 tile whose
 blocks no choice is close for, so that no warp leaves the hot path. Its block scales reach 256: with
 448 both candidates of the largest magnitude's block have that scale, and tie. The parameter structs
-are those of kernels-gpu/src/abi.rs, the grids those of launch.rs.
+are those of host/core/src/abi.rs, the grids those of launch.rs.
 """
 
 import ctypes

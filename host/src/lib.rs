@@ -12,35 +12,25 @@
 //! | use a GPU | [`cuda::Device`], for device memory on your own stream |
 //! | read and write models | [`checkpoint`] |
 //!
-//! Features: `cuda` (the GPU side; needs no toolkit to build and no driver to start), `checkpoint`
-//! (safetensors files and model directories), `cli` (the program, and the benchmarks and studies
-//! that it runs). All are on by default; without them there is the CPU path.
+//! Features, none of them on by default: `cuda` (the GPU side; needs no toolkit to build and no
+//! driver to start) and `checkpoint` (safetensors files and model directories). The program is the
+//! crate `fouroversix-cli`.
 
-#[cfg(feature = "cli")]
-pub mod bench;
-#[cfg(feature = "checkpoint")]
-pub mod checkpoint;
-pub mod cpu;
-#[cfg(all(feature = "cli", feature = "cuda"))]
-pub mod cross_check;
-#[cfg(feature = "cuda")]
-pub mod cuda;
 mod dequantize;
-mod element;
-mod error;
 mod quantize;
-#[cfg(feature = "cli")]
-pub mod study;
-mod tensor;
 
-pub use dequantize::{Deviation, dequantize, dequantize_into, deviation};
-pub use element::Element;
-pub use error::Error;
-pub use fouroversix_kernels::config::{
-    Config, ConfigError, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
+pub use dequantize::{dequantize, dequantize_into, deviation};
+#[cfg(feature = "checkpoint")]
+pub use fouroversix_checkpoint as checkpoint;
+pub use fouroversix_core::{
+    Amax, Choices, Config, ConfigError, Deviation, E4m3Max, Element, Error, ErrorPath, InputType,
+    Metric, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Outputs, Quantized, QuantizedMut, Rule, ScaleLayout,
+    Scaling,
 };
-pub use quantize::{Amax, amax, quantize, quantize_into, quantize_with_amax, row_amax};
-pub use tensor::{Choices, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Quantized, QuantizedMut};
+pub use fouroversix_cpu as cpu;
+#[cfg(feature = "cuda")]
+pub use fouroversix_cuda as cuda;
+pub use quantize::{amax, quantize, quantize_into, quantize_with_amax, row_amax};
 
 /// Runs the README's program.
 #[cfg(doctest)]

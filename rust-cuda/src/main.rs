@@ -12,9 +12,9 @@ use cust::launch;
 use cust::memory::{CopyDestination, DeviceBuffer, DeviceCopy};
 use cust::module::Module;
 use cust::stream::{Stream, StreamFlags};
-use fouroversix_kernels::abi::{AmaxParams, GlobalScale, QuantizeParams, QuantizeTensor};
-use fouroversix_kernels::config::{Config, E4m3Max, ErrorPath, InputType, Metric, Rule};
-use fouroversix_kernels::launch::{self as contract, Launch};
+use fouroversix_core::abi::{AmaxParams, GlobalScale, QuantizeParams, QuantizeTensor};
+use fouroversix_core::config::{Config, E4m3Max, ErrorPath, InputType, Metric, Rule};
+use fouroversix_core::launch::{self as contract, Launch};
 use fouroversix_reference as reference;
 
 static PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));

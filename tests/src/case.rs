@@ -3,9 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use fouroversix_kernels::config::{
-    Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling,
-};
+use fouroversix_core::config::{Config, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling};
 use fouroversix_reference::{Bf16, Fp16};
 
 /// A tensor to be quantized, as raw bits.
@@ -178,13 +176,5 @@ pub const fn layout_name(layout: ScaleLayout) -> &'static str {
 /// Every rule: plain, and the eight of Four Over Six.
 #[must_use]
 pub fn every_rule() -> Vec<Rule> {
-    let mut rules = vec![Rule::Plain];
-    for metric in [Metric::Mae, Metric::Mse] {
-        for error_path in [ErrorPath::Strict, ErrorPath::Fast] {
-            for e4m3_max in [E4m3Max::M448, E4m3Max::M256] {
-                rules.push(Rule::FourOverSix { metric, error_path, e4m3_max });
-            }
-        }
-    }
-    rules
+    Rule::ALL.to_vec()
 }

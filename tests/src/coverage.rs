@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use fouroversix_kernels::config::{Outputs, Scaling};
-use fouroversix_kernels::launch::{self, LaunchError};
+use fouroversix_core::config::{Outputs, Scaling};
+use fouroversix_core::launch::{self, LaunchError};
 
 use crate::case::Case;
 use crate::dequantize_case::DequantizeCase;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fouroversix_kernels::config::{E4m3Max, InputType, ScaleLayout, Scaling};
+use fouroversix_core::config::{E4m3Max, InputType, ScaleLayout, Scaling};
 
 use crate::case::{Output, element_name, layout_name, scaling_name};
 

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use fouroversix_kernels::config::{
+use fouroversix_core::config::{
     Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
 };
 use safetensors::{Dtype, SafeTensors};

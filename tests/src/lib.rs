@@ -1,6 +1,7 @@
-//! Bitwise conformance: golden cases, the backends they are stamped on, and an executor for the
-//! shipped PTX.
+//! Bitwise conformance: golden cases, the backends they are stamped on, and the shipped PTX in an
+//! executor.
 
+pub mod adapters;
 pub mod backend;
 pub mod carried;
 pub mod case;

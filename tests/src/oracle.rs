@@ -1,6 +1,6 @@
 //! The reference as a backend, and as the source of expectations.
 
-use fouroversix_kernels::config::{
+use fouroversix_core::config::{
     Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling,
 };
 use fouroversix_reference as reference;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use fouroversix_kernels::config::ScaleLayout;
+use fouroversix_core::config::ScaleLayout;
 use fouroversix_reference::{Candidate, Decision, E2m1, E4m3};
 
 use crate::case::{Case, Outcome, Output};

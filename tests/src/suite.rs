@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 
-use fouroversix_kernels::config::{InputType, ScaleLayout};
+use fouroversix_core::config::{InputType, ScaleLayout};
 
 use crate::backend::{Backend, SkipReason};
 use crate::case::{Case, Output};

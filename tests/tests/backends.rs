@@ -2,10 +2,11 @@
 
 mod common;
 
-use fouroversix::cpu::{CpuBackend, Path};
+use fouroversix::cpu::Path;
+use fouroversix_conformance::adapters::CpuBackend;
 use fouroversix_conformance::case::Input;
 use fouroversix_conformance::oracle::{self, Reference};
-use fouroversix_kernels::config::InputType;
+use fouroversix_core::config::InputType;
 
 fn cpu_paths() -> impl Iterator<Item = CpuBackend> {
     Path::available().into_iter().map(CpuBackend)

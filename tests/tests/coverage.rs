@@ -8,9 +8,9 @@ use fouroversix_conformance::coverage;
 use fouroversix_conformance::generate::{ELEMENTS, SCALINGS};
 use fouroversix_conformance::oracle;
 use fouroversix_conformance::suite::Suite;
-use fouroversix_kernels::config::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
-use fouroversix_kernels::launch;
-use fouroversix_kernels::ptx::{self, InstructionSet};
+use fouroversix_core::config::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix_core::launch;
+use fouroversix_ptx::{self as ptx, InstructionSet};
 use fouroversix_reference as reference;
 
 /// Kernels that quantize nothing: they move the bytes that the others do, to be timed.

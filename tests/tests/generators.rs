@@ -3,7 +3,7 @@
 use fouroversix_conformance::case::{Case, every_rule};
 use fouroversix_conformance::generate::{self, ELEMENTS, SCALINGS, midpoint, near_tie};
 use fouroversix_conformance::oracle;
-use fouroversix_kernels::config::{InputType, Rule, Scaling};
+use fouroversix_core::config::{InputType, Rule, Scaling};
 use fouroversix_reference::scale::block_encode_scale;
 use fouroversix_reference::{self as reference, CandidatePair};
 

@@ -6,7 +6,7 @@ use fouroversix_conformance::case::{every_rule, rule_name, scaling_name};
 use fouroversix_conformance::golden::{self, Index};
 use fouroversix_conformance::suite::shared_golden;
 use fouroversix_conformance::{carried, case::element_name};
-use fouroversix_kernels::config::Scaling;
+use fouroversix_core::config::Scaling;
 
 /// Rule, scaling and element type of a case.
 fn mode(case: &golden::GoldenCase) -> String {

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use fouroversix::cpu::{CpuBackend, Path};
+use fouroversix::cpu::Path;
+use fouroversix_conformance::adapters::CpuBackend;
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::case::{Case, Input, Outcome, Output, every_rule};
 use fouroversix_conformance::generate::{ELEMENTS, PATTERNS, SCALINGS, narrow};
 use fouroversix_conformance::oracle::Reference;
-use fouroversix_kernels::config::{Config, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix_core::config::{Config, Outputs, Rule, ScaleLayout, Scaling};
 
 const SHAPE: [usize; 2] = [32, 48];
 

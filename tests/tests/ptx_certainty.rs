@@ -4,7 +4,7 @@ use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::generate::uncertain;
 use fouroversix_conformance::ptx::{PtxBackend, fallback};
 use fouroversix_conformance::report;
-use fouroversix_kernels::ptx::InstructionSet;
+use fouroversix_ptx::InstructionSet;
 
 #[test]
 fn blocks_at_the_bound_are_not_certain() {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use fouroversix_conformance::case::Input;
 use fouroversix_conformance::ptx::fallback::{self, Fallback};
 use fouroversix_conformance::rng::Rng;
-use fouroversix_kernels::config::{
+use fouroversix_core::config::{
     Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
 };
-use fouroversix_kernels::ptx::InstructionSet;
+use fouroversix_ptx::InstructionSet;
 use fouroversix_reference::Bf16;
 
 /// Whole warps of blocks to a row.

@@ -9,10 +9,11 @@ use std::sync::LazyLock;
 
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::coverage;
-use fouroversix_conformance::ptx::{ApproxError, PtxBackend, large, reach};
+use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::{self, Suite};
-use fouroversix_kernels::config::InputType;
-use fouroversix_kernels::ptx::{self, InstructionSet};
+use fouroversix_core::config::InputType;
+use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_ptx_executor::ApproxError;
 
 /// Carried golden cases, and generated ones with the reference's expectations.
 static SUITE: LazyLock<Suite> = LazyLock::new(|| {

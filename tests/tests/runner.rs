@@ -8,7 +8,7 @@ use fouroversix_conformance::case::{Case, Outcome};
 use fouroversix_conformance::dequantize_case::DequantizeCase;
 use fouroversix_conformance::oracle::Reference;
 use fouroversix_conformance::suite::{Counts, Suite};
-use fouroversix_kernels::config::Scaling;
+use fouroversix_core::config::Scaling;
 
 /// The reference, with one bit of its answers flipped.
 struct OneBitOff;

@@ -54,7 +54,7 @@ use super::isa::{Candidate, Isa, Target};
 use super::metric::Metric;
 use super::packed::{self, F32x2};
 use super::{ptx, warp};
-use crate::abi::GlobalScale;
+use fouroversix_core::abi::GlobalScale;
 
 /// Where the signs of eight codes are.
 pub(crate) const SIGNS: u32 = 0x8888_8888;

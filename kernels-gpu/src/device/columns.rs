@@ -15,7 +15,9 @@ use super::ptx;
 use super::shared;
 use super::staged::{self, Reader, Staged};
 use super::thread;
-use crate::abi::{COLUMNS_COLS, GlobalScale, QuantizeParams, QuantizeTensor, ROW_SCALED, SWIZZLED};
+use fouroversix_core::abi::{
+    COLUMNS_COLS, GlobalScale, QuantizeParams, QuantizeTensor, ROW_SCALED, SWIZZLED,
+};
 
 /// Lines from one step of a thread to the next.
 const STEP: u32 = 64;

@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::memory;
 use super::thread;
-use crate::abi::QuantizeParams;
+use fouroversix_core::abi::QuantizeParams;
 
 /// Loads a block's elements and stores its 8 + 1 bytes, twice if there are columnwise outputs.
 #[inline(always)]
@@ -28,7 +28,9 @@ pub(crate) unsafe fn quantize<T: Input>(p: &QuantizeParams) {
 
 /// Loads a block's 8 + 1 bytes and stores its 16 elements.
 #[inline(always)]
-pub(crate) unsafe fn dequantize<T: super::dequantize::Output>(p: &crate::abi::DequantizeParams) {
+pub(crate) unsafe fn dequantize<T: super::dequantize::Output>(
+    p: &fouroversix_core::abi::DequantizeParams,
+) {
     // SAFETY: the launch contract.
     unsafe {
         let block = thread::global_index();

@@ -6,7 +6,7 @@ use super::e4m3;
 use super::memory;
 use super::ptx;
 use super::thread;
-use crate::abi::{DequantizeParams, E4M3_MAX_256, ROW_SCALED, SWIZZLED};
+use fouroversix_core::abi::{DequantizeParams, E4M3_MAX_256, ROW_SCALED, SWIZZLED};
 
 /// An element type to dequantize to.
 pub(crate) trait Output {

@@ -5,7 +5,7 @@
 use super::input::{Bf16, F16, F32};
 use super::metric::{Mae, Mse, Plain};
 use super::{columns, copy, dequantize, global_scale, row, rowwise, tile};
-use crate::abi::{AmaxParams, DequantizeParams, QuantizeParams};
+use fouroversix_core::abi::{AmaxParams, DequantizeParams, QuantizeParams};
 
 macro_rules! entries {
     ($params:ty: $($name:ident = $body:path;)*) => {$(

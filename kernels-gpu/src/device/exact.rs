@@ -10,7 +10,7 @@ use super::e4m3;
 use super::input::Input;
 use super::metric::Metric;
 use super::{ptx, warp};
-use crate::abi::{E4M3_MAX_256, GlobalScale, STRICT};
+use fouroversix_core::abi::{E4M3_MAX_256, GlobalScale, STRICT};
 
 /// 16, which neither compiler can know: no flag has bit 31. Loops of this many steps stay loops, and
 /// the exact path stays small.

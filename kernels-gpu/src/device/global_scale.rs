@@ -6,7 +6,7 @@ use super::isa::{Isa, Target};
 use super::memory;
 use super::ptx;
 use super::thread;
-use crate::abi::{AmaxParams, E4M3_MAX_256, GlobalScale};
+use fouroversix_core::abi::{AmaxParams, E4M3_MAX_256, GlobalScale};
 
 /// `S_enc = min(fl(6·A / amax), FMAX)`, 1 if amax or that is 0; `S_dec = fl(1 / S_enc)`.
 #[inline(always)]

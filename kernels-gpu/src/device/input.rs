@@ -1,7 +1,7 @@
 //! The input types: how 16 elements are loaded, measured and widened.
 
 use super::{memory, ptx, shared, staged};
-use crate::abi::COLUMNS_COLS;
+use fouroversix_core::abi::COLUMNS_COLS;
 
 /// An element type, as the kernels see it: a block of 16 in registers.
 pub(crate) trait Input {

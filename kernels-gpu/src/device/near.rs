@@ -11,7 +11,7 @@ use super::input::Input;
 use super::isa::{Isa, Target};
 use super::metric::Metric;
 use super::ptx;
-use crate::abi::{E4M3_MAX_256, GlobalScale, STRICT};
+use fouroversix_core::abi::{E4M3_MAX_256, GlobalScale, STRICT};
 
 /// `RN(p / d)`, with `r = RN(1/d)`, for `p` zero or well inside the normal range (Markstein).
 #[inline(always)]

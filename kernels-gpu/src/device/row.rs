@@ -10,7 +10,7 @@ use super::input::Input;
 use super::memory;
 use super::metric::Metric;
 use super::{ptx, thread};
-use crate::abi::{GlobalScale, QuantizeParams, SWIZZLED};
+use fouroversix_core::abi::{GlobalScale, QuantizeParams, SWIZZLED};
 
 /// Encodes one row and stores it, its amax too.
 #[inline(always)]

@@ -7,7 +7,7 @@ use super::input::Input;
 use super::memory;
 use super::metric::Metric;
 use super::{ptx, thread};
-use crate::abi::{GlobalScale, QuantizeParams, ROW_SCALED, SKIPPABLE, SWIZZLED};
+use fouroversix_core::abi::{GlobalScale, QuantizeParams, ROW_SCALED, SKIPPABLE, SWIZZLED};
 
 /// Encodes one block of a row and stores it.
 #[inline(always)]

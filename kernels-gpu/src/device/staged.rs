@@ -14,7 +14,7 @@
 use super::exact::Block;
 use super::input::Input;
 use super::{ptx, shared};
-use crate::abi::{COLUMNS_BYTES, COLUMNS_COLS};
+use fouroversix_core::abi::{COLUMNS_BYTES, COLUMNS_COLS};
 
 /// Bytes from a row to the next.
 const fn pitch<T: Input>() -> u32 {

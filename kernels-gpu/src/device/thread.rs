@@ -4,7 +4,7 @@ use super::codegen::{
     _block_dim_x, _block_idx_x, _block_idx_y, _block_idx_z, _grid_dim_x, _thread_idx_x,
 };
 use super::{memory, ptx};
-use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
+use fouroversix_core::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
 
 /// Index within the block.
 #[inline(always)]
@@ -86,7 +86,7 @@ pub(crate) unsafe fn load_global(at: *const GlobalScale) -> GlobalScale {
     GlobalScale { amax, s_enc, s_dec, limit }
 }
 
-/// Offset of a scale in the tensor cores' layout, see [`crate::config::ScaleLayout`].
+/// Offset of a scale in the tensor cores' layout, see [`fouroversix_core::config::ScaleLayout`].
 #[inline(always)]
 pub(crate) fn swizzled(row: u32, block: u32, blocks_per_row: u32) -> usize {
     let tile = (row / 128) as usize * blocks_per_row.div_ceil(4) as usize + (block / 4) as usize;

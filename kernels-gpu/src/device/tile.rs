@@ -13,7 +13,7 @@ use super::nibbles;
 use super::shared;
 use super::thread;
 use super::tile_encode::{self, Encoded, Lines};
-use crate::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLED, TILE_COLS};
+use fouroversix_core::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLED, TILE_COLS};
 
 /// Rows and columns of a block of threads.
 const EDGE: u32 = TILE_COLS;

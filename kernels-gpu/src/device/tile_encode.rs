@@ -10,7 +10,7 @@ use super::input::Input;
 use super::isa::{Isa, Target};
 use super::metric::Metric;
 use super::{near, ptx, warp};
-use crate::abi::GlobalScale;
+use fouroversix_core::abi::GlobalScale;
 
 /// A lane's share of a tile.
 pub(crate) struct Lines<T: Input> {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::Suite;
-use fouroversix_kernels::config::InputType;
-use fouroversix_kernels::ptx::{self, InstructionSet};
+use fouroversix_core::config::InputType;
+use fouroversix_ptx::{self as ptx, InstructionSet};
 
 /// Runs the carried, generated and large cases on the committed PTX and lists, for each kernel, the
 /// instructions that were never executed, and why. The exit status is 1 if a case fails or an instruction

@@ -1,6 +1,6 @@
 //! Cases of the inputs that know their rule, for every kernel that takes the rule.
 
-use fouroversix_kernels::config::{Config, InputType, Outputs, Rule, Scaling};
+use fouroversix_core::config::{Config, InputType, Outputs, Rule, Scaling};
 
 use super::{Draw, ELEMENTS, case, configs, midpoint, near_tie, position};
 use crate::case::{Case, Input, SuppliedAmax};

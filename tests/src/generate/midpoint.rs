@@ -1,7 +1,7 @@
 //! Inputs where roundings turn: products halfway between two E2M1 values, block scales halfway
 //! between two E4M3 values, and their neighbours.
 
-use fouroversix_kernels::config::{InputType, Rule};
+use fouroversix_core::config::{InputType, Rule};
 use fouroversix_reference::block::decide_row;
 use fouroversix_reference::scale::{GlobalScale, ScalePair, block_encode_scale, plain_scale};
 use fouroversix_reference::{self as reference, E4m3};

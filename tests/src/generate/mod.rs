@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use fouroversix_kernels::config::{
-    Config, E4m3Max, InputType, Outputs, Rule, ScaleLayout, Scaling,
-};
+use fouroversix_core::config::{Config, E4m3Max, InputType, Outputs, Rule, ScaleLayout, Scaling};
 use fouroversix_reference::{Bf16, Fp16};
 
 use crate::case::{Case, Input, Output, SuppliedAmax, element_name, every_rule};

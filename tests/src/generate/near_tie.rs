@@ -1,6 +1,6 @@
 //! Inputs where the choice between map4 and map6 turns.
 
-use fouroversix_kernels::config::{InputType, Rule, Scaling};
+use fouroversix_core::config::{InputType, Rule, Scaling};
 use fouroversix_reference::block::{Tile16, decide_row, decide_tile};
 use fouroversix_reference::candidate::encode_row;
 use fouroversix_reference::scale::GlobalScale;

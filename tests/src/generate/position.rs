@@ -1,6 +1,6 @@
 //! Inputs where one element decides, at every place of a block or tile in turn.
 
-use fouroversix_kernels::config::{InputType, Rule, Scaling};
+use fouroversix_core::config::{InputType, Rule, Scaling};
 use fouroversix_reference::block::decide_row;
 use fouroversix_reference::scale::{GlobalScale, ScalePair, block_encode_scale, plain_scale};
 use fouroversix_reference::{self as reference, E4m3};

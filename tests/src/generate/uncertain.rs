@@ -4,7 +4,7 @@
 //! Bits don't show whether a kernel's bound is as wide as its proof asks, for what is rounded off rarely
 //! adds up as it might. The kernels' votes do: they are asked for these blocks one by one.
 
-use fouroversix_kernels::config::{
+use fouroversix_core::config::{
     Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
 };
 use fouroversix_reference::candidate::encode_row;

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use fouroversix_kernels::config::{Config, Scaling};
-use fouroversix_kernels::ptx::InstructionSet;
+use fouroversix_core::config::{Config, Scaling};
+use fouroversix_ptx::InstructionSet;
 
 use super::PtxBackend;
 use crate::backend::{Backend, BackendError};

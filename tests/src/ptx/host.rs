@@ -2,16 +2,16 @@
 
 use std::mem::size_of;
 
-use fouroversix_kernels::abi::{
+use fouroversix_core::abi::{
     AmaxParams, DequantizeParams, GlobalScale, QuantizeParams, QuantizeTensor,
 };
-use fouroversix_kernels::config::Config;
+use fouroversix_core::config::Config;
 
-use super::Machine;
 use crate::backend::BackendError;
 use crate::case::Output;
+use fouroversix_ptx_executor::Machine;
 
-/// A parameter struct of [`fouroversix_kernels::abi`]: plain `repr(C)` data without padding.
+/// A parameter struct of [`fouroversix_core::abi`]: plain `repr(C)` data without padding.
 pub(super) trait Plain: Copy {}
 impl Plain for AmaxParams {}
 impl Plain for QuantizeParams {}

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fouroversix_kernels::config::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix_core::config::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
 
 use crate::case::{Case, every_rule};
 use crate::generate::{ELEMENTS, PATTERNS, SCALINGS, narrow};

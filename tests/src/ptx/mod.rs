@@ -1,46 +1,12 @@
-//! An executor for PTX: the shipped kernels run on the CPU, instruction by instruction.
+//! The shipped PTX, run by the executor and put to the test.
 //!
-//! [`Module::parse`] reads PTX and refuses what it does not know; [`Machine::launch`] runs a kernel
-//! over a grid of blocks of warps with lanes in step, arithmetic exact to the bit, and every memory
-//! access watched: out of bounds, misaligned, uninitialized and racing accesses end the launch with a
-//! [`Fault`] that names the instruction, the thread and the address.
-//!
-//! Semantics are from NVIDIA's *PTX ISA*. The parser is our own: `ptx-parser` 0.1.6, the one on
-//! crates.io, gives operands as unparsed text, has no positions in its errors and keeps the fields of
-//! its instructions private, so nothing would be left of it but the splitting into lines.
+//! The executor itself is the crate [`fouroversix_ptx_executor`].
 
-mod access;
-mod ast;
 mod backend;
-mod block;
-mod collective;
-mod decode;
 pub mod fallback;
-mod fault;
-mod half;
 mod host;
 pub mod large;
-mod layout;
-mod lex;
-mod machine;
-mod memory;
 pub mod mutants;
-pub mod narrow;
-mod op;
-mod parse;
-pub mod probe;
 pub mod reach;
-mod read_modify_write;
-pub mod soft;
-mod statics;
-mod survey;
-mod warp;
-mod window;
 
-pub use ast::{ParseError, Pos};
 pub use backend::PtxBackend;
-pub use block::ApproxError;
-pub use fault::{Fault, FaultKind, MemoryKind};
-pub use machine::{Machine, Module, Stats};
-pub use memory::{Memory, MemoryError};
-pub use op::Source;

@@ -5,7 +5,7 @@
 
 use fouroversix_conformance::backend::{Backend, BackendError, SkipReason};
 use fouroversix_conformance::case::{Case, Outcome, Output};
-use fouroversix_kernels::config::{Config, ErrorPath, Metric, Rule, Scaling};
+use fouroversix_core::config::{Config, ErrorPath, Metric, Rule, Scaling};
 use half::f16;
 
 use crate::mutation::Mutation;

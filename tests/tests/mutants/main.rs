@@ -8,7 +8,7 @@ use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::case::Case;
 use fouroversix_conformance::report;
 use fouroversix_conformance::suite::Suite;
-use fouroversix_kernels::config::{InputType, ScaleLayout};
+use fouroversix_core::config::{InputType, ScaleLayout};
 use mutation::Mutation;
 
 fn differs(backend: &dyn Backend, case: &Case) -> bool {

@@ -69,8 +69,7 @@ pub(crate) fn work(kernel: &str) -> Option<Work> {
     }
 }
 
-/// Bytes of dynamic shared memory, as `kernels-gpu/src/launch.rs` asks for them. Not taken from
-/// there: that crate includes the PTX, which `cargo xtask ptx` may have yet to write.
+/// Bytes of dynamic shared memory, as `host/core/src/launch.rs` asks for them.
 pub(crate) fn shared(kernel: &str) -> u32 {
     let words: Vec<&str> = kernel.split('_').collect();
     match words[..] {

@@ -4,7 +4,7 @@ use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaStream, DevicePtr, DevicePtrMut, DriverError, result, sys};
-use fouroversix_conformance::ptx::probe::{BLOCK, Probe, THREADS};
+use fouroversix_ptx_executor::probe::{BLOCK, Probe, THREADS};
 
 pub(crate) struct Device {
     context: Arc<CudaContext>,

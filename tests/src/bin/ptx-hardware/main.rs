@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use clap::Parser;
-use fouroversix_conformance::ptx::probe::{self, Probe, ROUNDS, THREADS};
-use fouroversix_kernels::ptx::{self, InstructionSet};
+use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_ptx_executor::probe::{self, Probe, ROUNDS, THREADS};
 
 use device::Device;
 use record::{Counts, Line, Outcome};

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fouroversix_conformance::ptx::probe::{ROUNDS, THREADS, Unprobed};
+use fouroversix_ptx_executor::probe::{ROUNDS, THREADS, Unprobed};
 
 /// What came of an instruction.
 pub(crate) enum Outcome {

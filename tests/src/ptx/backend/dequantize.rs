@@ -1,10 +1,10 @@
 //! Dequantizations, and the copies that measurements compare with.
 
-use fouroversix_kernels::abi::{
+use fouroversix_core::abi::{
     DequantizeParams, Divisor, E4M3_MAX_256, QuantizeParams, ROW_SCALED, SWIZZLED,
 };
-use fouroversix_kernels::config::{E4m3Max, InputType, ScaleLayout, Scaling};
-use fouroversix_kernels::launch;
+use fouroversix_core::config::{E4m3Max, InputType, ScaleLayout, Scaling};
+use fouroversix_core::launch;
 
 use super::super::host::{elements, float_bytes};
 use super::{PtxBackend, is_skippable};

@@ -2,15 +2,15 @@
 
 use std::mem::size_of;
 
-use fouroversix_kernels::abi::{AmaxParams, GlobalScale};
-use fouroversix_kernels::config::Scaling;
-use fouroversix_kernels::launch::{self, Launch};
+use fouroversix_core::abi::{AmaxParams, GlobalScale};
+use fouroversix_core::config::Scaling;
+use fouroversix_core::launch::{self, Launch};
 
-use super::super::Machine;
 use super::super::host::{bytes_of, float_bytes, floats};
 use super::{PtxBackend, is_grouped, is_skippable};
 use crate::backend::BackendError;
 use crate::case::Case;
+use fouroversix_ptx_executor::Machine;
 
 /// The multiprocessors that the amax grid is made for: few, so that blocks have several turns.
 const MULTIPROCESSORS: u32 = 1;

@@ -1,6 +1,6 @@
 //! The shipped kernels, executed, as a backend.
 //!
-//! A case is run as a host would run it: the same [`launch`](fouroversix_kernels::launch) contract,
+//! A case is run as a host would run it: the same [`launch`](fouroversix_core::launch) contract,
 //! the same parameter structs, in device memory that holds nothing until something is written to it.
 //! Reading the outputs back fails if a kernel left a byte of them unwritten.
 
@@ -13,15 +13,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use fouroversix_kernels::launch::{Launch, LaunchError};
-use fouroversix_kernels::ptx::{self, InstructionSet};
+use fouroversix_core::launch::{Launch, LaunchError};
+use fouroversix_ptx::{self as ptx, InstructionSet};
 
 use super::host::{Plain, bytes_of};
-use super::{ApproxError, Machine, Module, Source, Stats};
 use crate::backend::{Backend, BackendError, SkipReason};
 use crate::case::{Case, Outcome};
 use crate::coverage;
 use crate::dequantize_case::DequantizeCase;
+use fouroversix_ptx_executor::{ApproxError, Machine, Module, Source, Stats};
 use quantize::Way;
 
 /// Where kernels come from.

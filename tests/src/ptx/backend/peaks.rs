@@ -2,18 +2,18 @@
 
 use std::mem::size_of;
 
-use fouroversix_kernels::abi::{AmaxParams, GlobalScale};
-use fouroversix_kernels::config::InputType;
-use fouroversix_kernels::launch::{self, Launch};
+use fouroversix_core::abi::{AmaxParams, GlobalScale};
+use fouroversix_core::config::InputType;
+use fouroversix_core::launch::{self, Launch};
 use fouroversix_reference::E4m3Max;
 use fouroversix_reference::scale::GlobalScale as Expected;
 
-use super::super::Machine;
 use super::super::host::{bytes_of, floats};
 use super::PtxBackend;
 use crate::backend::BackendError;
 use crate::case::Input;
 use crate::generate::PATTERNS;
+use fouroversix_ptx_executor::Machine;
 
 /// Loads in flight, and the elements of each.
 const LOADS: usize = 4;

@@ -4,15 +4,15 @@
 
 use std::mem::size_of;
 
-use fouroversix_kernels::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
-use fouroversix_kernels::config::{Config, Scaling};
-use fouroversix_kernels::launch::{self, Launch, LaunchError};
+use fouroversix_core::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
+use fouroversix_core::config::{Config, Scaling};
+use fouroversix_core::launch::{self, Launch, LaunchError};
 
-use super::super::Machine;
 use super::super::host::{Side, bytes_of, outputs, read_output};
 use super::{PtxBackend, is_grouped, is_skippable, variant};
 use crate::backend::BackendError;
 use crate::case::{Case, Outcome};
+use fouroversix_ptx_executor::Machine;
 
 /// A way to run a case: the kernel is one of these three.
 #[derive(Clone, Copy, Debug, PartialEq)]

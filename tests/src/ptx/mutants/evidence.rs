@@ -3,11 +3,12 @@
 use std::cell::OnceCell;
 use std::fmt;
 
-use fouroversix_kernels::ptx;
+use fouroversix_ptx as ptx;
 
 use super::shadow::{self, Lanes};
 use super::{Check, Trial, demand, flow};
-use crate::ptx::{Module, PtxBackend, fallback, reach};
+use crate::ptx::{PtxBackend, fallback, reach};
+use fouroversix_ptx_executor::Module;
 
 /// What is seen of a mutant on all cases of its kernel, each thing looked at when it is first asked for.
 pub(super) struct Evidence<'a> {

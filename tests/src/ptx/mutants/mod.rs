@@ -13,12 +13,12 @@ mod shadow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use fouroversix_kernels::config::InputType;
-use fouroversix_kernels::ptx::{self, InstructionSet};
+use fouroversix_core::config::InputType;
+use fouroversix_ptx::{self as ptx, InstructionSet};
 
 use evidence::Evidence;
 
-use super::{Module, PtxBackend, fallback, large};
+use super::{PtxBackend, fallback, large};
 use crate::backend::{Backend, BackendError};
 use crate::case::Case;
 use crate::dequantize_case::DequantizeCase;
@@ -27,6 +27,7 @@ use crate::generate::uncertain::{self, Uncertain};
 use crate::golden::GoldenError;
 use crate::suite::Suite;
 use crate::{coverage, report};
+use fouroversix_ptx_executor::Module;
 
 pub use mutate::{Mutant, Mutator};
 

@@ -1,6 +1,6 @@
 //! Single-instruction mutations of PTX text.
 
-use crate::ptx::Pos;
+use fouroversix_ptx_executor::Pos;
 
 /// A module with one instruction changed.
 #[derive(Clone, Debug)]

@@ -1,0 +1,179 @@
+//! A quantized checkpoint in, floats out: what is turned, kept and left out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::configs;
+use super::counts::Counts;
+use super::declared::remove_sections;
+use super::error::CheckpointError;
+use super::execute::Job;
+use super::format::Format;
+use super::header::{Dtype, TensorEntry};
+use super::job::{Summary, layout};
+use super::json::pretty;
+use super::nvfp4::StoredName;
+use super::plan::{Draft, Layout, Plan, Work};
+use super::quantizer::CpuQuantizer;
+use super::roles::{Quantization, Role};
+use super::run::{NonFinite, Observer, Runner, Settings};
+use super::source::Checkpoint;
+use fouroversix_core::{InputType, Rule, Scaling};
+
+/// Keys of `config.json` that name the type of a model's weights.
+const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
+
+/// Writes the weights that a quantized `checkpoint` stands for, as floats of type `element`.
+///
+/// NVFP4 tensors are computed as [`super::StoredTensor::dequantize`] does. Tensors that were never
+/// quantized are copied as they are, in their type. Scales of inputs and of the KV cache are left
+/// out: they say nothing about weights. `config.json` loses every quantization section and names
+/// `element`.
+///
+/// # Errors
+/// [`CheckpointError::Malformed`] names the tensor or the declaration that is in the way: nothing
+/// quantized, another method than NVFP4, parts that don't fit together, a global scale that is not
+/// positive and finite, a block scale that is NaN or negative, a weight beyond the range of
+/// `element`. [`CheckpointError::Exists`] and [`CheckpointError::Write`].
+pub fn dequantize_checkpoint(
+    checkpoint: &Checkpoint,
+    output: &Path,
+    element: InputType,
+    max_shard_bytes: u64,
+    force: bool,
+    observer: &mut dyn Observer,
+) -> Result<Summary, CheckpointError> {
+    let quantization = Quantization::of(checkpoint)?;
+    quantization.readable(checkpoint)?;
+    let metadata = BTreeMap::from([
+        ("format".to_owned(), "pt".to_owned()),
+        ("fouroversix.dequantized".to_owned(), format!("{element:?}").to_lowercase()),
+    ]);
+    let layout = layout(output, checkpoint, max_shard_bytes, metadata);
+    let plan = plan(checkpoint, &quantization, element, &layout)?;
+    let settings = Settings {
+        rule: Rule::Plain,
+        scaling: Scaling::Tensor,
+        format: Format::CompressedTensors,
+        non_finite: NonFinite::Error,
+        figures: false,
+        output: element,
+    };
+    let extra = checkpoint
+        .config()
+        .map(|config| ("config.json", pretty(&float_config(config, &Dtype::from(element)))));
+    let job = Job { checkpoint, output, plan: &plan, force, extra: extra.into_iter().collect() };
+    let mut summary = Summary {
+        producer: configs::producer(),
+        format: "dequantized".to_owned(),
+        options: BTreeMap::from([("dtype".to_owned(), format!("{element:?}"))]),
+        counts: Counts::of_dequantization(checkpoint, &quantization.roles),
+        notes: Vec::new(),
+        sources: Vec::new(),
+        tensors: Vec::new(),
+        kept: BTreeMap::new(),
+        left_out: BTreeMap::new(),
+        input_bytes: checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum(),
+        output_bytes: 0,
+        shards: Vec::new(),
+        files: Vec::new(),
+    };
+    let mut others = BTreeMap::<&str, usize>::new();
+    for ((_, entry), role) in checkpoint.tensors().zip(&quantization.roles) {
+        match role {
+            Role::Plain => {
+                let own = entry.dtype.input_type().filter(|own| *own != element);
+                if own.is_some() {
+                    *others.entry(entry.dtype.name()).or_default() += 1;
+                }
+                summary.kept.insert(entry.name.clone(), role.describe());
+            }
+            Role::InputScale | Role::CacheScale => {
+                summary.left_out.insert(entry.name.clone(), role.describe());
+            }
+            _ => {}
+        }
+    }
+    for (dtype, count) in others {
+        observer.note(&format!("{count} tensors that were not quantized stay {dtype}"));
+    }
+    if let Some((name, role)) = summary.left_out.first_key_value() {
+        let count = summary.left_out.len();
+        observer.note(&format!("{count} scales are left out, the first is {name} ({role})"));
+    }
+    let mut cpu = CpuQuantizer;
+    job.run(&mut Runner::new(checkpoint, &plan, settings, &mut cpu, observer), summary)
+}
+
+/// Tasks and their future shards.
+fn plan(
+    checkpoint: &Checkpoint,
+    quantization: &Quantization,
+    element: InputType,
+    layout: &Layout,
+) -> Result<Plan, CheckpointError> {
+    let mut drafts = Vec::new();
+    for ((_, entry), role) in checkpoint.tensors().zip(&quantization.roles) {
+        match role {
+            Role::Codes(name) => drafts.push(draft(checkpoint, entry, name, element)?),
+            Role::Plain => drafts.push(Draft::new(entry, Work::Copy, vec![entry.clone()])),
+            // Whatever is not read was refused before.
+            Role::Part(_) | Role::InputScale | Role::CacheScale | Role::Foreign(_) => {}
+        }
+    }
+    layout.shards(drafts)
+}
+
+fn draft(
+    checkpoint: &Checkpoint,
+    entry: &TensorEntry,
+    name: &StoredName,
+    element: InputType,
+) -> Result<Draft, CheckpointError> {
+    let output = TensorEntry {
+        name: name.tensor.clone(),
+        dtype: element.into(),
+        shape: checkpoint.stored(name)?.dimensions(),
+        range: 0..0,
+    };
+    Ok(Draft::new(entry, Work::Dequantize(name.clone()), vec![output]))
+}
+
+/// `config.json` of the floats: no quantization section anywhere, and their type.
+///
+/// A nested section that named the same type as the whole goes along; one that named another, or
+/// none, keeps it.
+fn float_config(config: &Map<String, Value>, dtype: &Dtype) -> Map<String, Value> {
+    let name = match dtype.name() {
+        "BF16" => "bfloat16",
+        "F16" => "float16",
+        _ => "float32",
+    };
+    let mut config = config.clone();
+    remove_sections(&mut config);
+    let former = DTYPE_KEYS.iter().find_map(|key| config.get(*key).cloned());
+    if let Some(former) = former {
+        rename_dtype(&mut config, &former, name);
+    }
+    // diffusers' configurations have no type of elements.
+    if !config.contains_key("_class_name") {
+        for key in DTYPE_KEYS {
+            config.insert(key.to_owned(), name.into());
+        }
+    }
+    config
+}
+
+fn rename_dtype(object: &mut Map<String, Value>, former: &Value, name: &str) {
+    for (key, value) in object {
+        if DTYPE_KEYS.contains(&key.as_str()) {
+            if value == former {
+                *value = name.into();
+            }
+        } else if let Value::Object(inner) = value {
+            rename_dtype(inner, former, name);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What can go wrong with a checkpoint.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a checkpoint could not be read or written. `Display` is a sentence that names the offending
+/// value and the remedy.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// A file or folder could not be read.
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file or folder could not be written.
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what its name or its header claims.
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// The claim and the fact.
+        problem: String,
+    },
+    /// A tensor that was asked for by name can't be quantized.
+    Unquantizable {
+        /// Its name.
+        tensor: String,
+        /// Why.
+        reason: String,
+    },
+    /// No tensor of the input was selected.
+    NothingSelected {
+        /// The input.
+        path: PathBuf,
+        /// Why the first tensors were left alone.
+        reason: String,
+    },
+    /// A NaN or an infinity where finite values were expected.
+    NonFinite {
+        /// The tensor's name.
+        tensor: String,
+        /// `[row, column]` of the first one.
+        position: [usize; 2],
+        /// The value.
+        value: f32,
+    },
+    /// The output is there already.
+    Exists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// Another run writes to the same output.
+    Busy {
+        /// The lock that is held.
+        path: PathBuf,
+    },
+    /// Options that do not go together, or that no value allows.
+    Option {
+        /// The combination and the remedy.
+        problem: String,
+    },
+    /// The quantizer refused.
+    Quantize(fouroversix_core::Error),
+}
+
+impl CheckpointError {
+    /// What went wrong in a word, for programs: the variant's name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "read",
+            Self::Write { .. } => "write",
+            Self::Malformed { .. } => "malformed",
+            Self::Unquantizable { .. } => "unquantizable",
+            Self::NothingSelected { .. } => "nothing-selected",
+            Self::NonFinite { .. } => "non-finite",
+            Self::Exists { .. } => "exists",
+            Self::Busy { .. } => "busy",
+            Self::Option { .. } => "option",
+            Self::Quantize(_) => "quantize",
+        }
+    }
+
+    /// Whether the same command may get further at another time or on another device.
+    pub(crate) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Write { .. } | Self::Read { .. } => true,
+            Self::Quantize(error) => error.is_of_device(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn read(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn write(path: &Path, source: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn malformed(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Malformed { path: path.to_owned(), problem: problem.into() }
+    }
+
+    /// What is wrong, without the file where it is known that there is one.
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            Self::Malformed { problem, .. } => problem.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, source } => {
+                write!(f, "cannot read {}: {source}: {}", path.display(), read_remedy(source))
+            }
+            Self::Write { path, source } => {
+                write!(f, "cannot write {}: {source}: {}", path.display(), write_remedy(source))
+            }
+            Self::Malformed { path, problem } => write!(f, "{}: {problem}", path.display()),
+            Self::Unquantizable { tensor, reason } => write!(
+                f,
+                "{tensor} was asked for but can't be quantized ({reason}): leave it out of --include"
+            ),
+            Self::NothingSelected { path, reason } => write!(
+                f,
+                "{} holds no tensor to quantize ({reason}): pass a file with a 2-D floating tensor \
+                 whose dimensions are multiples of 16, or see --dry-run for every decision",
+                path.display()
+            ),
+            Self::NonFinite { tensor, position: [row, column], value } => write!(
+                f,
+                "{tensor} holds {value} at [{row}, {column}]: repair it, leave it out with \
+                 --exclude, or accept it with --non-finite saturate"
+            ),
+            Self::Exists { path } => {
+                write!(f, "{} exists: choose another output or pass --force", path.display())
+            }
+            Self::Busy { path } => write!(
+                f,
+                "{} is locked by another run: wait for it or choose another output",
+                path.display()
+            ),
+            Self::Option { problem } => f.write_str(problem),
+            Self::Quantize(error) if error.is_of_device() => write!(
+                f,
+                "{error} (run the same command again, with --device cpu if need be; a directory keeps \
+                 its finished shards)"
+            ),
+            Self::Quantize(error) => error.fmt(f),
+        }
+    }
+}
+
+fn read_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "check its permissions",
+        _ => "check the disk and run again",
+    }
+}
+
+fn write_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space and run the same command again (finished shards are kept)"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "choose an output in a folder that you may write to"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "make the folder first or choose another output"
+        }
+        _ => "check the disk and run the same command again",
+    }
+}
+
+impl std::error::Error for CheckpointError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } => Some(source),
+            Self::Quantize(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<fouroversix_core::Error> for CheckpointError {
+    fn from(error: fouroversix_core::Error) -> Self {
+        Self::Quantize(error)
+    }
+}

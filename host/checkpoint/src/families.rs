@@ -1,0 +1,237 @@
+//! Model types: the rows of the [table](super::family_table) that hold for a model.
+
+use serde_json::{Map, Value};
+
+use super::family_table::FAMILIES;
+
+/// A fused module's name and the last name parts of what is packed into it.
+pub(crate) type Fused = (&'static str, &'static [&'static str]);
+
+/// What is known of some model types. Module names are globs over whole names.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// `model_type` of `config.json`, or `_class_name` of diffusers.
+    pub(crate) types: &'static [&'static str],
+    /// Modules that stay, and why.
+    pub(crate) keep: &'static [(&'static str, &'static str)],
+    /// Parts packed into one matrix, before those of every model.
+    pub(crate) fused: &'static [Fused],
+    /// Output heads, which have no tensor when they are tied to the embedding.
+    pub(crate) heads: &'static [&'static str],
+    /// Parts of names in files, and what running models call them.
+    pub(crate) running: &'static [(&'static str, &'static str)],
+    /// Whether running models put a tower beside the language model, under names that differ from
+    /// those in files and from consumer to consumer.
+    pub(crate) nested: bool,
+    /// Project, version, file, and what was read there.
+    pub(crate) source: &'static str,
+}
+
+/// What is known of one model: its own type, and those of its parts.
+#[derive(Debug)]
+pub(crate) struct Families {
+    /// The type that `config.json` gives, if it does.
+    pub(crate) named: Option<String>,
+    rows: Vec<&'static Family>,
+}
+
+impl Families {
+    /// Of a model with this `config.json`.
+    pub(crate) fn of(config: Option<&Map<String, Value>>) -> Self {
+        let text = |object: &Map<String, Value>, key: &str| {
+            object.get(key).and_then(Value::as_str).map(str::to_owned)
+        };
+        let named = config
+            .and_then(|object| text(object, "model_type").or_else(|| text(object, "_class_name")));
+        let nested = config
+            .into_iter()
+            .flat_map(Map::values)
+            .filter_map(|value| text(value.as_object()?, "model_type"));
+        let mut types: Vec<String> = named.iter().cloned().collect();
+        types.extend(nested);
+        let mut families = Self::of_types(&types.iter().map(String::as_str).collect::<Vec<_>>());
+        families.named = named;
+        families
+    }
+
+    /// Of these types, the model's own first.
+    pub(crate) fn of_types(types: &[&str]) -> Self {
+        let row = |kind: &&str| FAMILIES.iter().find(|family| family.types.contains(kind));
+        let named = types.first().map(|&kind| kind.to_owned());
+        Self { named, rows: types.iter().filter_map(row).collect() }
+    }
+
+    /// Whether the model's own type is in the table.
+    pub(crate) fn known(&self) -> bool {
+        self.named
+            .as_deref()
+            .is_some_and(|named| self.rows.iter().any(|family| family.types.contains(&named)))
+    }
+
+    /// Why the module called `module` stays, if a row says so.
+    pub(crate) fn kept(&self, module: &str) -> Option<&'static str> {
+        let rules = self.rows.iter().flat_map(|family| family.keep);
+        let rule = rules.into_iter().find(|(glob, _)| super::Glob::new(glob).matches(module));
+        rule.map(|&(_, reason)| reason)
+    }
+
+    /// Where the rows were read.
+    pub(crate) fn sources(&self) -> Vec<String> {
+        let mut sources: Vec<_> = self.rows.iter().map(|row| row.source.to_owned()).collect();
+        sources.dedup();
+        sources
+    }
+
+    /// Packed parts, besides those of every model.
+    pub(crate) fn fused(&self) -> impl Iterator<Item = &'static Fused> {
+        self.rows.iter().flat_map(|family| family.fused)
+    }
+
+    /// Output heads that may have no tensor.
+    pub(crate) fn heads(&self) -> Vec<&'static str> {
+        if self.known() {
+            return self.rows.iter().flat_map(|family| family.heads).copied().collect();
+        }
+        let mut heads: Vec<_> = FAMILIES.iter().flat_map(|family| family.heads).copied().collect();
+        heads.retain(|head| *head != "output" && *head != "head");
+        heads
+    }
+
+    /// `module` as running models may call it besides.
+    pub(crate) fn running(&self, module: &str) -> Vec<String> {
+        let renames = self.rows.iter().flat_map(|family| family.running);
+        renames
+            .filter(|(file, _)| module.contains(file))
+            .map(|(file, running)| module.replacen(file, running, 1))
+            .collect()
+    }
+
+    /// Whether running models put other prefixes before names than files do, or may.
+    pub(crate) fn renamed(&self) -> bool {
+        !self.known() || self.rows.iter().any(|family| family.nested || !family.running.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_row_has_types_of_its_own_and_a_source() {
+        let mut seen = HashSet::new();
+        for family in FAMILIES {
+            assert!(!family.types.is_empty() && family.source.len() > 40);
+            assert!(family.types.iter().all(|kind| seen.insert(*kind)), "{:?}", family.types);
+        }
+    }
+
+    /// The table of the page, from the rows.
+    fn page() -> String {
+        let mut text =
+            "| `model_type` | stays besides what always does | packed, one global scale | \
+                        heads that may be tied | read in |\n|---|---|---|---|---|\n"
+                .to_owned();
+        let code = |names: &[&str]| {
+            names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        };
+        for family in FAMILIES {
+            let kept: Vec<&str> = family.keep.iter().map(|&(glob, _)| glob).collect();
+            let packed: Vec<String> = family.fused.iter().map(|(_, leaves)| code(leaves)).collect();
+            let cells = [
+                code(family.types),
+                code(&kept),
+                packed.join("; "),
+                code(family.heads),
+                family.source.to_owned(),
+            ];
+            text += &format!("| {} |\n", cells.join(" | "));
+        }
+        text
+    }
+
+    #[test]
+    fn the_page_shows_every_row() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/families.md");
+        // A packaged crate comes without the pages.
+        let Ok(text) = std::fs::read_to_string(path) else { return };
+        let (begin, end) = ("<!-- families:begin -->\n", "<!-- families:end -->");
+        let (before, rest) = text.split_once(begin).expect("the page marks where the table begins");
+        let (table, after) = rest.split_once(end).expect("the page marks where the table ends");
+        if std::env::var_os("FOUROVERSIX_WRITE_FAMILIES").is_some() {
+            std::fs::write(path, format!("{before}{begin}{}{end}{after}", page())).unwrap();
+        } else {
+            assert_eq!(table, page(), "write it anew with FOUROVERSIX_WRITE_FAMILIES=1");
+        }
+    }
+
+    #[test]
+    fn rows_say_what_stays() {
+        for (kind, module, reason) in [
+            ("glm4_moe", "model.layers.1.eh_proj", Some("multi-token prediction")),
+            ("glm_moe_dsa", "model.layers.0.self_attn.indexer.wk", Some("indexer")),
+            ("glm_moe_dsa", "model.layers.0.self_attn.indexer.wq_b", None),
+            ("hunyuan_v1_moe", "model.layers.0.mlp.gate.wg", Some("router")),
+            ("internvl_chat", "mlp1.3", Some("projector")),
+            ("deepseek_v4", "head", Some("output head")),
+            ("deepseek_v4", "layers.0.attn.compressor.wkv", Some("compressor")),
+            ("deepseek_v4", "layers.0.attn.wq_b", None),
+            ("mamba", "backbone.layers.0.mixer.in_proj", Some("state space")),
+            ("mamba2", "backbone.layers.0.mixer.in_proj", None),
+            ("bert", "bert.pooler.dense", Some("pooler")),
+            ("gpt2", "h.0.attn.c_attn", Some("stored transposed (Conv1D)")),
+            ("bart", "model.shared", Some("embedding")),
+            (
+                "t5",
+                "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",
+                Some("embedding"),
+            ),
+        ] {
+            assert_eq!(Families::of_types(&[kind]).kept(module), reason, "{kind} {module}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_model_bring_their_own_rows() {
+        let config = serde_json::json!({
+            "model_type": "llava",
+            "text_config": {"model_type": "qwen3_moe"},
+        });
+        let families = Families::of(config.as_object());
+        assert!(families.known() && families.renamed());
+        assert_eq!(families.kept("language_model.model.layers.0.mlp.gate"), Some("router"));
+        let unknown =
+            serde_json::json!({"model_type": "new", "text_config": {"model_type": "llama"}});
+        assert!(!Families::of(unknown.as_object()).known());
+        assert!(!Families::of(None).known());
+    }
+
+    #[test]
+    fn heads_without_tensors_are_known() {
+        for (kind, head) in [
+            ("whisper", "proj_out"),
+            ("bert", "cls.predictions.decoder"),
+            ("roberta", "lm_head.decoder"),
+            ("gpt_neox", "embed_out"),
+            ("electra", "generator_lm_head"),
+            ("distilbert", "vocab_projector"),
+            ("modernbert", "decoder"),
+            ("t5", "lm_head"),
+        ] {
+            assert!(Families::of_types(&[kind]).heads().contains(&head), "{kind}");
+        }
+    }
+
+    #[test]
+    fn running_names_follow_the_consumers() {
+        let phimoe =
+            Families::of_types(&["phimoe"]).running("model.layers.0.block_sparse_moe.gate");
+        assert!(phimoe.contains(&"model.layers.0.mlp.router".to_owned()));
+        let granite = Families::of_types(&["granitemoe"]);
+        assert_eq!(
+            granite.running("m.0.block_sparse_moe.input_linear"),
+            ["m.0.block_sparse_moe.experts"]
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! Whole runs: a checkpoint in, a checkpoint out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fouroversix_core::{InputType, Rule, Scaling};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::configs;
+use super::counts::Counts;
+use super::error::CheckpointError;
+use super::execute::Job;
+use super::families::Families;
+use super::format::Format;
+use super::fuse::Fuse;
+use super::ignore::excluded;
+use super::plan::{Layout, Plan};
+use super::quantizer::Quantizer;
+use super::record::TensorRecord;
+use super::roles::Quantization;
+use super::run::{NonFinite, Observer, Runner, Settings};
+use super::select::{Decision, Selection, notes};
+use super::source::Checkpoint;
+
+/// The file that makes a folder an adapter to loaders.
+const ADAPTER: &str = "adapter_config.json";
+
+/// How a checkpoint is quantized.
+#[derive(Clone, Debug)]
+pub struct QuantizeOptions {
+    /// How block scales are chosen.
+    pub rule: Rule,
+    /// What shares a scale. A directory allows no row scaling: no serving stack's format has it.
+    pub scaling: Scaling,
+    /// The format written.
+    pub format: Format,
+    /// Which tensors.
+    pub selection: Selection,
+    /// Which of them share a global scale.
+    pub fuse: Fuse,
+    /// What to do with NaN and infinities.
+    pub non_finite: NonFinite,
+    /// Whether error figures of the rule and of plain NVFP4 are taken.
+    pub figures: bool,
+    /// Bytes of tensors a shard may hold.
+    pub max_shard_bytes: u64,
+    /// Whether an output that is there is replaced.
+    pub force: bool,
+}
+
+/// What a run wrote, and about what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The program and its version.
+    pub producer: Value,
+    /// The format's name.
+    pub format: String,
+    /// The options that decide the bits, as text.
+    pub options: BTreeMap<String, String>,
+    /// How many tensors became what.
+    #[serde(default)]
+    pub counts: Counts,
+    /// What a reader should know of the choice of tensors.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Where the rules for the model's type were read.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Every quantized tensor.
+    pub tensors: Vec<TensorRecord>,
+    /// Names of the tensors copied unchanged, and why.
+    pub kept: BTreeMap<String, String>,
+    /// Names of the tensors that have no place in the output, and what they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, String>,
+    /// Bytes of tensors read.
+    pub input_bytes: u64,
+    /// Bytes of files with tensors written.
+    pub output_bytes: u64,
+    /// The files with tensors.
+    pub shards: Vec<String>,
+    /// Every file of a directory but this one, with `/` between folders. `--force` replaces no
+    /// directory that holds others.
+    #[serde(default)]
+    pub files: Vec<String>,
+}
+
+/// What would be done to each tensor.
+///
+/// # Errors
+/// Those of [`Selection::decide`], and [`CheckpointError::Option`] for options that do not go
+/// together.
+pub fn decide(
+    checkpoint: &Checkpoint,
+    options: &QuantizeOptions,
+) -> Result<Vec<Decision>, CheckpointError> {
+    if checkpoint.is_dir() && options.scaling == Scaling::Row {
+        return Err(option_error(
+            "row scaling has no place in a checkpoint that serving stacks load (one global scale \
+             for each tensor): use --scaling tensor or tile, or quantize single files",
+        ));
+    }
+    if checkpoint.is_dir() && checkpoint.root().join(ADAPTER).exists() {
+        return Err(CheckpointError::malformed(
+            checkpoint.root(),
+            format!(
+                "it is an adapter (it has {ADAPTER}), which loaders add to a base model: merge both \
+                 (peft's merge_and_unload) and quantize the merged model"
+            ),
+        ));
+    }
+    Quantization::of(checkpoint)?.refuse(checkpoint)?;
+    options.selection.decide(checkpoint, options.scaling, options.fuse)
+}
+
+/// Quantizes `checkpoint` to `output`: a file to a file, a directory to a directory.
+///
+/// The output appears when it is complete. A directory that was interrupted goes on where it
+/// stopped; see [`super`].
+///
+/// # Errors
+/// Those of [`decide`]; [`CheckpointError::Exists`]; [`CheckpointError::NonFinite`];
+/// [`CheckpointError::Write`], after which a directory's finished shards are kept.
+pub fn quantize_checkpoint(
+    checkpoint: &Checkpoint,
+    output: &Path,
+    options: &QuantizeOptions,
+    quantizer: &mut dyn Quantizer,
+    observer: &mut dyn Observer,
+) -> Result<Summary, CheckpointError> {
+    let decisions = decide(checkpoint, options)?;
+    let description = describe(options);
+    let metadata = BTreeMap::from([
+        ("format".to_owned(), "pt".to_owned()),
+        ("fouroversix.rule".to_owned(), description["rule"].clone()),
+    ]);
+    let layout = layout(output, checkpoint, options.max_shard_bytes, metadata);
+    let plan = Plan::quantize(checkpoint, &decisions, options.format, options.scaling, &layout)?;
+    let settings = Settings {
+        rule: options.rule,
+        scaling: options.scaling,
+        format: options.format,
+        non_finite: options.non_finite,
+        figures: options.figures,
+        output: InputType::Bf16,
+    };
+    let kept = checkpoint
+        .tensors()
+        .zip(&decisions)
+        .filter(|(_, decision)| !decision.quantize)
+        .map(|((_, entry), decision)| (entry.name.clone(), decision.reason.to_string()))
+        .collect();
+    let families = Families::of(checkpoint.config());
+    let ignore = excluded(checkpoint, &decisions, &families, options.format);
+    let section = configs::quantization_config(options.format, &ignore);
+    let mut extra = vec![config_file(checkpoint, Some(section))];
+    if options.format == Format::ModelOpt {
+        let text = configs::pretty(&configs::modelopt_config(&ignore));
+        extra.push((configs::MODELOPT_CONFIG, text));
+    }
+    let job = Job { checkpoint, output, plan: &plan, force: options.force, extra };
+    let summary = Summary {
+        producer: configs::producer(),
+        format: options.format.name().to_owned(),
+        options: description,
+        counts: Counts::of_decisions(checkpoint, &decisions),
+        notes: notes(checkpoint, &decisions),
+        sources: if checkpoint.is_dir() { families.sources() } else { Vec::new() },
+        tensors: Vec::new(),
+        kept,
+        left_out: BTreeMap::new(),
+        input_bytes: plan.bytes(),
+        output_bytes: 0,
+        shards: Vec::new(),
+        files: Vec::new(),
+    };
+    job.run(&mut Runner::new(checkpoint, &plan, settings, quantizer, observer), summary)
+}
+
+fn option_error(problem: &str) -> CheckpointError {
+    CheckpointError::Option { problem: problem.to_owned() }
+}
+
+fn config_file(checkpoint: &Checkpoint, section: Option<Value>) -> (&'static str, Vec<u8>) {
+    let config = configs::with_quantization(checkpoint.config(), section);
+    ("config.json", configs::pretty(&config))
+}
+
+pub(super) fn layout(
+    output: &Path,
+    checkpoint: &Checkpoint,
+    max_shard_bytes: u64,
+    metadata: BTreeMap<String, String>,
+) -> Layout {
+    if checkpoint.is_dir() {
+        let single = format!("{}.safetensors", checkpoint.stem());
+        return Layout { max_shard_bytes, single, metadata };
+    }
+    let single = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Layout { max_shard_bytes: u64::MAX, single, metadata }
+}
+
+/// The options that decide the bits.
+fn describe(options: &QuantizeOptions) -> BTreeMap<String, String> {
+    let rule = match options.rule {
+        Rule::Plain => "plain".to_owned(),
+        Rule::FourOverSix { metric, error_path, e4m3_max } => {
+            format!("{metric:?} {error_path:?} {}", e4m3_max.value()).to_lowercase()
+        }
+    };
+    BTreeMap::from([
+        ("rule".to_owned(), rule),
+        ("scaling".to_owned(), format!("{:?}", options.scaling).to_lowercase()),
+        ("fuse".to_owned(), format!("{:?}", options.fuse).to_lowercase()),
+        ("non-finite".to_owned(), format!("{:?}", options.non_finite).to_lowercase()),
+    ])
+}

@@ -1,0 +1,77 @@
+//! Checkpoints: safetensors files and Hugging Face model directories, quantized and read back.
+//!
+//! Reading maps files and checks their headers ([`TensorFile`], [`Checkpoint`]); a quantized tensor
+//! is found by the names of its parts, whichever [`Format`] wrote it ([`StoredTensor`]). Writing
+//! goes tensor by tensor in panels of rows, so that memory stays bounded whatever the size of the
+//! model, and makes an output appear complete or not at all ([`quantize_checkpoint`],
+//! [`dequantize_checkpoint`]). `docs/checkpoints.md` in the repository describes the formats.
+//!
+//! # Examples
+//! ```no_run
+//! use fouroversix::checkpoint::Checkpoint;
+//!
+//! let checkpoint = Checkpoint::open("model-nvfp4".as_ref())?;
+//! for name in checkpoint.stored_names() {
+//!     let weights: Vec<half::bf16> = checkpoint.stored(&name)?.dequantize();
+//!     println!("{}: {} weights", name.tensor, weights.len());
+//! }
+//! # Ok::<(), fouroversix::checkpoint::CheckpointError>(())
+//! ```
+
+mod apart;
+mod codes;
+mod compare;
+mod configs;
+mod copy;
+mod counts;
+mod declared;
+mod dequantize;
+mod error;
+mod execute;
+mod families;
+mod family_table;
+mod file;
+mod foreign;
+mod format;
+mod fuse;
+mod header;
+mod ignore;
+mod job;
+mod json;
+mod layout;
+mod linear;
+mod made;
+mod nvfp4;
+mod panel;
+mod plan;
+mod quantizer;
+mod record;
+mod replaced;
+mod roles;
+mod run;
+mod scan;
+mod select;
+mod source;
+mod workdir;
+mod write;
+
+pub use apart::check_not_read;
+pub use compare::{Comparison, Difference, compare};
+pub use counts::Counts;
+pub use declared::{Declaration, Scope, declarations};
+pub use dequantize::dequantize_checkpoint;
+pub use error::CheckpointError;
+pub use file::TensorFile;
+pub use foreign::Method;
+pub use format::{Format, GlobalScale, PartNames, StoredTensor, Values, encode_scale};
+pub use fuse::Fuse;
+pub use header::{Dtype, Header, TensorEntry};
+pub use job::{QuantizeOptions, Summary, decide, quantize_checkpoint};
+pub use made::REPORTS;
+pub use nvfp4::StoredName;
+pub use quantizer::{CpuQuantizer, OrCpu, Quantizer};
+pub use record::{Figures, Histograms, TensorRecord, choices_from_codes};
+pub use roles::{Quantization, Role};
+pub use run::{NonFinite, Observer};
+pub use select::{Decision, Glob, Selection, notes};
+pub use source::Checkpoint;

@@ -1,0 +1,310 @@
+//! Which tensors are quantized, and why each is or isn't.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use fouroversix_core::Scaling;
+
+use super::error::CheckpointError;
+use super::families::Families;
+use super::fuse::{Fuse, fused_group, loaded_whole};
+use super::header::TensorEntry;
+use super::linear;
+use super::source::Checkpoint;
+
+/// A pattern over whole tensor names: `*` stands for any characters, `?` for one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Glob(String);
+
+impl Glob {
+    /// A pattern as written.
+    #[must_use]
+    pub fn new(pattern: &str) -> Self {
+        Self(pattern.to_owned())
+    }
+
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it can match one name only.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        !self.0.contains(['*', '?'])
+    }
+
+    /// Whether it matches all of `name`.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
+        let (mut p, mut n) = (0, 0);
+        // Where to go on from when the last star has to swallow one more character.
+        let mut retry = None;
+        while n < name.len() {
+            match pattern.get(p) {
+                Some(b'*') => {
+                    retry = Some((p + 1, n));
+                    p += 1;
+                }
+                Some(&c) if c == b'?' || c == name[n] => {
+                    p += 1;
+                    n += 1;
+                }
+                _ => {
+                    let Some((after_star, swallowed)) = retry else { return false };
+                    retry = Some((after_star, swallowed + 1));
+                    (p, n) = (after_star, swallowed + 1);
+                }
+            }
+        }
+        pattern[p..].iter().all(|&c| c == b'*')
+    }
+}
+
+/// Why a 3-D tensor of experts stays.
+const STACK: &str = "experts in one 3-D tensor";
+
+/// What to quantize.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// When not empty, only tensors that one of these matches; instead of the default.
+    pub include: Vec<Glob>,
+    /// Tensors to leave alone, whatever else holds.
+    pub exclude: Vec<Glob>,
+}
+
+/// What happens to a tensor, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it is quantized.
+    pub quantize: bool,
+    /// Why, in a few words.
+    pub reason: Cow<'static, str>,
+    /// The parts that share its global scale: the name of their group.
+    pub group: Option<String>,
+}
+
+impl Decision {
+    fn keep(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { quantize: false, reason: reason.into(), group: None }
+    }
+
+    fn quantize(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { quantize: true, reason: reason.into(), group: None }
+    }
+}
+
+impl Selection {
+    /// Decides for every tensor of `checkpoint`, in the order of [`Checkpoint::tensors`].
+    ///
+    /// In a directory the default is the weights of Linear modules, and parts that serving stacks
+    /// fuse are quantized all or not at all; in a single file it is every tensor that can be.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Unquantizable`] when a pattern without wildcards names a tensor that
+    /// can't be quantized, [`CheckpointError::Option`] when a pattern matches nothing,
+    /// [`CheckpointError::NothingSelected`] when nothing is left to do.
+    pub fn decide(
+        &self,
+        checkpoint: &Checkpoint,
+        scaling: Scaling,
+        fuse: Fuse,
+    ) -> Result<Vec<Decision>, CheckpointError> {
+        self.check_patterns(checkpoint)?;
+        let families = Families::of(checkpoint.config());
+        let known = checkpoint.is_dir().then_some(&families);
+        let mut decisions = Vec::new();
+        for (_, entry) in checkpoint.tensors() {
+            let mut decision = self.decide_one(entry, known, scaling)?;
+            if checkpoint.is_dir() {
+                decision.group = fused_group(&entry.name, &families, fuse);
+            }
+            decisions.push(decision);
+        }
+        if checkpoint.is_dir() {
+            keep_broken_groups(checkpoint, &families, fuse, &mut decisions);
+        }
+        if decisions.iter().all(|decision| !decision.quantize) {
+            return Err(nothing_selected(checkpoint, &decisions));
+        }
+        Ok(decisions)
+    }
+
+    fn check_patterns(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let patterns = self.include.iter().map(|glob| ("--include", glob));
+        for (option, glob) in patterns.chain(self.exclude.iter().map(|glob| ("--exclude", glob))) {
+            if !checkpoint.tensors().any(|(_, entry)| glob.matches(&entry.name)) {
+                let problem = format!(
+                    "{option} {:?} matches no tensor of {}: see the names with inspect",
+                    glob.as_str(),
+                    checkpoint.root().display()
+                );
+                return Err(CheckpointError::Option { problem });
+            }
+        }
+        Ok(())
+    }
+
+    fn decide_one(
+        &self,
+        entry: &TensorEntry,
+        families: Option<&Families>,
+        scaling: Scaling,
+    ) -> Result<Decision, CheckpointError> {
+        if let Some(glob) = self.exclude.iter().find(|glob| glob.matches(&entry.name)) {
+            return Ok(Decision::keep(format!("--exclude {}", glob.as_str())));
+        }
+        let included = self.include.iter().find(|glob| glob.matches(&entry.name));
+        if included.is_none() && !self.include.is_empty() {
+            return Ok(Decision::keep("no --include matches"));
+        }
+        if let Some(obstacle) = obstacle(entry, scaling) {
+            return match included {
+                Some(glob) if glob.is_literal() => Err(CheckpointError::Unquantizable {
+                    tensor: entry.name.clone(),
+                    reason: obstacle.into_owned(),
+                }),
+                _ => Ok(Decision::keep(obstacle)),
+            };
+        }
+        if let Some(glob) = included {
+            return Ok(Decision::quantize(format!("--include {}", glob.as_str())));
+        }
+        let Some(families) = families else {
+            return Ok(Decision::quantize(format!("2-D {}", entry.dtype)));
+        };
+        Ok(not_linear(&entry.name, families)
+            .map_or_else(|| Decision::quantize("Linear weight"), Decision::keep))
+    }
+}
+
+/// Why a tensor can't be quantized at all.
+fn obstacle(entry: &TensorEntry, scaling: Scaling) -> Option<Cow<'static, str>> {
+    if entry.dtype.input_type().is_none() {
+        return Some(format!("{} is not BF16, F16 or F32", entry.dtype).into());
+    }
+    if entry.shape.len() == 3 && linear::expert_stack(&entry.name).is_some() {
+        return Some(STACK.into());
+    }
+    let &[rows, cols] = entry.shape.as_slice() else {
+        let plural = if entry.shape.len() == 1 { "" } else { "s" };
+        return Some(format!("{} dimension{plural}, not 2", entry.shape.len()).into());
+    };
+    if rows == 0 || cols == 0 {
+        return Some("it is empty".into());
+    }
+    if cols % 16 != 0 {
+        return Some(format!("{cols} columns, not a multiple of 16").into());
+    }
+    if scaling == Scaling::Tile && rows % 16 != 0 {
+        return Some(format!("{rows} rows, not a multiple of 16 as tile scaling needs").into());
+    }
+    None
+}
+
+/// Why a quantizable tensor of a model is not the weight of a Linear module that is worth it.
+fn not_linear(name: &str, families: &Families) -> Option<Cow<'static, str>> {
+    let Some(module) = name.strip_suffix(".weight") else {
+        return Some("the name does not end in .weight".into());
+    };
+    families.kept(module).or_else(|| linear::kept(module)).map(Cow::from)
+}
+
+/// What a reader of the summary should know of `decisions`, one for each tensor of `checkpoint`.
+#[must_use]
+pub fn notes(checkpoint: &Checkpoint, decisions: &[Decision]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !checkpoint.is_dir() {
+        return notes;
+    }
+    let families = Families::of(checkpoint.config());
+    if !families.known() {
+        let named = match &families.named {
+            Some(named) => format!("model type {named} is not in the table of families"),
+            None => "config.json names no model type".to_owned(),
+        };
+        notes.push(format!("{named}: general rules for names decided; --dry-run shows how"));
+    }
+    let stacks = checkpoint.tensors().zip(decisions).filter(|(_, d)| d.reason == STACK);
+    let (count, bytes) = stacks
+        .fold((0_usize, 0), |(count, bytes), ((_, entry), _)| (count + 1, bytes + entry.bytes()));
+    if count > 0 {
+        notes.push(format!(
+            "{count} 3-D tensors of experts ({:.1} MB) stay as they are and are excluded by pattern",
+            // For display only.
+            bytes as f64 / 1e6
+        ));
+    }
+    notes
+}
+
+/// Serving stacks load fused parts, and a layer's experts, as one: quantized all or not at all.
+fn keep_broken_groups(
+    checkpoint: &Checkpoint,
+    families: &Families,
+    fuse: Fuse,
+    decisions: &mut [Decision],
+) {
+    let whole = |entry: &TensorEntry| loaded_whole(&entry.name, families, fuse);
+    let mut broken: HashMap<String, String> = HashMap::new();
+    for ((_, entry), decision) in checkpoint.tensors().zip(decisions.iter()) {
+        if let Some(group) = whole(entry).filter(|_| !decision.quantize) {
+            broken.entry(group).or_insert_with(|| entry.name.clone());
+        }
+    }
+    for ((_, entry), decision) in checkpoint.tensors().zip(decisions.iter_mut()) {
+        let kept = whole(entry).and_then(|group| broken.get(&group));
+        if let Some(kept) = kept.filter(|_| decision.quantize) {
+            *decision = Decision::keep(format!("fused with {kept}, which is kept"));
+        }
+    }
+}
+
+fn nothing_selected(checkpoint: &Checkpoint, decisions: &[Decision]) -> CheckpointError {
+    let mut seen = HashSet::new();
+    let reasons: Vec<String> = checkpoint
+        .tensors()
+        .zip(decisions)
+        .filter(|(_, decision)| seen.insert(decision.reason.clone()))
+        .take(3)
+        .map(|((_, entry), decision)| format!("{}: {}", entry.name, decision.reason))
+        .collect();
+    let reason = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join("; ") };
+    CheckpointError::NothingSelected { path: checkpoint.root().to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_whole_names() {
+        let matches = |pattern: &str, name: &str| Glob::new(pattern).matches(name);
+        assert!(matches("*.q_proj.weight", "model.layers.0.q_proj.weight"));
+        assert!(matches("a?c*", "abc"));
+        assert!(matches("**b*b", "abcb"));
+        assert!(matches("*", ""));
+        assert!(!matches("q_proj", "model.q_proj"));
+        assert!(!matches("a*b", "abc"));
+        assert!(!matches("?", ""));
+    }
+
+    #[test]
+    fn a_model_type_decides_before_general_names() {
+        let reason = |kind: &str, name: &str| {
+            not_linear(name, &Families::of_types(&[kind])).map(Cow::into_owned)
+        };
+        assert_eq!(reason("llama", "model.layers.0.self_attn.q_proj.weight"), None);
+        assert_eq!(
+            reason("gpt2", "h.0.attn.c_attn.weight").as_deref(),
+            Some("stored transposed (Conv1D)")
+        );
+        assert_eq!(
+            reason("qwen3_vl_moe", "model.layers.0.mlp.experts.gate_up_proj").as_deref(),
+            Some("the name does not end in .weight")
+        );
+        assert_eq!(reason("unheard_of", "model.layers.1.eh_proj.weight").is_some(), true);
+    }
+}

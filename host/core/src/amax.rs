@@ -1,0 +1,22 @@
+//! A global amax from the caller.
+
+/// A global amax that the caller supplies in place of the one computed from the input.
+///
+/// It is used as it is: with a value below the input's own maximum elements saturate at ±6 times
+/// the largest block scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amax<'a> {
+    /// For [`Scaling::Tensor`](crate::Scaling::Tensor) and [`Scaling::Tile`](crate::Scaling::Tile).
+    Tensor(f32),
+    /// For [`Scaling::Row`](crate::Scaling::Row) with rowwise output: one for each row of the input.
+    Rows(&'a [f32]),
+    /// For [`Scaling::Row`](crate::Scaling::Row) with a columnwise output (plain rule only): one for each row of the
+    /// input and one for each column. The rows' are not looked at unless rowwise output is asked
+    /// for too.
+    RowsAndColumns {
+        /// One for each row.
+        rows: &'a [f32],
+        /// One for each column.
+        columns: &'a [f32],
+    },
+}

@@ -1,0 +1,36 @@
+//! What every crate of fouroversix speaks of: the options of a quantization ([`config`]), tensors,
+//! errors, and how kernels are launched ([`launch`], [`abi`]).
+//!
+//! Without the default feature `std` there are [`config`] and [`abi`] only, for GPUs.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+pub mod abi;
+#[cfg(feature = "std")]
+mod amax;
+pub mod config;
+#[cfg(feature = "std")]
+mod deviation;
+#[cfg(feature = "std")]
+mod element;
+#[cfg(feature = "std")]
+mod error;
+#[cfg(feature = "std")]
+pub mod launch;
+#[cfg(feature = "std")]
+pub mod shape;
+#[cfg(feature = "std")]
+mod tensor;
+
+#[cfg(feature = "std")]
+pub use amax::Amax;
+pub use config::{
+    Config, ConfigError, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
+};
+#[cfg(feature = "std")]
+pub use deviation::Deviation;
+#[cfg(feature = "std")]
+pub use element::{Element, Values, ValuesMut};
+#[cfg(feature = "std")]
+pub use error::Error;
+#[cfg(feature = "std")]
+pub use tensor::{Choices, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Quantized, QuantizedMut};

@@ -1,0 +1,160 @@
+//! What the block kernel asks of an instruction set.
+
+use fouroversix_core::ErrorPath;
+
+use super::block_scale::Global;
+use super::kernel::Panel;
+use super::tile::Tile;
+use crate::element::CpuElement;
+
+/// A set of vector instructions on `LANES` lanes of 32 bits.
+///
+/// The implementors are one file per instruction set. Every operation on floats is the IEEE
+/// operation rounded to nearest even on every lane, subnormals kept.
+///
+/// # Safety
+/// Every function may only be called on a CPU that has the implementor's instructions (the
+/// [`super::Path`] that names it is available), and only be inlined into functions that enable
+/// them. Functions that take pointers read or write what they say, at any alignment.
+pub(crate) trait Vector: Copy + 'static {
+    /// Blocks that are worked on at once: 4, 8 or 16.
+    const LANES: usize;
+    /// `LANES` FP32 values.
+    type F: Copy;
+    /// `LANES` 32-bit integers.
+    type U: Copy;
+    /// One condition for each lane.
+    type M: Copy;
+
+    unsafe fn splat(value: f32) -> Self::F;
+    unsafe fn splat_u(value: u32) -> Self::U;
+    /// Reads `LANES` values.
+    unsafe fn load(from: *const f32) -> Self::F;
+    /// Writes `LANES` values.
+    unsafe fn store(value: Self::F, to: *mut f32);
+
+    unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn mul(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn div(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn sqrt(a: Self::F) -> Self::F;
+    /// Of numbers that are not NaN.
+    unsafe fn min(a: Self::F, b: Self::F) -> Self::F;
+    /// Of numbers that are not NaN.
+    unsafe fn max(a: Self::F, b: Self::F) -> Self::F;
+    unsafe fn abs(a: Self::F) -> Self::F;
+    /// `a·b + c`, rounded once or twice: for uses where that makes no difference.
+    unsafe fn mul_add(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// Rounds `0 ≤ y < 7` to the E2M1 grid, to nearest, ties to even.
+    unsafe fn round_e2m1(y: Self::F) -> Self::F;
+
+    /// `a > b`, false for NaN.
+    unsafe fn gt(a: Self::F, b: Self::F) -> Self::M;
+    /// `a == b`, false for NaN.
+    unsafe fn eq(a: Self::F, b: Self::F) -> Self::M;
+    unsafe fn mask_and(a: Self::M, b: Self::M) -> Self::M;
+    /// One bit for each lane, lane 0 lowest.
+    unsafe fn mask_bits(mask: Self::M) -> u32;
+    /// `mask ? a : b`.
+    unsafe fn select(mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
+
+    unsafe fn to_bits(a: Self::F) -> Self::U;
+    unsafe fn from_bits(a: Self::U) -> Self::F;
+    unsafe fn and(a: Self::U, b: Self::U) -> Self::U;
+    unsafe fn or(a: Self::U, b: Self::U) -> Self::U;
+    unsafe fn shl<const N: i32>(a: Self::U) -> Self::U;
+    unsafe fn shr<const N: i32>(a: Self::U) -> Self::U;
+    /// Unsigned maximum.
+    unsafe fn max_u32(a: Self::U, b: Self::U) -> Self::U;
+    /// Unsigned maximum of each 16-bit half.
+    unsafe fn max_u16(a: Self::U, b: Self::U) -> Self::U;
+
+    /// Replaces each nibble `2·q` by the E2M1 code of `q`, `q` one of the eight magnitudes.
+    unsafe fn codes_of_doubled(nibbles: Self::U) -> Self::U;
+    /// From element pairs (first in the low half): bit 15 of half `i` to bit `4·i + 3`.
+    unsafe fn sign_nibbles(pairs: [Self::U; 4]) -> Self::U;
+    /// Lane `l` of vector `k` is the `u32` at `from + l·stride + k`, `stride` in `u32`s.
+    unsafe fn load_transposed(from: *const u32, stride: usize) -> [Self::U; 8];
+    /// Reads `LANES` integers.
+    unsafe fn load_u32(from: *const u32) -> Self::U;
+    /// Reads `LANES` 16-bit integers, zero-extended.
+    unsafe fn load_u16(from: *const u16) -> Self::U;
+    /// Writes lane after lane the word of `low`, then that of `high`: `8·LANES` bytes.
+    unsafe fn store_interleaved(low: Self::U, high: Self::U, to: *mut u8);
+    /// Writes the low byte of each lane (the rest is zero): `LANES` bytes.
+    unsafe fn store_bytes(value: Self::U, to: *mut u8);
+
+    /// Writes the 16 words that the codes of a block select: `magnitudes`, with bit 15 flipped for
+    /// codes with a sign.
+    #[inline(always)]
+    unsafe fn look_up(magnitudes: [u16; 8], codes: &[u8; 8], to: *mut u16) {
+        let word = |code: u8| magnitudes[usize::from(code % 8)] ^ (u16::from(code & 8) << 12);
+        for (j, code) in codes.iter().enumerate() {
+            // SAFETY: the caller's: 16 words may be written.
+            unsafe {
+                to.add(2 * j).write_unaligned(word(code & 0xF));
+                to.add(2 * j + 1).write_unaligned(word(code >> 4));
+            }
+        }
+    }
+
+    /// [`super::decision::rare_group`] as a function of its own, with the instructions enabled.
+    unsafe fn rare_group<T: CpuElement, const COLUMNS: bool, const RULE: u8>(
+        panel: &Panel<'_, T>,
+        index: usize,
+        error_path: ErrorPath,
+    ) -> u64;
+    /// [`super::decision::exact_tile_choice`] as a function of its own.
+    unsafe fn rare_tile<const RULE: u8>(
+        tile: &Tile<'_, Self>,
+        global: &Global<Self>,
+        error_path: ErrorPath,
+    ) -> bool;
+}
+
+/// The two rare functions of a [`Vector`], compiled for its instructions.
+macro_rules! rare_functions {
+    ($(#[$features:meta])?) => {
+        unsafe fn rare_group<T: CpuElement, const COLUMNS: bool, const RULE: u8>(
+            panel: &Panel<'_, T>,
+            index: usize,
+            error_path: ErrorPath,
+        ) -> u64 {
+            #[cold]
+            #[inline(never)]
+            $(#[$features])?
+            unsafe fn run<T: CpuElement, const COLUMNS: bool, const RULE: u8>(
+                panel: &Panel<'_, T>,
+                index: usize,
+                error_path: ErrorPath,
+            ) -> u64 {
+                // SAFETY: the caller's.
+                unsafe { decision::rare_group::<This, T, COLUMNS, RULE>(panel, index, error_path) }
+            }
+            // SAFETY: the caller's.
+            unsafe { run::<T, COLUMNS, RULE>(panel, index, error_path) }
+        }
+
+        unsafe fn rare_tile<const RULE: u8>(
+            tile: &Tile<'_, Self>,
+            global: &Global<Self>,
+            error_path: ErrorPath,
+        ) -> bool {
+            #[cold]
+            #[inline(never)]
+            $(#[$features])?
+            unsafe fn run<const RULE: u8>(
+                tile: &Tile<'_, This>,
+                global: &Global<This>,
+                error_path: ErrorPath,
+            ) -> bool {
+                // SAFETY: the caller's.
+                unsafe { decision::exact_tile_choice::<This, RULE>(tile, global, error_path) }
+            }
+            // SAFETY: the caller's.
+            unsafe { run::<RULE>(tile, global, error_path) }
+        }
+    };
+}
+
+pub(super) use rare_functions;

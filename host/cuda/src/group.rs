@@ -1,0 +1,219 @@
+//! Many tensors in one launch, as mixture-of-experts layers need.
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaSlice, CudaStream, sys};
+use fouroversix_core::abi::{AmaxParams, QuantizeParams, QuantizeTensor, SKIPPABLE};
+use fouroversix_core::shape::expect_length;
+use fouroversix_core::{Config, Error, InputType, launch};
+
+use super::address::{DeviceAddress, QuantizeAddresses, WORD, optional};
+use super::device::Device;
+use super::error::DeviceError;
+use super::kernel::{KernelInfo, Launch};
+use super::memory;
+use super::plan::{AmaxSource, AmaxStep, Plan};
+
+/// A quantization of many tensors, prepared: one configuration and element type, any shapes, an
+/// amax (or amaxes) for each.
+///
+/// The tensors are quantized by one launch. Amaxes that are not there yet take one launch before it
+/// where there is one for each tensor, and one for each tensor where there are more.
+#[derive(Clone, Debug)]
+pub struct GroupQuantizer {
+    device: Device,
+    plans: Vec<Plan>,
+    amax: Amaxes,
+    quantize: Option<Launch<QuantizeParams>>,
+    flags: u32,
+}
+
+/// The launches that find a group's amaxes.
+#[derive(Clone, Debug)]
+enum Amaxes {
+    /// The tensor's number, what its launch does, and the launch.
+    Each(Vec<(usize, AmaxStep, Launch<AmaxParams>)>),
+    /// The numbers of the tensors that are not empty, and their one launch.
+    Together(Vec<usize>, Launch<AmaxParams>),
+}
+
+/// The addresses of a group's tensors, on the device.
+#[derive(Debug)]
+pub struct GroupTable {
+    addresses: Vec<QuantizeAddresses>,
+    table: CudaSlice<u8>,
+    address: DeviceAddress,
+    /// What the launch of all amaxes reads, if there is one.
+    amax: Option<(CudaSlice<u8>, DeviceAddress)>,
+}
+
+impl Device {
+    /// Prepares quantizations of groups of tensors with these shapes.
+    ///
+    /// # Errors
+    /// As [`Device::quantizer`], for any of the shapes; [`Error::Device`] for more than 65535.
+    pub fn group_quantizer(
+        &self,
+        config: &Config,
+        input: InputType,
+        shapes: &[[usize; 2]],
+        source: AmaxSource,
+    ) -> Result<GroupQuantizer, Error> {
+        let plan = |shape: &[usize; 2]| Plan::for_group(config, input, *shape, source);
+        let plans = shapes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+        let amax = Amaxes::new(self, input, &plans)?;
+        let launch = launch::quantize_grouped(config, input, shapes).map_err(DeviceError::from)?;
+        let quantize = if launch.grid.contains(&0) { None } else { Some(launch) };
+        let quantize = quantize.map(|launch| Launch::new(self, &launch)).transpose()?;
+        Ok(GroupQuantizer {
+            device: self.clone(),
+            plans,
+            amax,
+            quantize,
+            flags: launch::flags(config),
+        })
+    }
+}
+
+impl Amaxes {
+    fn new(device: &Device, input: InputType, plans: &[Plan]) -> Result<Self, Error> {
+        let multiprocessors = device.info().multiprocessors;
+        let mut each = Vec::new();
+        for (index, plan) in plans.iter().enumerate() {
+            for (step, launch) in plan.amax_launches(multiprocessors).map_err(DeviceError::from)? {
+                each.push((index, step, launch));
+            }
+        }
+        let elements = each.iter().map(|(index, step, _)| plans[*index].one_amax_of(*step));
+        if let Some(elements) = elements.collect::<Option<Vec<u64>>>()
+            && !elements.is_empty()
+        {
+            let launch = launch::amax_grouped(input, &elements, multiprocessors)
+                .map_err(DeviceError::from)?;
+            let tensors = each.iter().map(|(index, ..)| *index).collect();
+            return Ok(Self::Together(tensors, Launch::new(device, &launch)?));
+        }
+        let each = each
+            .into_iter()
+            .map(|(index, step, launch)| Ok((index, step, Launch::new(device, &launch)?)));
+        each.collect::<Result<Vec<_>, Error>>().map(Self::Each)
+    }
+}
+
+impl GroupQuantizer {
+    /// Bytes of workspace that the tensor of this number needs, as
+    /// [`super::Quantizer::workspace_bytes`].
+    ///
+    /// # Panics
+    /// When there is no such tensor.
+    #[must_use]
+    pub fn workspace_bytes(&self, tensor: usize) -> usize {
+        self.plans[tensor].workspace.bytes()
+    }
+
+    /// Checks the tensors' addresses and copies them to the device, on `stream`.
+    ///
+    /// Each tensor has its own workspace; the `skip` fields are not looked at. Addresses of empty
+    /// tensors may be null.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when there are not as many as shapes were prepared; [`Error::Device`] for
+    /// an address null or misaligned, or a failure of the driver.
+    pub fn table(
+        &self,
+        stream: &Arc<CudaStream>,
+        addresses: &[QuantizeAddresses],
+    ) -> Result<GroupTable, Error> {
+        expect_length("the list of addresses", addresses.len(), self.plans.len())?;
+        let entries = self.plans.iter().zip(addresses).map(|(plan, at)| plan.tensor(at));
+        let entries = entries.collect::<Result<Vec<QuantizeTensor>, DeviceError>>()?;
+        let mut table = memory::allocate(stream, size_of_val(entries.as_slice()))?;
+        memory::upload(stream, &entries, &mut table)?;
+        let address = memory::address(&table, stream);
+        let amax = match &self.amax {
+            Amaxes::Each(_) => None,
+            Amaxes::Together(tensors, _) => {
+                let params =
+                    |i: &usize| self.plans[*i].amax_params(AmaxStep::Input, &addresses[*i]);
+                let entries = tensors.iter().map(params).collect::<Result<Vec<_>, _>>()?;
+                let mut table = memory::allocate(stream, size_of_val(entries.as_slice()))?;
+                memory::upload(stream, &entries, &mut table)?;
+                let address = memory::address(&table, stream);
+                Some((table, address))
+            }
+        };
+        Ok(GroupTable { addresses: addresses.to_vec(), table, address, amax })
+    }
+
+    /// Enqueues the quantization of all tensors on `stream`.
+    ///
+    /// `skip` is the address of a `u32`, or null: when it is not zero as the launches run, they
+    /// leave all memory as it is. Does not allocate, does not wait, may be captured.
+    ///
+    /// # Errors
+    /// [`Error::Device`]: `skip` misaligned, or a failure of the driver.
+    ///
+    /// # Safety
+    /// As [`super::Quantizer::launch`], for each of the table's addresses; and the table must be
+    /// one that this quantizer made, copied before the launch runs (made on `stream`, or on a
+    /// stream that `stream` waited for) and dropped only after.
+    pub unsafe fn launch(
+        &self,
+        table: &GroupTable,
+        skip: DeviceAddress,
+        stream: sys::CUstream,
+    ) -> Result<(), Error> {
+        optional("the skip flag", skip, WORD)?;
+        match &self.amax {
+            Amaxes::Together(_, launch) => {
+                let input = table.amax.as_ref().map_or(0, |(_, address)| *address);
+                let params = AmaxParams { input, skip, flags: self.flags, ..Default::default() };
+                // SAFETY: the kernel's parameter is `AmaxParams`; the table is this quantizer's,
+                // so it has the entries; the rest is the caller's promise.
+                unsafe { launch.enqueue(&params, stream)? };
+            }
+            Amaxes::Each(launches) => {
+                for (index, step, launch) in launches {
+                    let at = QuantizeAddresses { skip, ..table.addresses[*index] };
+                    let params = self.plans[*index].amax_params(*step, &at)?;
+                    // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's.
+                    unsafe { launch.enqueue(&params, stream)? };
+                }
+            }
+        }
+        let Some(launch) = &self.quantize else { return Ok(()) };
+        let params = self.params(table.address, skip);
+        // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
+        unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
+    }
+
+    fn params(&self, group: DeviceAddress, skip: DeviceAddress) -> QuantizeParams {
+        let flags = self.flags | if skip == 0 { 0 } else { SKIPPABLE };
+        QuantizeParams { group, skip, flags, ..QuantizeParams::default() }
+    }
+
+    /// The device that was prepared for.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the driver's compiler made of the kernels.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<KernelInfo> {
+        let mut kernels = match &self.amax {
+            Amaxes::Together(_, launch) => vec![launch.info()],
+            Amaxes::Each(each) => each.iter().map(|(_, _, launch)| launch.info()).collect(),
+        };
+        kernels.extend(self.quantize.iter().map(Launch::info));
+        kernels
+    }
+}
+
+impl GroupTable {
+    /// The memory that holds the table.
+    #[must_use]
+    pub fn memory(&self) -> &CudaSlice<u8> {
+        &self.table
+    }
+}

@@ -1,0 +1,194 @@
+//! Loading a kernel and launching it.
+
+use std::ffi::{CStr, CString, c_void};
+use std::marker::PhantomData;
+
+use cudarc::driver::{result, sys};
+use fouroversix_core::launch::Launch as Geometry;
+use fouroversix_ptx::{self as ptx, InstructionSet};
+
+use super::device::Device;
+use super::driver::{check, code};
+use super::error::DeviceError;
+
+/// A module that holds one kernel. Unloaded on drop, in the current context.
+pub(super) struct Module {
+    module: sys::CUmodule,
+    kernel: Kernel,
+}
+
+// SAFETY: the driver's handles may be used from any thread.
+unsafe impl Send for Module {}
+
+/// A kernel of a loaded module.
+#[derive(Clone, Debug)]
+pub(super) struct Kernel {
+    function: Function,
+    info: KernelInfo,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Function(sys::CUfunction);
+
+// SAFETY: the driver's handles may be used from any thread.
+unsafe impl Send for Function {}
+// SAFETY: as above; the driver locks where it must.
+unsafe impl Sync for Function {}
+
+/// What the driver's compiler made of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KernelInfo {
+    /// The kernel's name.
+    pub name: String,
+    /// Registers that a thread uses.
+    pub registers: u32,
+    /// Bytes of stack and spills of a thread: zero, unless something went wrong.
+    pub local_bytes: u32,
+}
+
+impl Module {
+    /// Compiles the PTX of `name`, or takes what the driver compiled before from its cache.
+    pub(super) fn load(set: InstructionSet, name: &str) -> Result<Self, DeviceError> {
+        let missing =
+            || DeviceError::MissingKernel { kernel: name.to_owned(), instruction_set: set.name() };
+        let source = ptx::source(set, name).ok_or_else(missing)?;
+        let source = CString::new(source).map_err(|_| missing())?;
+        let module = compile(name, &source)?;
+        // SAFETY: the module is loaded; it is unloaded once, here or when the value is dropped.
+        let kernel = unsafe { find(module, name) };
+        let kernel = kernel.inspect_err(|_| {
+            // SAFETY: nothing of the module is in use. The error at hand says more than a failure
+            // to unload would.
+            let _ = unsafe { result::module::unload(module) };
+        })?;
+        Ok(Self { module, kernel })
+    }
+
+    pub(super) fn kernel(&self) -> Kernel {
+        self.kernel.clone()
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        // SAFETY: loaded by `load`. A failure leaves the module to the context's end.
+        let _ = unsafe { result::module::unload(self.module) };
+    }
+}
+
+fn compile(name: &str, source: &CStr) -> Result<sys::CUmodule, DeviceError> {
+    use sys::CUjit_option as Option;
+    let mut log = vec![0u8; 4096];
+    let mut options = [Option::CU_JIT_ERROR_LOG_BUFFER, Option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
+    let mut values = [log.as_mut_ptr().cast::<c_void>(), log.len() as *mut c_void];
+    let mut module = std::ptr::null_mut();
+    // SAFETY: `source` ends in a zero byte, the options are those of the values, the log buffer
+    // has the length given and outlives the call.
+    let loaded = unsafe {
+        sys::cuModuleLoadDataEx(
+            &raw mut module,
+            source.as_ptr().cast(),
+            options.len() as u32,
+            options.as_mut_ptr(),
+            values.as_mut_ptr(),
+        )
+    };
+    loaded.result().map_err(|error| {
+        let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+        DeviceError::Compilation {
+            kernel: name.to_owned(),
+            code: code(error),
+            log: String::from_utf8_lossy(&log[..end]).into_owned(),
+        }
+    })?;
+    Ok(module)
+}
+
+/// # Safety
+/// `module` must be loaded.
+unsafe fn find(module: sys::CUmodule, name: &str) -> Result<Kernel, DeviceError> {
+    use sys::CUfunction_attribute as Attribute;
+    let entry = CString::new(name).expect("kernel names have no zero byte");
+    // SAFETY: as the caller vouches.
+    let function = unsafe { result::module::get_function(module, entry) };
+    let function = check("find a kernel in its module", function)?;
+    let attribute = |which| {
+        // SAFETY: the function was found just now.
+        let value = unsafe { result::function::get_function_attribute(function, which) };
+        Ok::<u32, DeviceError>(u32::try_from(check("describe a kernel", value)?).unwrap_or(0))
+    };
+    Ok(Kernel {
+        function: Function(function),
+        info: KernelInfo {
+            name: name.to_owned(),
+            registers: attribute(Attribute::CU_FUNC_ATTRIBUTE_NUM_REGS)?,
+            local_bytes: attribute(Attribute::CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)?,
+        },
+    })
+}
+
+/// A kernel with its grid: what is left to say at a launch is the parameter and the stream.
+#[derive(Clone, Debug)]
+pub(super) struct Launch<P> {
+    device: Device,
+    kernel: Kernel,
+    grid: [u32; 3],
+    threads: u32,
+    shared_bytes: u32,
+    parameter: PhantomData<fn(&P)>,
+}
+
+/// A kernel that takes the place of another for comparison: same parameter, same bytes.
+#[derive(Clone, Debug)]
+pub struct CopyKernel<P>(pub(super) Launch<P>);
+
+impl<P: Copy> Launch<P> {
+    /// Loads the kernel that takes a `P`.
+    pub(super) fn new(device: &Device, geometry: &Geometry) -> Result<Self, DeviceError> {
+        let kernel = device.kernel(geometry.kernel.as_ref())?;
+        let Geometry { grid, threads, shared_bytes, .. } = *geometry;
+        Ok(Self {
+            device: device.clone(),
+            kernel,
+            grid,
+            threads,
+            shared_bytes,
+            parameter: PhantomData,
+        })
+    }
+
+    pub(super) fn info(&self) -> KernelInfo {
+        self.kernel.info.clone()
+    }
+
+    /// Enqueues the kernel. Does not allocate, does not wait.
+    ///
+    /// # Safety
+    /// The kernel's parameter must be a `P`, the addresses in it must be those of live device
+    /// memory of the sizes that the kernel touches, and `stream` a stream of the device's context.
+    pub(super) unsafe fn enqueue(
+        &self,
+        params: &P,
+        stream: sys::CUstream,
+    ) -> Result<(), DeviceError> {
+        if self.grid.contains(&0) {
+            return Ok(());
+        }
+        self.device.bind()?;
+        let mut arguments = [(&raw const *params).cast_mut().cast::<c_void>()];
+        let [x, y, z] = self.grid;
+        // SAFETY: the driver copies the parameter before it returns; the rest is the caller's.
+        let launched = unsafe {
+            result::launch_kernel(
+                self.kernel.function.0,
+                (x, y, z),
+                (self.threads, 1, 1),
+                self.shared_bytes,
+                stream,
+                &mut arguments,
+            )
+        };
+        check("launch a kernel", launched)
+    }
+}

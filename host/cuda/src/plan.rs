@@ -1,0 +1,297 @@
+//! What a quantization needs, worked out without a device: kernels, grids, parameters.
+
+use fouroversix_core::abi::{AmaxParams, GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
+use fouroversix_core::launch::{self, Launch, LaunchError};
+use fouroversix_core::shape::check_shape;
+use fouroversix_core::{Config, Error, InputType, Outputs, Scaling};
+
+use super::address::{ALIGNMENT, OutputAddresses, QuantizeAddresses, WORD, needed, optional};
+use super::error::DeviceError;
+
+/// Where the global amax of a quantization comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AmaxSource {
+    /// The input. With row scaling and rowwise output in the same pass over it as the
+    /// quantization, otherwise in a pass before.
+    Input,
+    /// FP32 values in device memory, used as they are. NaN or a negative value gives codes and
+    /// scales without meaning.
+    Supplied,
+    /// The workspace, where an earlier launch left it: one of a quantizer with the same scaling,
+    /// [`fouroversix_core::E4m3Max`] and shape.
+    Workspace,
+}
+
+/// What a launch of an amax kernel reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AmaxStep {
+    /// The input's amax or amaxes, to the rowwise global scales.
+    Input,
+    /// The input's columns' amaxes, to the columnwise global scales.
+    InputColumns,
+    /// The supplied amax or amaxes, to the rowwise global scales.
+    Supplied,
+    /// The supplied columns' amaxes, to the columnwise global scales.
+    SuppliedColumns,
+}
+
+/// How the workspace is laid out: 16 bytes of counters, then global scales.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Workspace {
+    /// Global scales of the rowwise output, or of the tensor.
+    pub(super) rows: usize,
+    /// Global scales of the columnwise output where it has its own.
+    pub(super) columns: usize,
+}
+
+impl Workspace {
+    pub(super) const COUNTERS: usize = 16;
+
+    fn new(config: &Config, [rows, cols]: [usize; 2]) -> Self {
+        if config.scaling() != Scaling::Row {
+            return Self { rows: 1, columns: 0 };
+        }
+        let outputs = config.outputs();
+        Self {
+            rows: if outputs.rowwise() { rows } else { 0 },
+            columns: if outputs.columnwise() { cols } else { 0 },
+        }
+    }
+
+    pub(super) const fn bytes(self) -> usize {
+        Self::COUNTERS + (self.rows + self.columns) * size_of::<GlobalScale>()
+    }
+
+    pub(super) const fn columns_offset(self) -> usize {
+        if self.columns == 0 {
+            return Self::COUNTERS;
+        }
+        Self::COUNTERS + self.rows * size_of::<GlobalScale>()
+    }
+}
+
+/// The launches of one configuration, input type and shape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) config: Config,
+    pub(super) input: InputType,
+    pub(super) shape: [usize; 2],
+    pub(super) source: AmaxSource,
+    pub(super) workspace: Workspace,
+    tensor: QuantizeTensor,
+    flags: u32,
+    grouped: bool,
+}
+
+impl Plan {
+    pub(super) fn new(
+        config: &Config,
+        input: InputType,
+        shape: [usize; 2],
+        source: AmaxSource,
+    ) -> Result<Self, Error> {
+        let [rows, cols] = shape;
+        check_shape(rows.saturating_mul(cols), shape, config)?;
+        launch::check_shape(config, shape).map_err(DeviceError::from)?;
+        Ok(Self {
+            config: *config,
+            input,
+            shape,
+            source,
+            workspace: Workspace::new(config, shape),
+            tensor: launch::tensor(shape),
+            flags: launch::flags(config),
+            grouped: false,
+        })
+    }
+
+    /// For one tensor of a group, whose quantization is not one pass with its row amaxes.
+    pub(super) fn for_group(
+        config: &Config,
+        input: InputType,
+        shape: [usize; 2],
+        source: AmaxSource,
+    ) -> Result<Self, Error> {
+        Ok(Self { grouped: true, ..Self::new(config, input, shape, source)? })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shape.contains(&0)
+    }
+
+    /// Whether amax and quantization are one launch.
+    fn one_pass(&self) -> bool {
+        !self.grouped
+            && self.source == AmaxSource::Input
+            && self.config.scaling() == Scaling::Row
+            && self.config.outputs() == Outputs::Rowwise
+    }
+
+    /// The launches that leave global scales in the workspace, on a device with this many
+    /// multiprocessors.
+    pub(super) fn amax_launches(
+        &self,
+        multiprocessors: u32,
+    ) -> Result<Vec<(AmaxStep, Launch)>, LaunchError> {
+        if self.is_empty() || self.one_pass() {
+            return Ok(Vec::new());
+        }
+        let steps = self.amax_steps().into_iter();
+        steps.map(|step| Ok((step, self.amax_launch(step, multiprocessors)?))).collect()
+    }
+
+    /// The launch that quantizes, unless the tensor is empty.
+    pub(super) fn quantize_launch(&self) -> Result<Option<Launch>, LaunchError> {
+        let Self { config, input, shape, .. } = self;
+        if self.is_empty() {
+            Ok(None)
+        } else if self.one_pass() {
+            launch::quantize_rows(config, *input, *shape).map(Some)
+        } else {
+            launch::quantize(config, *input, *shape).map(Some)
+        }
+    }
+
+    fn amax_steps(&self) -> Vec<AmaxStep> {
+        let (rows, columns) = match self.source {
+            AmaxSource::Input => (AmaxStep::Input, AmaxStep::InputColumns),
+            AmaxSource::Supplied => (AmaxStep::Supplied, AmaxStep::SuppliedColumns),
+            AmaxSource::Workspace => return Vec::new(),
+        };
+        let Workspace { rows: row_count, columns: column_count } = self.workspace;
+        let steps = [(row_count, rows), (column_count, columns)];
+        steps.into_iter().filter(|(count, _)| *count > 0).map(|(_, step)| step).collect()
+    }
+
+    fn amax_launch(&self, step: AmaxStep, multiprocessors: u32) -> Result<Launch, LaunchError> {
+        let [rows, cols] = self.shape;
+        match step {
+            AmaxStep::Input if self.config.scaling() == Scaling::Row => {
+                launch::amax_rows(self.input, self.shape)
+            }
+            AmaxStep::Input => Ok(launch::amax(self.input, (rows * cols) as u64, multiprocessors)),
+            AmaxStep::InputColumns => launch::amax_columns(self.input, self.shape),
+            AmaxStep::Supplied => Ok(launch::global_scales(self.workspace.rows)),
+            AmaxStep::SuppliedColumns => Ok(launch::global_scales(self.workspace.columns)),
+        }
+    }
+
+    /// The elements of the tensor, if `step` finds their one amax.
+    pub(super) fn one_amax_of(&self, step: AmaxStep) -> Option<u64> {
+        let one = step == AmaxStep::Input && self.config.scaling() != Scaling::Row;
+        one.then(|| self.shape.map(|length| length as u64).iter().product())
+    }
+
+    /// Offset into the workspace of the rowwise global scales, and their number.
+    pub(super) fn row_global_scales(&self) -> (usize, usize) {
+        (Workspace::COUNTERS, self.workspace.rows)
+    }
+
+    /// As [`Plan::row_global_scales`], of the columnwise output.
+    pub(super) fn column_global_scales(&self) -> (usize, usize) {
+        match self.workspace.columns {
+            0 => self.row_global_scales(),
+            columns => (self.workspace.columns_offset(), columns),
+        }
+    }
+
+    pub(super) fn quantize_params(
+        &self,
+        at: &QuantizeAddresses,
+    ) -> Result<QuantizeParams, DeviceError> {
+        optional("the skip flag", at.skip, WORD)?;
+        Ok(QuantizeParams {
+            tensor: self.tensor(at)?,
+            skip: at.skip,
+            flags: self.flags | if at.skip == 0 { 0 } else { SKIPPABLE },
+            ..QuantizeParams::default()
+        })
+    }
+
+    /// For the copy kernel, which writes rowwise outputs and, where there are any, columnwise ones:
+    /// a columnwise output alone takes the place of the rowwise one, which has as many bytes.
+    pub(super) fn copy_params(
+        &self,
+        at: &QuantizeAddresses,
+    ) -> Result<QuantizeParams, DeviceError> {
+        let mut params = self.quantize_params(at)?;
+        if !self.config.outputs().rowwise() {
+            let tensor = &mut params.tensor;
+            (tensor.codes, tensor.codes_t) = (tensor.codes_t, 0);
+            (tensor.scales, tensor.scales_t) = (tensor.scales_t, 0);
+        }
+        Ok(params)
+    }
+
+    /// The tensor of a launch, its addresses checked.
+    pub(super) fn tensor(&self, at: &QuantizeAddresses) -> Result<QuantizeTensor, DeviceError> {
+        if self.is_empty() {
+            return Ok(self.tensor);
+        }
+        let outputs = self.config.outputs();
+        needed("the input", at.input, ALIGNMENT)?;
+        needed("the workspace", at.workspace, ALIGNMENT)?;
+        check_output(outputs.rowwise(), ["the codes", "the scales"], &at.rowwise)?;
+        let names = ["the columnwise codes", "the columnwise scales"];
+        check_output(outputs.columnwise(), names, &at.columnwise)?;
+        Ok(QuantizeTensor {
+            input: at.input,
+            codes: at.rowwise.codes,
+            scales: at.rowwise.scales,
+            codes_t: at.columnwise.codes,
+            scales_t: at.columnwise.scales,
+            global: at.workspace + self.row_global_scales().0 as u64,
+            global_t: at.workspace + self.column_global_scales().0 as u64,
+            ..self.tensor
+        })
+    }
+
+    pub(super) fn amax_params(
+        &self,
+        step: AmaxStep,
+        at: &QuantizeAddresses,
+    ) -> Result<AmaxParams, DeviceError> {
+        let [rows, cols] = self.shape.map(|length| length as u64);
+        let by_row = self.config.scaling() == Scaling::Row;
+        let (input, rows, cols, buffer, alignment) = match step {
+            AmaxStep::Input if by_row => (at.input, rows, cols, "the input", ALIGNMENT),
+            AmaxStep::Input => (at.input, 1, rows * cols, "the input", ALIGNMENT),
+            AmaxStep::InputColumns => (at.input, rows, cols, "the input", ALIGNMENT),
+            AmaxStep::Supplied => {
+                (at.row_amax, self.workspace.rows as u64, 0, "the supplied amax", WORD)
+            }
+            AmaxStep::SuppliedColumns => {
+                (at.column_amax, self.workspace.columns as u64, 0, "the supplied amax", WORD)
+            }
+        };
+        needed(buffer, input, alignment)?;
+        needed("the workspace", at.workspace, ALIGNMENT)?;
+        optional("the skip flag", at.skip, WORD)?;
+        let (offset, _) = match step {
+            AmaxStep::Input | AmaxStep::Supplied => self.row_global_scales(),
+            AmaxStep::InputColumns | AmaxStep::SuppliedColumns => self.column_global_scales(),
+        };
+        Ok(AmaxParams {
+            input,
+            global: at.workspace + offset as u64,
+            workspace: at.workspace,
+            skip: at.skip,
+            rows,
+            cols,
+            flags: launch::rule_flags(self.config.rule()),
+            reserved: 0,
+        })
+    }
+}
+
+fn check_output(
+    wanted: bool,
+    [codes, scales]: [&'static str; 2],
+    at: &OutputAddresses,
+) -> Result<(), DeviceError> {
+    if !wanted {
+        return Ok(());
+    }
+    needed(codes, at.codes, ALIGNMENT)?;
+    needed(scales, at.scales, ALIGNMENT)
+}

@@ -1,0 +1,238 @@
+//! What is measured.
+
+use fouroversix::{
+    Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
+};
+
+/// What the input holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    /// Nearly normal, variance 1.
+    Normal,
+    /// 0.7 everywhere.
+    Constant,
+    /// 0 everywhere.
+    Zeros,
+    /// The weights that the caller passed, repeated.
+    Weights,
+}
+
+/// Which launches are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// The quantization, the amax being there. With row scaling and rowwise output it finds the
+    /// amaxes in the same pass.
+    Quantize,
+    /// The amax pass.
+    Amax,
+    /// Both, one after the other.
+    AmaxAndQuantize,
+    /// The way back, to the case's element type.
+    Dequantize,
+}
+
+/// One row of the table.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) group: &'static str,
+    pub(super) name: String,
+    pub(super) config: Config,
+    pub(super) element: InputType,
+    pub(super) shape: [usize; 2],
+    pub(super) data: Data,
+    pub(super) work: Work,
+    /// Launched from a graph.
+    pub(super) graph: bool,
+}
+
+const PLAIN: Rule = Rule::Plain;
+const MAE_FAST: Rule = four_over_six(Metric::Mae, ErrorPath::Fast);
+const MAE_STRICT: Rule = four_over_six(Metric::Mae, ErrorPath::Strict);
+const MSE_FAST: Rule = four_over_six(Metric::Mse, ErrorPath::Fast);
+const MSE_STRICT: Rule = four_over_six(Metric::Mse, ErrorPath::Strict);
+const RULES: [Rule; 5] = [PLAIN, MAE_FAST, MAE_STRICT, MSE_FAST, MSE_STRICT];
+
+const fn four_over_six(metric: Metric, error_path: ErrorPath) -> Rule {
+    Rule::FourOverSix { metric, error_path, e4m3_max: E4m3Max::M256 }
+}
+
+fn rule_name(rule: Rule) -> String {
+    match rule {
+        Rule::Plain => "plain".to_owned(),
+        Rule::FourOverSix { metric, error_path, .. } => {
+            format!("{metric:?} {error_path:?}").to_lowercase()
+        }
+    }
+}
+
+fn element_name(element: InputType) -> String {
+    format!("{element:?}").to_lowercase()
+}
+
+impl Case {
+    fn new(group: &'static str, shape: [usize; 2], rule: Rule, scaling: Scaling) -> Self {
+        let blocks = if scaling == Scaling::Tile { "2d" } else { "1d" };
+        Self {
+            group,
+            name: format!("{blocks} {}", rule_name(rule)),
+            config: Config::new(rule, scaling, Outputs::Rowwise, ScaleLayout::Linear)
+                .expect("rowwise output is always defined"),
+            element: InputType::Bf16,
+            shape,
+            data: Data::Normal,
+            work: Work::Quantize,
+            graph: false,
+        }
+    }
+
+    fn outputs(self, outputs: Outputs) -> Self {
+        let name = format!("{} {outputs:?}", self.name).to_lowercase();
+        let (rule, scaling) = (self.config.rule(), self.config.scaling());
+        let config = Config::new(rule, scaling, outputs, self.config.scale_layout());
+        Self { name, config: config.expect("defined by the contract"), ..self }
+    }
+
+    fn swizzled(self) -> Self {
+        let (rule, scaling, outputs) =
+            (self.config.rule(), self.config.scaling(), self.config.outputs());
+        let config = Config::new(rule, scaling, outputs, ScaleLayout::Swizzled128x4);
+        let config = config.expect("defined by the contract");
+        Self { name: format!("{} swizzled", self.name), config, ..self }
+    }
+
+    fn element(self, element: InputType) -> Self {
+        Self { name: format!("{} {}", self.name, element_name(element)), element, ..self }
+    }
+
+    fn data(self, data: Data) -> Self {
+        Self { name: format!("{} {data:?}", self.name).to_lowercase(), data, ..self }
+    }
+
+    fn work(self, work: Work, name: &str) -> Self {
+        Self { name: format!("{} {name}", self.name), work, ..self }
+    }
+
+    /// `group name`, what filters match.
+    pub(super) fn label(&self) -> String {
+        format!("{} {}", self.group, self.name)
+    }
+
+    /// Bytes that the copy kernel reads and writes: those of the quantization, or dequantization.
+    pub(super) fn copy_bytes(&self) -> u64 {
+        match self.work {
+            Work::Dequantize => self.bytes(),
+            _ => Self { work: Work::Quantize, ..self.clone() }.bytes(),
+        }
+    }
+
+    /// Bytes that the timed launches must read and write.
+    pub(super) fn bytes(&self) -> u64 {
+        let [rows, cols] = self.shape;
+        let elements = rows * cols;
+        let input = elements * self.element.bytes();
+        let quantized = elements / 2 + elements / 16;
+        let outputs = self.config.outputs();
+        let count = usize::from(outputs.rowwise()) + usize::from(outputs.columnwise());
+        let bytes = match self.work {
+            Work::Quantize => input + count * quantized,
+            Work::Amax => input,
+            Work::AmaxAndQuantize => 2 * input + count * quantized,
+            Work::Dequantize => input + quantized,
+        };
+        bytes as u64
+    }
+}
+
+/// Every case, for large tensors of one shape and the small shapes.
+pub(super) fn all(shape: [usize; 2]) -> Vec<Case> {
+    use InputType::{Bf16, F16, F32};
+    let new = |group, rule, scaling| Case::new(group, shape, rule, scaling);
+    let mut cases = Vec::new();
+    for scaling in [Scaling::Tensor, Scaling::Tile] {
+        cases.extend(RULES.map(|rule| new("table", rule, scaling)));
+    }
+    for outputs in [Outputs::Columnwise, Outputs::Both] {
+        for rule in [PLAIN, MAE_FAST, MSE_STRICT] {
+            cases.push(new("outputs", rule, Scaling::Tensor).outputs(outputs));
+        }
+        cases.push(new("outputs", MAE_FAST, Scaling::Tile).outputs(outputs));
+    }
+    for rule in [PLAIN, MAE_FAST, MSE_STRICT] {
+        cases.push(new("outputs", rule, Scaling::Tensor).swizzled());
+    }
+    for rule in RULES {
+        let case = new("rows", rule, Scaling::Row);
+        cases.push(Case { name: format!("{} one pass with row amax", case.name), ..case });
+    }
+    for element in [Bf16, F16, F32] {
+        let case = new("amax", PLAIN, Scaling::Tensor).element(element);
+        cases.push(Case {
+            work: Work::Amax,
+            name: format!("amax {}", element_name(element)),
+            ..case
+        });
+    }
+    for rule in [PLAIN, MAE_FAST, MSE_STRICT] {
+        let case = new("amax", rule, Scaling::Tensor);
+        cases.push(case.work(Work::AmaxAndQuantize, "with amax pass"));
+    }
+    for element in [Bf16, F16, F32] {
+        let case = new("dequantize", PLAIN, Scaling::Tensor).element(element);
+        let name = format!("to {}", element_name(element));
+        cases.push(Case { work: Work::Dequantize, name, ..case });
+    }
+    let case = new("dequantize", PLAIN, Scaling::Tensor).swizzled();
+    cases.push(Case { work: Work::Dequantize, name: "to bf16 swizzled".to_owned(), ..case });
+    for element in [F16, F32] {
+        cases.extend(RULES.map(|rule| new("types", rule, Scaling::Tensor).element(element)));
+    }
+    for data in [Data::Constant, Data::Zeros, Data::Weights] {
+        cases.extend(RULES.map(|rule| new("data", rule, Scaling::Tensor).data(data)));
+        cases.push(new("data", MSE_STRICT, Scaling::Tile).data(data));
+    }
+    cases.extend(small());
+    cases
+}
+
+/// Activations of a few tokens, launched from a graph.
+fn small() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for cols in [2048, 4096, 7168] {
+        for rows in [1, 8, 32, 128, 512, 2048] {
+            for rule in [PLAIN, MAE_FAST, MSE_STRICT] {
+                let case = Case::new("small", [rows, cols], rule, Scaling::Tensor);
+                let name = format!("{} {rows}x{cols}", case.name);
+                cases.push(Case { name, graph: true, ..case });
+            }
+        }
+    }
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_the_rows_of_the_pull_request() {
+        let cases = all([16_384, 6144]);
+        let table: Vec<&str> =
+            cases.iter().filter(|it| it.group == "table").map(|it| it.name.as_str()).collect();
+        let modes = ["plain", "mae fast", "mae strict", "mse fast", "mse strict"];
+        let expected = modes.map(|mode| format!("1d {mode}")).into_iter();
+        let expected: Vec<String> =
+            expected.chain(modes.map(|mode| format!("2d {mode}"))).collect();
+        assert_eq!(table, expected);
+        // 2 bytes in, half a byte of codes and a sixteenth of a scale byte out.
+        assert_eq!(cases[0].bytes(), 16_384 * 6144 * 41 / 16);
+    }
+
+    #[test]
+    fn labels_are_unique() {
+        let mut labels: Vec<String> = all([256, 256]).iter().map(Case::label).collect();
+        labels.sort();
+        let count = labels.len();
+        labels.dedup();
+        assert_eq!(labels.len(), count);
+    }
+}

@@ -1,0 +1,111 @@
+//! Timing by events of the device, several works in turns.
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaEvent, CudaStream, sys};
+use fouroversix::Error;
+use fouroversix::cuda::internals::check;
+
+use super::statistics::Times;
+
+/// Enqueues one launch on the given slot of rotating memory.
+pub(crate) type Enqueue<'a> = dyn Fn(usize, sys::CUstream) -> Result<(), Error> + 'a;
+
+/// Rounds whose events are recorded before the device is waited for.
+const ROUNDS: usize = 50;
+
+/// Runs the works in turns, each on the next slot, and times every launch.
+///
+/// The first round after each wait is dropped: its work may start before the host has enqueued
+/// the next event.
+pub(crate) fn in_turns(
+    stream: &Arc<CudaStream>,
+    works: &[&Enqueue<'_>],
+    warmup: usize,
+    iterations: usize,
+) -> Result<Vec<Times>, Error> {
+    let mut slot = 0;
+    let mut next = || {
+        slot += 1;
+        slot
+    };
+    for work in works.iter().cycle().take(warmup * works.len()) {
+        work(next(), stream.cu_stream())?;
+    }
+    let mut samples = vec![Vec::with_capacity(iterations); works.len()];
+    let events = events(stream, (ROUNDS + 1) * works.len() + 1)?;
+    while samples[0].len() < iterations {
+        let mut recorded = events.iter();
+        let mut mark = || {
+            let event = recorded.next().expect("one for each launch");
+            check("record an event", event.record(stream))
+        };
+        mark()?;
+        for work in works.iter().cycle().take((ROUNDS + 1) * works.len()) {
+            work(next(), stream.cu_stream())?;
+            mark()?;
+        }
+        collect(&events, works.len(), 1.0, &mut samples)?;
+    }
+    Ok(samples.into_iter().map(Times::of).collect())
+}
+
+/// As [`in_turns`], with each work captured `launches` times into a graph that is then replayed:
+/// for work so short that enqueueing it takes longer than doing it. Times are for one launch.
+pub(super) fn in_graphs(
+    stream: &Arc<CudaStream>,
+    works: &[&Enqueue<'_>],
+    launches: usize,
+    warmup: usize,
+    iterations: usize,
+) -> Result<Vec<Times>, Error> {
+    let mut graphs = Vec::new();
+    for work in works {
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        check("begin a capture", stream.begin_capture(mode))?;
+        let captured = (0..launches).try_for_each(|slot| work(slot, stream.cu_stream()));
+        // The capture ends also when a launch failed.
+        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
+        captured?;
+        graphs.push(check("instantiate a graph", graph)?.expect("a capture gives a graph"));
+    }
+    for graph in graphs.iter().cycle().take(warmup * graphs.len()) {
+        check("launch a graph", graph.launch())?;
+    }
+    let mut samples = vec![Vec::with_capacity(iterations); works.len()];
+    let events = events(stream, (ROUNDS + 1) * works.len() + 1)?;
+    while samples[0].len() < iterations {
+        let mut recorded = events.iter();
+        let mut mark = || {
+            let event = recorded.next().expect("one for each launch");
+            check("record an event", event.record(stream))
+        };
+        mark()?;
+        for graph in graphs.iter().cycle().take((ROUNDS + 1) * graphs.len()) {
+            check("launch a graph", graph.launch())?;
+            mark()?;
+        }
+        collect(&events, works.len(), launches as f64, &mut samples)?;
+    }
+    Ok(samples.into_iter().map(Times::of).collect())
+}
+
+fn events(stream: &Arc<CudaStream>, count: usize) -> Result<Vec<CudaEvent>, Error> {
+    let flags = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
+    let new = || check("create an event", stream.context().new_event(flags));
+    Ok((0..count).map(|_| new()).collect::<Result<_, _>>()?)
+}
+
+/// Appends the times between events, in microseconds for one of `launches`.
+fn collect(
+    events: &[CudaEvent],
+    works: usize,
+    launches: f64,
+    samples: &mut [Vec<f64>],
+) -> Result<(), Error> {
+    for (index, pair) in events.windows(2).enumerate().skip(works) {
+        let milliseconds = check("time a launch", pair[0].elapsed_ms(&pair[1]))?;
+        samples[index % works].push(f64::from(milliseconds) * 1000.0 / launches);
+    }
+    Ok(())
+}

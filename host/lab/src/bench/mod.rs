@@ -1,0 +1,4 @@
+//! Benchmarks.
+
+pub mod cpu;
+pub mod kernels;

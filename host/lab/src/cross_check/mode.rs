@@ -1,0 +1,181 @@
+//! What is compared: modes, and what two tensors differ in.
+
+use fouroversix::{Config, InputType, Nvfp4Tensor, Outputs, Quantized, Rule, ScaleLayout, Scaling};
+use fouroversix_conformance::case::{element_name, every_rule, rule_name, scaling_name};
+
+/// A configuration without its scale layout, on one element type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mode {
+    pub(super) element: InputType,
+    pub(super) rule: Rule,
+    pub(super) scaling: Scaling,
+    pub(super) outputs: Outputs,
+}
+
+impl Mode {
+    /// Every mode that the contract defines.
+    pub(super) fn all() -> Vec<Self> {
+        let mut modes = Vec::new();
+        for element in [InputType::Bf16, InputType::F16, InputType::F32] {
+            for scaling in [Scaling::Tensor, Scaling::Tile, Scaling::Row] {
+                for rule in every_rule() {
+                    for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+                        let mode = Self { element, rule, scaling, outputs };
+                        if mode.config(ScaleLayout::Linear).is_some() {
+                            modes.push(mode);
+                        }
+                    }
+                }
+            }
+        }
+        modes
+    }
+
+    /// None where the contract has no such combination.
+    pub(super) fn config(self, layout: ScaleLayout) -> Option<Config> {
+        Config::new(self.rule, self.scaling, self.outputs, layout).ok()
+    }
+
+    /// For example `bf16 mse-strict-256 tile both`.
+    pub(super) fn name(self) -> String {
+        let outputs = format!("{:?}", self.outputs).to_lowercase();
+        let (rule, scaling) = (rule_name(self.rule), scaling_name(self.scaling));
+        format!("{} {rule} {scaling} {outputs}", element_name(self.element))
+    }
+
+    /// Whether the name has these words. They may be parts of its words, as in "mse-strict", except for the
+    /// element type: `f16` is not in `bf16`.
+    pub(super) fn has(self, words: &str) -> bool {
+        let (name, element) = (self.name(), element_name(self.element));
+        let part = |part: &str, word: &str| part == word || part != element && part.contains(word);
+        words.split_whitespace().all(|word| name.split(' ').any(|one| part(one, word)))
+    }
+
+    /// Whether `other` differs in its outputs alone: one run of the CPU serves both.
+    pub(super) fn shares_expectation(self, other: Self) -> bool {
+        Self { outputs: other.outputs, ..self } == other
+    }
+}
+
+/// Where two quantizations differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Bytes of codes and scales, and amaxes, that differ.
+    pub(super) count: u64,
+    /// The first of them.
+    pub(super) first: Option<Place>,
+}
+
+/// One place where two quantizations differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// `rowwise` or `columnwise`.
+    pub(super) output: &'static str,
+    /// `codes`, `scales` or `amax`.
+    pub(super) part: &'static str,
+    /// Offset in it.
+    pub(super) offset: usize,
+    /// What the CPU has there.
+    pub(super) expected: u32,
+    /// What the device has.
+    pub(super) actual: u32,
+}
+
+impl Difference {
+    /// Compares the outputs that `actual` has. An output that `expected` lacks is a difference.
+    pub(super) fn between(expected: &Quantized, actual: &Quantized) -> Self {
+        let mut this = Self::default();
+        let parts = [
+            ("rowwise", &expected.rowwise, &actual.rowwise),
+            ("columnwise", &expected.columnwise, &actual.columnwise),
+        ];
+        for (output, expected, actual) in parts {
+            match (expected, actual) {
+                (Some(expected), Some(actual)) => this.tensors(output, expected, actual),
+                (_, None) => {}
+                (None, Some(_)) => this.count += 1,
+            }
+        }
+        this
+    }
+
+    fn tensors(&mut self, output: &'static str, expected: &Nvfp4Tensor, actual: &Nvfp4Tensor) {
+        self.bytes(output, "codes", expected.codes(), actual.codes());
+        self.bytes(output, "scales", expected.scales(), actual.scales());
+        let bits = |amax: &[f32]| amax.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let (expected, actual) = (bits(expected.global_amax()), bits(actual.global_amax()));
+        self.slices(output, "amax", &expected, &actual);
+    }
+
+    /// Compares bytes: fast where all are equal.
+    pub(super) fn bytes(
+        &mut self,
+        output: &'static str,
+        part: &'static str,
+        expected: &[u8],
+        actual: &[u8],
+    ) {
+        if expected != actual {
+            self.slices(output, part, expected, actual);
+        }
+    }
+
+    fn slices<T: Copy + PartialEq + Into<u32>>(
+        &mut self,
+        output: &'static str,
+        part: &'static str,
+        expected: &[T],
+        actual: &[T],
+    ) {
+        self.count += expected.len().abs_diff(actual.len()) as u64;
+        for (offset, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+            if expected != actual {
+                self.count += 1;
+                let (expected, actual) = ((*expected).into(), (*actual).into());
+                let place = Place { output, part, offset, expected, actual };
+                self.first.get_or_insert(place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_modes_of_the_contract_are_there() {
+        // Nine rules times three outputs for tensor and tile; for row nine rowwise, and plain's
+        // other two.
+        assert_eq!(Mode::all().len(), 3 * (27 + 27 + 11));
+    }
+
+    #[test]
+    fn differences_are_counted_and_placed() {
+        let input: Vec<f32> = (0..256).map(|i| (i as f32 * 0.37).sin()).collect();
+        let config = Config::rowwise(Rule::Plain);
+        let expected = fouroversix::quantize(&input, [16, 16], &config).expect("valid");
+        assert_eq!(Difference::between(&expected, &expected.clone()), Difference::default());
+
+        let tensor = expected.rowwise.clone().expect("asked for");
+        let (mut codes, mut scales, amax) = tensor.clone().into_parts();
+        codes[9] ^= 0x10;
+        scales[3] ^= 1;
+        let (layout, bound) = (tensor.scale_layout(), tensor.e4m3_max());
+        let broken = Nvfp4Tensor::from_parts(codes, scales, amax, [16, 16], layout, bound);
+        let broken = Quantized { rowwise: Some(broken.expect("same shape")), columnwise: None };
+        let difference = Difference::between(&expected, &broken);
+        assert_eq!(difference.count, 2);
+        let first = difference.first.expect("counted");
+        assert_eq!((first.part, first.offset), ("codes", 9));
+        assert_eq!(first.expected ^ first.actual, 0x10);
+    }
+
+    #[test]
+    fn words_select_modes() {
+        let count = |words: &str| Mode::all().into_iter().filter(|mode| mode.has(words)).count();
+        assert_eq!(["bf16", "f16", "f32", "float", ""].map(count), [65, 65, 65, 0, 195]);
+        assert_eq!(count("f16 mse-strict-256 tile both"), 1);
+        assert_eq!(count("mse-strict both"), count("both mse-strict"));
+    }
+}

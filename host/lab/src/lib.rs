@@ -1,0 +1,6 @@
+//! What maintainers measure: benchmarks, studies, and comparisons of a GPU with the CPU.
+
+pub mod bench;
+pub mod cli;
+pub mod cross_check;
+pub mod study;

@@ -1,0 +1,7 @@
+//! The `fouroversix` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fouroversix_cli::run()
+}

@@ -1,0 +1,178 @@
+//! Quantizers that fail midway: the CPU goes on with the same bytes, or the error says what to do
+//! and keeps what is finished.
+#![cfg(feature = "cuda")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fouroversix::checkpoint::{
+    Checkpoint, CheckpointError, CpuQuantizer, Format, Fuse, NonFinite, Observer, OrCpu,
+    QuantizeOptions, Quantizer, Selection, Summary, TensorRecord, Values, quantize_checkpoint,
+};
+use fouroversix::cuda::DeviceError;
+use fouroversix::{
+    Amax, Choices, Config, E4m3Max, Error, ErrorPath, Metric, Nvfp4Mut, Rule, Scaling,
+};
+
+mod common;
+use common::{Folder, contents, weights, write_model, write_safetensors};
+
+/// A device that serves some panels and then fails, leaving wrong bytes behind.
+struct Failing {
+    panels_left: usize,
+    code: &'static str,
+}
+
+impl Quantizer for Failing {
+    fn name(&self) -> String {
+        "cuda:7 (a double)".to_owned()
+    }
+
+    /// Small, so that tensors have several panels.
+    fn panel_bytes(&self) -> usize {
+        4096
+    }
+
+    fn quantize(
+        &mut self,
+        values: Values<'_>,
+        shape: [usize; 2],
+        config: &Config,
+        amax: Amax<'_>,
+        out: Nvfp4Mut<'_>,
+    ) -> Result<Choices, Error> {
+        if self.panels_left == 0 {
+            out.codes.fill(0xA5);
+            out.scales.fill(0x5A);
+            out.global_amax.fill(-1.0);
+            return Err(Error::from(DeviceError::Driver {
+                action: "allocate device memory",
+                code: self.code.to_owned(),
+                description: "said by a double".to_owned(),
+            }));
+        }
+        self.panels_left -= 1;
+        CpuQuantizer.quantize(values, shape, config, amax, out)
+    }
+}
+
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Observer for Notes {
+    fn advance(&mut self, _: u64) {}
+    fn tensor(&mut self, _: &TensorRecord) {}
+    fn note(&mut self, text: &str) {
+        self.0.push(text.to_owned());
+    }
+}
+
+/// Every file but the error figures, whose sums depend on the panels in the last digit.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = contents(folder);
+    assert!(files.remove(Path::new("fouroversix.json")).is_some());
+    files
+}
+
+fn quantize(
+    input: &Path,
+    output: &Path,
+    scaling: Scaling,
+    quantizer: &mut dyn Quantizer,
+    notes: &mut Notes,
+) -> Result<Summary, CheckpointError> {
+    let rule = Rule::FourOverSix {
+        metric: Metric::Mse,
+        error_path: ErrorPath::Strict,
+        e4m3_max: E4m3Max::M256,
+    };
+    let options = QuantizeOptions {
+        rule,
+        scaling,
+        format: Format::CompressedTensors,
+        selection: Selection::default(),
+        fuse: Fuse::Experts,
+        non_finite: NonFinite::Error,
+        figures: true,
+        max_shard_bytes: 30_000,
+        force: false,
+    };
+    quantize_checkpoint(&Checkpoint::open(input)?, output, &options, quantizer, notes)
+}
+
+#[test]
+fn the_cpu_goes_on_with_the_same_bytes() {
+    let folder = Folder::new();
+    let (model, expected) = (folder.path("model"), folder.path("expected"));
+    write_model(&model, 2, 64);
+    quantize(&model, &expected, Scaling::Tensor, &mut CpuQuantizer, &mut Notes::default()).unwrap();
+    let expected = files(&expected);
+    // The first panel, one in the middle of a tensor and of a shard, the plain rule's turn, never.
+    for (panels_left, fails) in [(0, true), (5, true), (8, true), (10_000, false)] {
+        let output = folder.path(&format!("out{panels_left}"));
+        let code = "CUDA_ERROR_OUT_OF_MEMORY";
+        let mut quantizer = OrCpu::new(Failing { panels_left, code });
+        let mut notes = Notes::default();
+        quantize(&model, &output, Scaling::Tensor, &mut quantizer, &mut notes).unwrap();
+        assert!(files(&output) == expected, "failed at panel {panels_left}");
+        let told: Vec<&String> = notes.0.iter().filter(|note| note.contains(code)).collect();
+        assert_eq!(told.len(), usize::from(fails), "{:?}", notes.0);
+        if fails {
+            assert!(told[0].contains(": cpu (") && told[0].ends_with(" goes on"), "{told:?}");
+            assert!(quantizer.name().starts_with("cuda:7 (a double), then cpu ("));
+            assert!(quantizer.replaced().unwrap().contains(code));
+        } else {
+            assert_eq!(quantizer.name(), "cuda:7 (a double)");
+            assert_eq!(quantizer.replaced(), None);
+        }
+    }
+}
+
+#[test]
+fn files_of_every_scaling_survive_a_lost_device() {
+    let folder = Folder::new();
+    let input = folder.path("in.safetensors");
+    write_safetensors(&input, &[weights("a", &[96, 96]), weights("b", &[32, 64])]);
+    for (i, scaling) in [Scaling::Tensor, Scaling::Row, Scaling::Tile].into_iter().enumerate() {
+        let outputs = [folder.path(&format!("cpu{i}")), folder.path(&format!("lost{i}"))];
+        let mut notes = Notes::default();
+        quantize(&input, &outputs[0], scaling, &mut CpuQuantizer, &mut notes).unwrap();
+        let failing = Failing { panels_left: 3, code: "CUDA_ERROR_ILLEGAL_ADDRESS" };
+        quantize(&input, &outputs[1], scaling, &mut OrCpu::new(failing), &mut notes).unwrap();
+        let [expected, found] = outputs.map(|path| std::fs::read(path).unwrap());
+        assert!(expected == found, "{scaling:?}");
+        assert_eq!(notes.0.len(), 1);
+    }
+}
+
+#[test]
+fn a_device_that_was_asked_for_fails_and_leaves_finished_shards() {
+    let folder = Folder::new();
+    let (model, output) = (folder.path("model"), folder.path("out"));
+    write_model(&model, 2, 64);
+    let mut notes = Notes::default();
+    let mut failing = Failing { panels_left: 24, code: "CUDA_ERROR_OUT_OF_MEMORY" };
+    let error = quantize(&model, &output, Scaling::Tensor, &mut failing, &mut notes).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("CUDA_ERROR_OUT_OF_MEMORY") && said.contains("--device cpu"), "{said}");
+    assert!(matches!(error, CheckpointError::Quantize(Error::Device(_))));
+    assert!(!output.exists() && notes.0.is_empty(), "{:?}", notes.0);
+    quantize(&model, &output, Scaling::Tensor, &mut CpuQuantizer, &mut notes).unwrap();
+    assert!(notes.0.iter().any(|note| note.contains("was finished before: kept")), "{:?}", notes.0);
+    let expected = folder.path("expected");
+    quantize(&model, &expected, Scaling::Tensor, &mut CpuQuantizer, &mut notes).unwrap();
+    assert!(files(&output) == files(&expected));
+}
+
+#[test]
+fn errors_of_the_input_are_not_taken_for_the_devices() {
+    let mut quantizer = OrCpu::new(CpuQuantizer);
+    let values = [half::bf16::ONE; 20];
+    let (mut codes, mut scales, mut global_amax) = ([0; 10], [0; 1], [0.0]);
+    let out = Nvfp4Mut { codes: &mut codes, scales: &mut scales, global_amax: &mut global_amax };
+    let config = Config::rowwise(Rule::Plain);
+    let values = Values::Bf16(&values);
+    let error = quantizer.quantize(values, [1, 20], &config, Amax::Tensor(1.0), out).unwrap_err();
+    assert!(matches!(error, Error::Dimension { length: 20, .. }), "{error}");
+    assert_eq!(quantizer.replaced(), None);
+}
