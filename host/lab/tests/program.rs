@@ -1,39 +1,10 @@
 //! The program as a whole: what it writes to, and what it never writes over.
 
 use std::fs::{self, OpenOptions};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-/// Copies of a file of weights, in a folder that is removed at the end of the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("fouroversix-lab-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        let sample =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/minilm-layer0.safetensors");
-        fs::copy(sample, path.join("x.safetensors")).unwrap();
-        Self(path)
-    }
-
-    fn weights(&self) -> String {
-        self.0.join("x.safetensors").display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fouroversix-lab"));
-    command.args(arguments);
-    command
-}
+mod common;
+use common::{Folder, program};
 
 /// Small runs of what needs no GPU.
 fn commands(weights: &str) -> Vec<Vec<&str>> {

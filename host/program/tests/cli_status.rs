@@ -78,8 +78,6 @@ fn bad_checkpoints() {
             "compare good.safetensors INPUT",
             "compare INPUT INPUT",
             "report INPUT",
-            "agreement --device cpu --weights INPUT",
-            "study error --shape 16 16 --weights INPUT",
         ] {
             let line = command.replace("INPUT", input);
             let said = refuses(&folder, &line);
@@ -102,8 +100,6 @@ fn checkpoints_with_nothing_to_do() {
         "quantize good.safetensors out --include a.weight --exclude a.weight --dry-run",
         "dequantize good.safetensors out",
         "report good.safetensors",
-        "agreement --device cpu --weights ids.safetensors",
-        "study error --shape 16 16 --weights ids.safetensors",
     ] {
         refuses(&folder, line);
     }
@@ -162,43 +158,12 @@ fn checks_of_nothing_do_not_pass() {
     refuses(&folder, "verify --golden text-folder");
     refuses(&folder, "verify --filter no-check-is-called-this");
     refuses(&folder, "verify --backend abacus");
-    if cfg!(feature = "cuda") {
-        // Without a GPU for want of one, with one for want of a mode.
-        refuses(&folder, "cross-check --filter no-mode-is-called-this");
-        refuses(&folder, "cross-check --elements 0");
-        refuses(&folder, "cross-check --adversarial 0");
-        refuses(&folder, "bench kernels --filter no-row-is-called-this");
-        refuses(&folder, "bench kernels --weights missing.safetensors");
-        refuses(&folder, "bench kernels --iterations 0");
-        refuses(&folder, "bench startup --gpu 97");
-        refuses(&folder, "bench grouped-linear --gpu 97");
-        refuses(&folder, "bench grouped-linear --iterations 0");
-        refuses(&folder, "bench grouped-linear --m 0");
-    }
 }
 
 #[test]
-fn shapes_and_numbers_that_make_no_sense() {
+fn options_that_make_no_sense() {
     let (folder, _) = inputs();
-    fs::write(folder.path("odd.bin"), [0; 1025]).unwrap();
-    fs::write(folder.path("nothing.bin"), []).unwrap();
-    for shape in ["0 0", "16 0", "24 16", "16 24", "-16 16", "16 ∞", "9223372036854775808 16"] {
-        for command in ["bench cpu", "agreement --device cpu", "study error"] {
-            refuses(&folder, &format!("{command} --shape {shape}"));
-        }
-    }
     for line in [
-        "bench cpu --shape 4294967296 4294967296",
-        "agreement --device cpu --shape 4294967296 4294967296",
-        "study error --shape 4294967296 4294967296",
-        "bench cpu --shape 32 16 --repeats 0",
-        "bench cpu --shape 32 16 --input odd.bin",
-        "bench cpu --shape 32 16 --input nothing.bin",
-        "bench cpu --shape 32 16 --input empty-folder",
-        "bench cpu --shape 32 16 --input missing",
-        "agreement --shape 32 16 --device cpu --amax 0",
-        "agreement --shape 32 16 --device cpu --amax nan",
-        "agreement --shape 32 16 --device cuda:97",
         "quantize good.safetensors out --max-shard-size 0",
         "quantize good.safetensors out --device cuda:97",
         "quantize good.safetensors out --rule dice",
@@ -222,5 +187,4 @@ fn side_outputs_that_cannot_be_written() {
     let [model, quantized] = ["model", "quantized"].map(|name| -> PathBuf { folder.path(name) });
     succeed([&"quantize", &model, &quantized, &"--quiet"]);
     refuses(&folder, "report quantized --html no/such/folder/page.html");
-    refuses(&folder, "study error --quiet --shape 16 16 --svg no/such/folder/plot.svg");
 }

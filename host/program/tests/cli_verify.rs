@@ -35,7 +35,7 @@ fn the_last_line_counts_the_checks() {
 
 #[test]
 fn a_wrong_golden_file_fails_the_run() {
-    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
     let folder = Folder::new();
     for name in ["selection.json", "selection.safetensors"] {
         let packed = fs::File::open(golden.join(format!("{name}.gz"))).unwrap();

@@ -156,7 +156,7 @@ fn a_device_that_was_asked_for_fails_and_leaves_finished_shards() {
     let said = error.to_string();
     assert!(said.contains("CUDA_ERROR_OUT_OF_MEMORY") && said.contains("--device cpu"), "{said}");
     assert!(matches!(error, CheckpointError::Quantize(Error::Device(_))));
-    assert!(!output.exists() && notes.0.is_empty(), "{:?}", notes.0);
+    assert!(!output.exists() && !notes.0.iter().any(|note| note.contains("finished")));
     quantize(&model, &output, Scaling::Tensor, &mut CpuQuantizer, &mut notes).unwrap();
     assert!(notes.0.iter().any(|note| note.contains("was finished before: kept")), "{:?}", notes.0);
     let expected = folder.path("expected");
