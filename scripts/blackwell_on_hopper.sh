@@ -5,7 +5,7 @@
 # then do on an H100, they do with them:
 #
 #   scripts/blackwell_on_hopper.sh                          prints where the programs are
-#   PROGRAM verify --backend cuda --golden DIR              every golden case
+#   LAB verify --backend cuda --golden DIR                  every golden case
 #   LAB cross-check ...                                     random data against the CPU path
 #
 # Run `git commit` before: the copy is of HEAD.

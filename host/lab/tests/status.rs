@@ -54,6 +54,10 @@ fn bad_weights() {
 fn checks_of_nothing_do_not_pass() {
     let folder = Folder::new("nothing");
     for line in [
+        "verify --filter no-check-is-called-this",
+        "verify --backend abacus",
+        "verify --golden missing.safetensors",
+        "verify --golden x.safetensors",
         "cross-check --filter no-mode-is-called-this",
         "cross-check --elements 0",
         "cross-check --adversarial 0",

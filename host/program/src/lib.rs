@@ -24,7 +24,7 @@ pub mod print;
 mod progress;
 mod quantize;
 mod report;
-mod verify;
+pub mod verify;
 
 pub use engine::Engine;
 use error::CliError;
@@ -47,7 +47,7 @@ enum Command {
     Inspect(inspect::Args),
     /// Show the devices that can quantize.
     Devices(devices::Args),
-    /// Check every backend of this machine against the reference and golden files, bit for bit.
+    /// Check every backend of this machine against the answers that the program carries, bit for bit.
     Verify(verify::Args),
     /// Write an HTML page and a table of a quantized directory's error figures.
     Report(report::Args),

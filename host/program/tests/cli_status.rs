@@ -150,12 +150,7 @@ fn comparisons_of_different_tensors_fail() {
 
 #[test]
 fn checks_of_nothing_do_not_pass() {
-    let (folder, bad) = inputs();
-    for input in bad {
-        assert!(refuses(&folder, &format!("verify --golden {input}")).contains(input));
-    }
-    fs::write(folder.path("text-folder/case.json"), "{}").unwrap();
-    refuses(&folder, "verify --golden text-folder");
+    let folder = Folder::new();
     refuses(&folder, "verify --filter no-check-is-called-this");
     refuses(&folder, "verify --backend abacus");
 }

@@ -7,6 +7,7 @@ mod bench_grouped;
 mod cross_check;
 mod input;
 mod study;
+mod verify;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Compare a GPU with the CPU path on random tensors, every bit.
     CrossCheck(cross_check::Args),
+    /// Check every backend of this machine against golden data and the reference, bit for bit.
+    Verify(verify::Args),
     /// Measure, with outputs checked first.
     Bench(bench::Args),
     /// Count the block scales that strict and fast choose alike.
@@ -45,6 +48,7 @@ impl Command {
     fn run(&self, begin: Instant) -> Outcome {
         match self {
             Self::CrossCheck(args) => cross_check::run(args),
+            Self::Verify(args) => verify::run(args),
             Self::Bench(args) => bench::run(args, begin),
             Self::Agreement(args) => agreement::run(args),
             Self::Study(args) => study::run(args),

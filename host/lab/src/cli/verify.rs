@@ -1,4 +1,4 @@
-//! `verify`: the conformance of every backend of this machine, bit for bit.
+//! `verify`: every backend of this machine against golden data and the reference, bit for bit.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::oracle::Reference;
 use fouroversix_conformance::suite::{Counts, Suite};
 
-use super::Outcome;
-use super::error::CliError;
-use super::print::Out;
+use fouroversix_cli::Outcome;
+use fouroversix_cli::error::CliError;
+use fouroversix_cli::print::Out;
 
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
@@ -102,7 +102,6 @@ fn find(names: &[BackendName]) -> Result<Found, CliError> {
 }
 
 /// A backend for each GPU that is new enough.
-#[cfg(feature = "cuda")]
 fn cuda() -> Result<Vec<Box<dyn Backend>>, String> {
     use fouroversix::cuda::{Device, devices};
     use fouroversix_conformance::adapters::CudaBackend;
@@ -118,9 +117,4 @@ fn cuda() -> Result<Vec<Box<dyn Backend>>, String> {
         return Err("the driver sees no device of compute capability 8.0 or higher".to_owned());
     }
     Ok(backends)
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda() -> Result<Vec<Box<dyn Backend>>, String> {
-    Err("this build has no CUDA support".to_owned())
 }
