@@ -20,5 +20,6 @@ for kernel in "$copy/source/kernels-gpu/ptx/sm_89"/*.ptx; do
     cp "$copy/ptx/sm_90_as_blackwell/$(basename "$kernel")" "$kernel"
 done
 cd "$copy/source"
+CARGO_TARGET_DIR="$copy/build" cargo xtask archive
 cargo build --quiet --release -p fouroversix-cli -p fouroversix-lab --target-dir "$copy/build"
 echo "$copy/build/release/fouroversix" "$copy/build/release/fouroversix-lab"

@@ -1,14 +1,16 @@
 //! Maintainers' commands.
 //!
-//! - `cargo xtask ptx`: compile the kernels and write `kernels-gpu/ptx/`.
+//! - `cargo xtask ptx`: compile the kernels and write `kernels-gpu/ptx/` and `host/ptx/archive/`.
 //! - `cargo xtask ptx --check`: compile and compare with what is committed.
 //! - `cargo xtask ptx --codegen nvvm`: compile with rust-cuda's back end, into `target/`.
 //! - `cargo xtask ptx --codegen nvvm --check`: compile that path without that back end.
+//! - `cargo xtask archive [--check]`: write `host/ptx/archive/` from the committed PTX, or compare.
 //! - `cargo xtask sass`: assemble the committed PTX and write `docs/benchmarks/sass.*`.
 //! - `cargo xtask sass --check`: assemble the kernels of `sass.md` and compare.
 //! - `cargo xtask sass --arch A --kernel PART [--ptx DIR] [--path]`: print counts, and the hot path.
 //! - `cargo xtask sass --arch sm_90 --ncu CSV…`: compare with the hardware's counter.
 
+mod archive;
 mod nvvm;
 mod ptx;
 mod rust_src;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask ptx [--check] [--codegen nvvm] [--isa NAME] [--out DIR]
+       cargo xtask archive [--check]
        cargo xtask sass [--check] [--tools DIR] [--arch ARCH] [--kernel PART] [--ptx DIR] [--path]
                         [--ncu CSV]";
 
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((command, rest)) if command == "ptx" => ptx::run(rest),
+        Some((command, rest)) if command == "archive" => archive::run(rest),
         Some((command, rest)) if command == "sass" => sass::run(rest),
         _ => Err(USAGE.to_owned()),
     };

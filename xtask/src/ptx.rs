@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{nvvm, rust_src};
+use crate::{archive, nvvm, rust_src};
 
 /// An instruction set: our name, the compiler's target CPU and PTX version.
 pub(crate) struct Isa {
@@ -14,7 +14,8 @@ pub(crate) struct Isa {
     ptx: &'static str,
 }
 
-/// The last one runs Blackwell's kernels on Hopper, conversions emulated: built on request.
+/// The first four are shipped. The last one runs Blackwell's kernels on Hopper, conversions emulated:
+/// built on request.
 const ISAS: [Isa; 5] = [
     Isa { name: "sm_80", cpu: "sm_80", ptx: "ptx70" },
     Isa { name: "sm_89", cpu: "sm_89", ptx: "ptx81" },
@@ -22,7 +23,11 @@ const ISAS: [Isa; 5] = [
     Isa { name: "sm_120f", cpu: "sm_120f", ptx: "ptx88" },
     Isa { name: "sm_90_as_blackwell", cpu: "sm_90", ptx: "ptx80" },
 ];
-const COMMITTED: usize = 4;
+const SHIPPED: usize = 4;
+/// Those whose text is committed.
+pub(crate) const COMMITTED: [&str; 3] = ["sm_80", "sm_89", "sm_100f"];
+/// The text of the second family is that of the first with its own name for the target.
+pub(crate) const SAME_TEXT: [&str; 2] = ["sm_100f", "sm_120f"];
 
 pub(crate) type Files = BTreeMap<PathBuf, String>;
 
@@ -43,7 +48,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let work = root.join("target/xtask");
     fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let all = only.is_empty();
-    let isas = if all { ISAS[..COMMITTED].iter().collect() } else { only };
+    let isas = if all { ISAS[..SHIPPED].iter().collect() } else { only };
     match codegen.as_deref() {
         None => {}
         Some("nvvm") if all && !check => return Err(nvvm::ISA_NEEDED.to_owned()),
@@ -55,7 +60,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             "xtask: NOT CHECKED, NOT BUILT: the sources of the standard library can't be had here."
         );
         eprintln!("xtask: install rustup's rust-src, or name them by FOUROVERSIX_RUST_SRC.");
-        return if check { Ok(()) } else { Err("no PTX was built".to_owned()) };
+        return if check {
+            archive::run(&["--check".to_owned()])
+        } else {
+            Err("no PTX was built".to_owned())
+        };
     };
     let mut files = Files::new();
     for isa in isas {
@@ -67,14 +76,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
     let committed = root.join("kernels-gpu/ptx");
     if all {
-        files.insert("index.rs".into(), index(&files));
+        drop_same_text(&mut files)?;
     }
     match (check, out) {
-        (true, _) => compare(&committed, &files),
+        (true, _) => {
+            compare(&committed, &files)?;
+            if all { archive::compare_all(&root, &files) } else { Ok(()) }
+        }
         (false, Some(folder)) => write(&folder, &files),
         (false, None) if all => {
             let _ = fs::remove_dir_all(&committed);
-            write(&committed, &files)
+            write(&committed, &files)?;
+            archive::write_all(&root, &files)
         }
         (false, None) => Err("--isa needs --out: the committed PTX is written as a whole".into()),
     }
@@ -186,23 +199,27 @@ fn split(text: &str, isa: &str) -> Result<Vec<(String, String)>, String> {
     Ok(kernels)
 }
 
-/// Rust source that embeds every file.
-fn index(files: &Files) -> String {
-    let mut by_isa: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for path in files.keys() {
-        let isa = path.parent().map(|p| p.display().to_string()).unwrap_or_default();
-        let kernel = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        by_isa.entry(isa).or_default().push(kernel);
+/// The text of a kernel for the other family of [`SAME_TEXT`].
+pub(crate) fn retarget(text: &str) -> String {
+    let line = |isa: &str| format!("\n.target {isa}\n");
+    text.replacen(&line(SAME_TEXT[0]), &line(SAME_TEXT[1]), 1)
+}
+
+/// Takes the second family's files out, which must follow from the first's.
+fn drop_same_text(files: &mut Files) -> Result<(), String> {
+    let [first, second] = SAME_TEXT.map(Path::new);
+    let (of_second, rest): (Files, Files) =
+        std::mem::take(files).into_iter().partition(|(path, _)| path.starts_with(second));
+    let of_first = rest.iter().filter(|(path, _)| path.starts_with(first));
+    let expected: Files = of_first
+        .filter_map(|(path, text)| Some((second.join(path.file_name()?), retarget(text))))
+        .collect();
+    *files = rest;
+    if of_second == expected {
+        return Ok(());
     }
-    let mut text = String::from("// Written by `cargo xtask ptx`.\n&[\n");
-    for (isa, kernels) in by_isa {
-        text += &format!("    (\"{isa}\", &[\n");
-        for kernel in kernels {
-            text += &format!("        (\"{kernel}\", include_str!(\"{isa}/{kernel}.ptx\")),\n");
-        }
-        text += "    ]),\n";
-    }
-    text + "]\n"
+    let [first, second] = SAME_TEXT;
+    Err(format!("the kernels of {second} are no longer those of {first}: commit both"))
 }
 
 pub(crate) fn write(folder: &Path, files: &Files) -> Result<(), String> {
@@ -216,17 +233,47 @@ pub(crate) fn write(folder: &Path, files: &Files) -> Result<(), String> {
     Ok(())
 }
 
+/// The committed text of `SET/KERNEL.ptx`.
+fn committed_text(committed: &Path, path: &Path) -> Option<String> {
+    let [first, second] = SAME_TEXT;
+    match path.strip_prefix(second) {
+        Ok(kernel) => Some(retarget(&fs::read_to_string(committed.join(first).join(kernel)).ok()?)),
+        Err(_) => fs::read_to_string(committed.join(path)).ok(),
+    }
+}
+
+/// The folder with a set's kernels in `ptx`; for the second family of [`SAME_TEXT`], where it has
+/// none, one that is made in `work` from the first's.
+pub(crate) fn folder(ptx: &Path, isa: &str, work: &Path) -> Result<PathBuf, String> {
+    let [first, second] = SAME_TEXT;
+    let own = ptx.join(isa);
+    if isa != second || own.is_dir() {
+        return Ok(own);
+    }
+    let Ok(entries) = fs::read_dir(ptx.join(first)) else { return Ok(own) };
+    let mut files = Files::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        files.insert(path.file_name().unwrap_or_default().into(), retarget(&text));
+    }
+    let made = work.join("same-text").join(second);
+    let _ = fs::remove_dir_all(&made);
+    write(&made, &files)?;
+    Ok(made)
+}
+
 /// Every committed file is what compiling gives, and there are no others.
 fn compare(committed: &Path, files: &Files) -> Result<(), String> {
     let mut wrong = Vec::new();
     for (path, text) in files {
-        if fs::read_to_string(committed.join(path)).ok().as_ref() != Some(text) {
+        if committed_text(committed, path).as_ref() != Some(text) {
             wrong.push(path.display().to_string());
         }
     }
-    for isa in &ISAS[..COMMITTED] {
-        for entry in fs::read_dir(committed.join(isa.name)).into_iter().flatten().flatten() {
-            let path = Path::new(isa.name).join(entry.file_name());
+    let compiled = |isa: &&str| files.keys().any(|path| path.starts_with(isa));
+    for isa in COMMITTED.into_iter().filter(compiled) {
+        for entry in fs::read_dir(committed.join(isa)).into_iter().flatten().flatten() {
+            let path = Path::new(isa).join(entry.file_name());
             if !files.contains_key(&path) {
                 wrong.push(path.display().to_string());
             }

@@ -23,6 +23,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use crate::ptx;
 use measure::Measured;
 use tools::Tools;
 
@@ -144,13 +145,14 @@ struct Job {
 const KERNELS_OF_A_JOB: usize = 16;
 
 /// The kernels that the options name, target by target.
-fn jobs(ptx: &Path, options: &Options) -> Vec<Job> {
+fn jobs(ptx: &Path, work: &Path, options: &Options) -> Result<Vec<Job>, String> {
     let mut jobs = Vec::new();
     for target in &TARGETS {
         if options.arch.as_ref().is_some_and(|arch| arch != target.arch) {
             continue;
         }
-        let Ok(entries) = fs::read_dir(ptx.join(target.isa)) else { continue };
+        let folder = ptx::folder(ptx, target.isa, work)?;
+        let Ok(entries) = fs::read_dir(folder) else { continue };
         let paths = entries.flatten().map(|entry| entry.path());
         let mut kernels: Vec<(String, PathBuf)> = paths
             .filter(|path| path.extension().is_some_and(|e| e == "ptx"))
@@ -162,7 +164,7 @@ fn jobs(ptx: &Path, options: &Options) -> Vec<Job> {
         let chunks = kernels.chunks(KERNELS_OF_A_JOB);
         jobs.extend(chunks.map(|c| Job { arch: target.arch, kernels: c.to_vec() }));
     }
-    jobs
+    Ok(jobs)
 }
 
 /// Assembles and walks every kernel.
@@ -172,7 +174,7 @@ fn measure_all(
     work: &Path,
     options: &Options,
 ) -> Result<Vec<Measured>, String> {
-    let jobs = jobs(ptx, options);
+    let jobs = jobs(ptx, work, options)?;
     let total = jobs.iter().map(|job| job.kernels.len()).sum::<usize>();
     if total == 0 {
         return Err(format!("no kernels under {}", ptx.display()));

@@ -145,7 +145,7 @@ impl fmt::Display for DeviceError {
             Self::MissingKernel { kernel, instruction_set } => write!(
                 f,
                 "this build carries no kernel {kernel} for {instruction_set}: use the CPU for this \
-                 configuration"
+                 configuration, or build with the feature of that instruction set"
             ),
             Self::Null { buffer } => {
                 write!(f, "the address of {buffer} is null: pass device memory")

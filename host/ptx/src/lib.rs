@@ -1,12 +1,24 @@
-//! The committed PTX: one module for each kernel and instruction set, so that loading a kernel
-//! compiles that kernel and nothing else.
+//! The GPU kernels of fouroversix as PTX: one module for each kernel and instruction set, so that
+//! loading a kernel compiles that kernel and nothing else.
+//!
+//! The features name instruction sets; a program carries those that it asks for, compressed. All are
+//! on by default.
+
+mod archive;
 
 use std::fmt;
 
-/// `[(instruction set, [(kernel, PTX)])]`, sorted.
-type Index = &'static [(&'static str, &'static [(&'static str, &'static str)])];
+use archive::Archive;
 
-static INDEX: Index = include!("../../../kernels-gpu/ptx/index.rs");
+#[cfg(feature = "sm_80")]
+static SM_80: Archive = Archive::new(&archive::SM_80);
+#[cfg(feature = "sm_89")]
+static SM_89: Archive = Archive::new(&archive::SM_89);
+#[cfg(feature = "sm_100f")]
+static SM_100F: Archive = Archive::new(&archive::SM_100F);
+/// The kernels of both families differ in their target's name alone: `cargo xtask ptx` sees to it.
+#[cfg(feature = "sm_100f")]
+static SM_120F: Archive = Archive::retargeted(&archive::SM_100F, "sm_100f", "sm_120f");
 
 /// An instruction set that kernels are committed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,24 +76,35 @@ impl fmt::Display for InstructionSet {
     }
 }
 
-fn of(isa: InstructionSet) -> &'static [(&'static str, &'static str)] {
-    INDEX.iter().find(|(name, _)| *name == isa.name()).map_or(&[], |(_, kernels)| kernels)
+/// The kernels of an instruction set, if this build carries them.
+fn of(isa: InstructionSet) -> Option<&'static Archive> {
+    match isa {
+        #[cfg(feature = "sm_80")]
+        InstructionSet::Sm80 => Some(&SM_80),
+        #[cfg(feature = "sm_89")]
+        InstructionSet::Sm89 => Some(&SM_89),
+        #[cfg(feature = "sm_100f")]
+        InstructionSet::Sm100f => Some(&SM_100F),
+        #[cfg(feature = "sm_100f")]
+        InstructionSet::Sm120f => Some(&SM_120F),
+        #[allow(unreachable_patterns, reason = "with every feature there is no other")]
+        _ => None,
+    }
 }
 
-/// The kernels of an instruction set, by name.
+/// The kernels of an instruction set, by name; none where the build lacks its feature.
 pub fn kernels(isa: InstructionSet) -> impl Iterator<Item = &'static str> {
-    of(isa).iter().map(|(name, _)| *name)
+    of(isa).into_iter().flat_map(|archive| archive.packed.kernels).map(|(name, ..)| *name)
 }
 
-/// The PTX module that holds one kernel.
+/// The PTX module that holds one kernel; `None` where there is no such kernel or the build lacks the
+/// feature of the instruction set.
 #[must_use]
 pub fn source(isa: InstructionSet, kernel: &str) -> Option<&'static str> {
-    let kernels = of(isa);
-    let at = kernels.binary_search_by_key(&kernel, |(name, _)| name).ok()?;
-    Some(kernels[at].1)
+    of(isa)?.kernel(kernel)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sm_80", feature = "sm_89", feature = "sm_100f"))]
 mod tests {
     use super::*;
 
