@@ -34,5 +34,5 @@ pub use quantize::{amax, quantize, quantize_into, quantize_with_amax, row_amax};
 
 /// Runs the README's program.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -210,7 +210,7 @@ impl Random {
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        (self.next() >> 32) * bound >> 32
+        ((self.next() >> 32) * bound) >> 32
     }
 
     /// The sum of four uniform numbers of 16 bits: exact in FP32, about normal, within ±4.
