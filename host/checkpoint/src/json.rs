@@ -96,8 +96,8 @@ fn survives(word: &str) -> bool {
     if matches!(word, "Infinity" | "-Infinity" | "NaN") {
         return false;
     }
-    match serde_json::from_str::<Value>(word) {
-        Ok(value) => value.to_string() == word,
+    match serde_json::from_str::<Value>(word).map(|value| value.to_string()) {
+        Ok(written) => written == word,
         // Numbers beyond a double's range are infinities to Python.
         Err(_) => !is_number(word),
     }

@@ -57,7 +57,7 @@ pub(crate) fn weights(path: &Path) -> Option<Weights> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     let folder = path.parent().unwrap_or(Path::new(""));
-    let in_other_layout = folder.iter().any(|folder| is_other_layout(folder));
+    let in_other_layout = folder.iter().any(is_other_layout);
     let is_stem = STEMS
         .iter()
         .any(|stem| name.strip_prefix(stem).is_some_and(|rest| rest.starts_with(['.', '-', '_'])));

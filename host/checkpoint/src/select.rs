@@ -305,6 +305,6 @@ mod tests {
             reason("qwen3_vl_moe", "model.layers.0.mlp.experts.gate_up_proj").as_deref(),
             Some("the name does not end in .weight")
         );
-        assert_eq!(reason("unheard_of", "model.layers.1.eh_proj.weight").is_some(), true);
+        assert!(reason("unheard_of", "model.layers.1.eh_proj.weight").is_some());
     }
 }

@@ -99,7 +99,7 @@ mod tests {
         let found = Answer { values: vec![-0.0, -f32::NAN], ..expected.clone() };
         let said = difference(&found, &expected);
         assert_eq!(said.unwrap(), "dequantized value 0 is 0x80000000, not 0x0");
-        assert_ne!(digest(&[found]), digest(&[expected.clone()]));
+        assert_ne!(digest(&[found]), digest(std::slice::from_ref(&expected)));
         let other_nan = Answer { values: vec![0.0, -f32::NAN], ..expected.clone() };
         assert_eq!(digest(&[other_nan]), digest(&[expected]));
     }
