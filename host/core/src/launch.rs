@@ -32,7 +32,7 @@ const MAX_BLOCKS: u64 = 1 << 31;
 /// A kernel and its grid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The kernel's name, see [`crate::ptx::source`].
+    /// The kernel's name: that of its entry and of its PTX file.
     pub kernel: String,
     /// Blocks. A zero means there is nothing to do: don't launch.
     pub grid: [u32; 3],
