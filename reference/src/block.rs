@@ -2,8 +2,9 @@
 
 use crate::candidate::{Row16, row_error, tile_error};
 use crate::e4m3::E4m3;
-use crate::rule::Rule;
+use crate::rule::{ErrorPath, Rule};
 use crate::scale::{GlobalScale, ScalePair, amax, plain_scale};
+use crate::search::search;
 
 /// A block of 16x16 elements, row by row.
 pub type Tile16 = [Row16; 16];
@@ -36,14 +37,16 @@ impl CandidatePair {
 }
 
 /// What was decided for a block, and from what.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The block's largest magnitude, NaN ignored.
     pub block_amax: f32,
     /// The global scale it was decided under.
     pub global: GlobalScale,
-    /// Both candidates; none under the plain rule.
+    /// Both candidates of Four Over Six; none under the other rules.
     pub candidates: Option<CandidatePair>,
+    /// What a search tried, in its order; empty under the other rules.
+    pub searched: Vec<Candidate>,
     /// The scale taken.
     pub scale: E4m3,
 }
@@ -57,6 +60,9 @@ pub fn decide_row(row: &Row16, rule: Rule, global: &GlobalScale) -> Decision {
         Rule::FourOverSix { metric, error_path, .. } => {
             compare(block_amax, global, |scale| row_error(row, scale, global, metric, error_path))
         }
+        Rule::Search { metric, .. } => decide_search(block_amax, global, |scale| {
+            row_error(row, scale, global, metric, ErrorPath::Fast)
+        }),
     }
 }
 
@@ -70,12 +76,20 @@ pub fn decide_tile(tile: &Tile16, rule: Rule, global: &GlobalScale) -> Decision 
         Rule::FourOverSix { metric, error_path, .. } => compare(block_amax, global, |scale| {
             tile_error(tile.map(|row| row_error(&row, scale, global, metric, error_path)))
         }),
+        Rule::Search { metric, .. } => decide_search(block_amax, global, |scale| {
+            tile_error(tile.map(|row| row_error(&row, scale, global, metric, ErrorPath::Fast)))
+        }),
     }
 }
 
 fn decide_plain(block_amax: f32, global: &GlobalScale) -> Decision {
     let scale = plain_scale(block_amax, global);
-    Decision { block_amax, global: *global, candidates: None, scale }
+    Decision { block_amax, global: *global, candidates: None, searched: Vec::new(), scale }
+}
+
+fn decide_search(block_amax: f32, global: &GlobalScale, error: impl Fn(E4m3) -> f32) -> Decision {
+    let (searched, scale) = search(block_amax, global, error);
+    Decision { block_amax, global: *global, candidates: None, searched, scale }
 }
 
 fn compare(block_amax: f32, global: &GlobalScale, error: impl Fn(E4m3) -> f32) -> Decision {
@@ -85,5 +99,5 @@ fn compare(block_amax: f32, global: &GlobalScale, error: impl Fn(E4m3) -> f32) -
         map6: Candidate { scale: scales.map6, error: error(scales.map6) },
     };
     let scale = if pair.takes_map4() { pair.map4.scale } else { pair.map6.scale };
-    Decision { block_amax, global: *global, candidates: Some(pair), scale }
+    Decision { block_amax, global: *global, candidates: Some(pair), searched: Vec::new(), scale }
 }

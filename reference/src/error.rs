@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::rule::Scaling;
+
 /// Why a tensor can't be quantized as asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,8 +26,22 @@ pub enum Error {
         /// The length the shape asks for.
         expected: usize,
     },
+    /// A supplied amax is NaN or negative: no tensor has such a largest magnitude.
+    Amax {
+        /// Its place among those supplied.
+        index: usize,
+        /// Its bits; NaN would not be equal to itself.
+        bits: u32,
+    },
     /// Four Over Six with an amax for each row has no columnwise form.
     RowScaledFourOverSixColumnwise,
+    /// Scale search with an amax for each row has no columnwise form.
+    RowScaledSearchColumnwise,
+    /// A transform with 16x16 blocks, or with an amax for each row.
+    Transform {
+        /// The scaling asked for.
+        scaling: Scaling,
+    },
 }
 
 impl fmt::Display for Error {
@@ -39,6 +55,22 @@ impl fmt::Display for Error {
                 f,
                 "{slice} has {actual} elements but the shape asks for {expected}: pass exactly that \
                  many"
+            ),
+            Self::Amax { index, bits } => write!(
+                f,
+                "amax {index} is {}, but a largest magnitude is 0 or more: pass that of the values \
+                 that are quantized",
+                f32::from_bits(*bits)
+            ),
+            Self::RowScaledSearchColumnwise => write!(
+                f,
+                "row scaling with scale search has rowwise output only: use tensor or tile scaling, \
+                 or the plain rule"
+            ),
+            Self::Transform { scaling } => write!(
+                f,
+                "a transform goes with blocks of 1x16 and one amax for the tensor, but {scaling:?} \
+                 scaling was asked for: use tensor scaling, or no transform"
             ),
             Self::RowScaledFourOverSixColumnwise => write!(
                 f,

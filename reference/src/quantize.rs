@@ -2,11 +2,14 @@
 
 use crate::block::{Decision, Tile16, decide_row, decide_tile};
 use crate::candidate::{Row16, encode_row};
+use crate::config::{Config, Rounding};
 use crate::e2m1::E2m1;
 use crate::e4m3::E4m3;
 use crate::error::Error;
 use crate::rule::{E4m3Max, Rule, Scaling};
 use crate::scale::{GlobalScale, amax};
+use crate::stochastic::{Direction, encode_row_stochastic};
+use crate::transform::transform;
 
 /// One quantization of a `[rows, cols]` tensor, scales linear.
 ///
@@ -71,7 +74,8 @@ impl Quantized {
 ///
 /// # Errors
 /// [`Error::Dimension`] when `cols`, or for [`Scaling::Tile`] also `rows`, is not a multiple of 16;
-/// [`Error::Length`] when a slice's length does not match.
+/// [`Error::Length`] when a slice's length does not match; [`Error::Amax`] when a supplied amax is
+/// negative or NaN.
 pub fn quantize(
     x: &[f32],
     rows: usize,
@@ -80,27 +84,61 @@ pub fn quantize(
     scaling: Scaling,
     amax: Option<&[f32]>,
 ) -> Result<Quantized, Error> {
-    let input = Input::new(x, rows, cols, rule, scaling, amax)?;
+    quantize_with(x, rows, cols, &Config::new(rule, scaling), amax)
+}
+
+/// Quantizes `x`, a row-major `[rows, cols]` tensor, along its rows, with all that a [`Config`] can
+/// ask for: its rowwise transform first, and its rounding last.
+///
+/// `amax` is that of the transformed values (step T2). Otherwise as [`quantize`].
+///
+/// # Errors
+/// As [`quantize`], and [`Error::Transform`].
+pub fn quantize_with(
+    x: &[f32],
+    rows: usize,
+    cols: usize,
+    config: &Config,
+    amax: Option<&[f32]>,
+) -> Result<Quantized, Error> {
+    quantize_output(x, rows, cols, config, Direction::Rowwise, amax)
+}
+
+/// Quantizes a matrix along its rows as the output of one direction.
+fn quantize_output(
+    x: &[f32],
+    rows: usize,
+    cols: usize,
+    config: &Config,
+    direction: Direction,
+    amax: Option<&[f32]>,
+) -> Result<Quantized, Error> {
+    config.check()?;
+    check_multiple("columns", cols)?;
+    check_length("the input", x.len(), rows * cols)?;
+    let transformed = config.transforms.of(direction).map(|s| transform(x, s, config.element));
+    let x = transformed.as_deref().unwrap_or(x);
+    let input = Input::new(x, rows, cols, config.rule, config.scaling, amax)?;
     let mut quantized = Quantized {
         codes: Vec::with_capacity(rows * cols / 2),
         scales: Vec::with_capacity(rows * cols / 16),
         global_amax: input.globals.iter().map(|global| global.amax).collect(),
         rows,
         cols,
-        scaling,
-        e4m3_max: rule.e4m3_max(),
+        scaling: config.scaling,
+        e4m3_max: config.rule.e4m3_max(),
     };
     for row in 0..rows {
         for block in 0..cols / 16 {
             // A tile is decided in its first row; the others repeat what stands above them.
-            let decided = scaling == Scaling::Tile && row % 16 != 0;
+            let decided = config.scaling == Scaling::Tile && row % 16 != 0;
             let scale = if decided {
                 quantized.scale(row - 1, block * 16)
             } else {
                 input.decide(row, block).scale
             };
-            let codes = encode_row(&input.block(row, block), scale, input.global(row));
             quantized.scales.push(scale.to_bits());
+            let codes = input.codes(row, block, scale, config.rounding, direction);
             for pair in codes.chunks_exact(2) {
                 quantized.codes.push(pair[1].to_bits() << 4 | pair[0].to_bits());
             }
@@ -115,8 +153,8 @@ pub fn quantize(
 /// in [`quantize`]. `amax`, when given, is one value, or `cols` values when row-scaled.
 ///
 /// # Errors
-/// As [`quantize`], with both dimensions multiples of 16, and
-/// [`Error::RowScaledFourOverSixColumnwise`].
+/// As [`quantize`], with both dimensions multiples of 16, and for rules other than the plain one
+/// [`Error::RowScaledFourOverSixColumnwise`] or [`Error::RowScaledSearchColumnwise`].
 pub fn quantize_columnwise(
     x: &[f32],
     rows: usize,
@@ -125,13 +163,33 @@ pub fn quantize_columnwise(
     scaling: Scaling,
     amax: Option<&[f32]>,
 ) -> Result<Quantized, Error> {
-    if rule != Rule::Plain && scaling == Scaling::Row {
-        return Err(Error::RowScaledFourOverSixColumnwise);
+    quantize_columnwise_with(x, rows, cols, &Config::new(rule, scaling), amax)
+}
+
+/// Quantizes the transpose of `x` along the transpose's rows, with all that a [`Config`] can ask for:
+/// its columnwise transform first, and its rounding last.
+///
+/// # Errors
+/// As [`quantize_columnwise`], and [`Error::Transform`].
+pub fn quantize_columnwise_with(
+    x: &[f32],
+    rows: usize,
+    cols: usize,
+    config: &Config,
+    amax: Option<&[f32]>,
+) -> Result<Quantized, Error> {
+    match (config.rule, config.scaling) {
+        (Rule::FourOverSix { .. }, Scaling::Row) => {
+            return Err(Error::RowScaledFourOverSixColumnwise);
+        }
+        (Rule::Search { .. }, Scaling::Row) => return Err(Error::RowScaledSearchColumnwise),
+        _ => {}
     }
     check_multiple("rows", rows)?;
     check_multiple("columns", cols)?;
     check_length("the input", x.len(), rows * cols)?;
-    quantize(&transpose(x, rows, cols), cols, rows, rule, scaling, amax)
+    let transposed = transpose(x, rows, cols);
+    quantize_output(&transposed, cols, rows, config, Direction::Columnwise, amax)
 }
 
 /// The transpose of a row-major `[rows, cols]` tensor.
@@ -200,6 +258,7 @@ impl<'a> Input<'a> {
         };
         let expected = if scaling == Scaling::Row { rows } else { 1 };
         check_length("amax", amax.len(), expected)?;
+        check_amax(&amax)?;
         let globals =
             amax.into_iter().map(|amax| GlobalScale::new(amax, rule.e4m3_max())).collect();
         Ok(Self { x, cols, rule, scaling, globals })
@@ -212,6 +271,26 @@ impl<'a> Input<'a> {
     fn block(&self, row: usize, block: usize) -> Row16 {
         let start = row * self.cols + block * 16;
         std::array::from_fn(|i| self.x[start + i])
+    }
+
+    /// Step 5, or T3 and T4 in its place.
+    fn codes(
+        &self,
+        row: usize,
+        block: usize,
+        scale: E4m3,
+        rounding: Rounding,
+        direction: Direction,
+    ) -> [E2m1; 16] {
+        let (elements, global) = (self.block(row, block), self.global(row));
+        match rounding {
+            Rounding::Nearest => encode_row(&elements, scale, global),
+            Rounding::Stochastic(state) => {
+                let segment = row as u64 * (self.cols / 16) as u64 + block as u64;
+                let bytes = state.bytes(direction, segment);
+                encode_row_stochastic(&elements, scale, global, &bytes)
+            }
+        }
     }
 
     fn decide(&self, row: usize, block: usize) -> Decision {
@@ -234,6 +313,14 @@ fn check_multiple(dimension: &'static str, length: usize) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::Dimension { dimension, length, multiple: 16 })
+    }
+}
+
+fn check_amax(amax: &[f32]) -> Result<(), Error> {
+    // −0 is 0.
+    match amax.iter().position(|&amax| amax.is_nan() || amax < 0.0) {
+        None => Ok(()),
+        Some(index) => Err(Error::Amax { index, bits: amax[index].to_bits() }),
     }
 }
 

@@ -52,6 +52,13 @@ pub enum Rule {
         /// The E4M3 bound.
         e4m3_max: E4m3Max,
     },
+    /// It maps to what gives the lowest fast error, of 13 neighbouring scales (step S2).
+    Search {
+        /// Absolute or squared error.
+        metric: Metric,
+        /// The E4M3 bound.
+        e4m3_max: E4m3Max,
+    },
 }
 
 impl Rule {
@@ -60,7 +67,7 @@ impl Rule {
     pub const fn e4m3_max(self) -> E4m3Max {
         match self {
             Self::Plain => E4m3Max::M448,
-            Self::FourOverSix { e4m3_max, .. } => e4m3_max,
+            Self::FourOverSix { e4m3_max, .. } | Self::Search { e4m3_max, .. } => e4m3_max,
         }
     }
 }

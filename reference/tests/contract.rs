@@ -242,6 +242,12 @@ fn shapes_are_refused_by_name_length_and_multiple() {
     assert_eq!(short, Err(Error::Length { slice: "the input", actual: 31, expected: 32 }));
     let amax = quantize(&x[..32], 2, 16, MAE, Scaling::Row, Some(&[1.0]));
     assert_eq!(amax, Err(Error::Length { slice: "amax", actual: 1, expected: 2 }));
+    for (amax, shown) in [(-1.0, "-1"), (f32::NAN, "NaN"), (-f32::MIN_POSITIVE / 2.0, "-0.0")] {
+        let refused = quantize(&x[..32], 2, 16, MAE, Scaling::Row, Some(&[1.0, amax])).unwrap_err();
+        assert_eq!(refused, Error::Amax { index: 1, bits: amax.to_bits() });
+        assert!(refused.to_string().contains(&format!("amax 1 is {shown}")), "{refused}");
+    }
+    assert!(quantize(&x[..16], 1, 16, MAE, Scaling::Tensor, Some(&[-0.0])).is_ok(), "-0 is 0");
     let message = quantize(&x, 17, 24, MAE, Scaling::Tensor, None).unwrap_err().to_string();
     assert_eq!(message, "the tensor has 24 columns, which is not a multiple of 16: pad it");
 }
