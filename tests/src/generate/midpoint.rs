@@ -4,7 +4,7 @@
 use fouroversix_core::config::{InputType, Rule};
 use fouroversix_reference::block::decide_row;
 use fouroversix_reference::scale::{GlobalScale, ScalePair, block_encode_scale, plain_scale};
-use fouroversix_reference::{self as reference, E4m3};
+use fouroversix_reference::{self as reference, E4m3, search};
 
 use crate::case::Input;
 use crate::generate::narrow;
@@ -57,6 +57,7 @@ fn block(
     let scale = match rule {
         reference::Rule::Plain => plain_scale(maximum, global),
         reference::Rule::FourOverSix { .. } => rng.pick(&[pair.map4, pair.map6]),
+        reference::Rule::Search { .. } => rng.pick(&search::scales(maximum, global)),
     };
     let mut bits = vec![first];
     for _ in 1..16 {

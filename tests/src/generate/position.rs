@@ -347,7 +347,9 @@ fn first_of_a_scale(
         match rule {
             reference::Rule::Plain => plain_scale(peak, global),
             reference::Rule::FourOverSix { .. } if map4 => ScalePair::new(peak, global).map4,
-            reference::Rule::FourOverSix { .. } => ScalePair::new(peak, global).map6,
+            reference::Rule::FourOverSix { .. } | reference::Rule::Search { .. } => {
+                ScalePair::new(peak, global).map6
+            }
         }
         .to_bits()
     };
