@@ -4,7 +4,7 @@
 
 use cudarc::driver::{CudaContext, DevicePtr};
 use fouroversix::cuda::{AmaxSource, Device, OutputAddresses, QuantizeAddresses};
-use fouroversix::{Config, E4m3Max, ErrorPath, InputType, Metric, Rule};
+use fouroversix::{Config, InputType, Rule};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Where there is no driver this is an error; cudarc itself would panic below.
@@ -17,12 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stream = context.new_stream()?;
     let device = Device::with_context(context)?;
 
-    let rule = Rule::FourOverSix {
-        metric: Metric::Mse,
-        error_path: ErrorPath::Fast,
-        e4m3_max: E4m3Max::M256,
-    };
-    let (config, shape) = (Config::rowwise(rule), [256, 1024]);
+    let (config, shape) = (Config::rowwise(Rule::MSE_FAST), [256, 1024]);
     // Checks the shape and loads the kernels, once.
     let quantizer = device.quantizer(&config, InputType::F32, shape, AmaxSource::Input)?;
     let mut out = quantizer.allocate(&stream)?;

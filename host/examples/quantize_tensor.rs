@@ -4,7 +4,7 @@
 //! cargo run --release -p fouroversix --example quantize_tensor
 //! ```
 
-use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Rule, dequantize, deviation, quantize};
+use fouroversix::{Config, Rule, dequantize, deviation, quantize};
 
 fn main() -> Result<(), fouroversix::Error> {
     // A [64, 256] weight; any row-major slice of f32, half::bf16 or half::f16 will do.
@@ -12,12 +12,7 @@ fn main() -> Result<(), fouroversix::Error> {
     let weights: Vec<f32> =
         (0..shape[0] * shape[1]).map(|i| (i as f32 * 0.37).sin() * 0.05).collect();
 
-    let rule = Rule::FourOverSix {
-        metric: Metric::Mse,
-        error_path: ErrorPath::Strict,
-        e4m3_max: E4m3Max::M256,
-    };
-    for (name, rule) in [("plain", Rule::Plain), ("four over six", rule)] {
+    for (name, rule) in [("plain", Rule::Plain), ("four over six", Rule::MSE)] {
         let quantized = quantize(&weights, shape, &Config::rowwise(rule))?;
         let tensor = quantized.rowwise.expect("rowwise output is what this configuration asks for");
         let bytes = tensor.codes().len() + tensor.scales().len();

@@ -11,10 +11,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use fouroversix::checkpoint::{
-    Checkpoint, CpuQuantizer, Format, Fuse, NonFinite, Observer, QuantizeOptions, Selection,
-    TensorRecord, quantize_checkpoint,
+    Checkpoint, CpuQuantizer, Observer, QuantizeOptions, TensorRecord, quantize_checkpoint,
 };
-use fouroversix::{E4m3Max, ErrorPath, Metric, Rule, Scaling};
 use half::bf16;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,21 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn quantize_sample() -> Result<PathBuf, Box<dyn Error>> {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/minilm-layer0.safetensors");
     let output = std::env::temp_dir().join(format!("sample-{}.safetensors", std::process::id()));
-    let options = QuantizeOptions {
-        rule: Rule::FourOverSix {
-            metric: Metric::Mse,
-            error_path: ErrorPath::Strict,
-            e4m3_max: E4m3Max::M256,
-        },
-        scaling: Scaling::Tensor,
-        format: Format::CompressedTensors,
-        selection: Selection::default(),
-        fuse: Fuse::default(),
-        non_finite: NonFinite::Error,
-        figures: true,
-        max_shard_bytes: u64::MAX,
-        force: true,
-    };
+    let options = QuantizeOptions::default().with_force(true);
     let checkpoint = Checkpoint::open(&sample)?;
     quantize_checkpoint(&checkpoint, &output, &options, &mut CpuQuantizer, &mut Quiet)?;
     Ok(output)

@@ -23,9 +23,9 @@ pub use dequantize::{dequantize, dequantize_into, deviation};
 #[cfg(feature = "checkpoint")]
 pub use fouroversix_checkpoint as checkpoint;
 pub use fouroversix_core::{
-    Amax, Choices, Config, ConfigError, Deviation, E4m3Max, Element, Error, ErrorPath, InputType,
-    Metric, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Outputs, Quantized, QuantizedMut, Rule, ScaleLayout,
-    Scaling,
+    Amax, Choices, Config, ConfigBuilder, ConfigError, Deviation, E4m3Max, Element, Error,
+    ErrorPath, InputType, Metric, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Outputs, Quantized,
+    QuantizedMut, Rule, ScaleLayout, Scaling, UnknownName,
 };
 pub use fouroversix_cpu as cpu;
 #[cfg(feature = "cuda")]

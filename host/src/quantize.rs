@@ -18,15 +18,10 @@ use fouroversix_cpu::{self as cpu, Path};
 ///
 /// # Examples
 /// ```
-/// use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Rule};
+/// use fouroversix::{Config, Rule};
 ///
 /// let weights: Vec<f32> = (0..32).map(|i| (i as f32).sin()).collect();
-/// let rule = Rule::FourOverSix {
-///     metric: Metric::Mse,
-///     error_path: ErrorPath::Strict,
-///     e4m3_max: E4m3Max::M256,
-/// };
-/// let quantized = fouroversix::quantize(&weights, [2, 16], &Config::rowwise(rule))?;
+/// let quantized = fouroversix::quantize(&weights, [2, 16], &Config::rowwise(Rule::MSE))?;
 /// let tensor = quantized.rowwise.expect("rowwise output was asked for");
 /// assert_eq!(tensor.codes().len(), 16);
 /// let back: Vec<f32> = fouroversix::dequantize(&tensor)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use fouroversix_core::config::{Config, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling};
+use fouroversix_core::config::{Config, InputType, Rule};
 use fouroversix_reference::{Bf16, Fp16};
 
 /// A tensor to be quantized, as raw bits.
@@ -113,63 +113,17 @@ pub struct Case {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [rows, cols] = self.input.shape;
-        let outputs = format!("{:?}", self.config.outputs()).to_lowercase();
         write!(
             f,
-            "{} {} {} {} {outputs} {rows}x{cols} {}{}",
+            "{} {} {} {} {} {rows}x{cols} {}{}",
             self.name,
-            rule_name(self.config.rule()),
-            scaling_name(self.config.scaling()),
-            element_name(self.input.element),
-            layout_name(self.config.scale_layout()),
+            self.config.rule(),
+            self.config.scaling(),
+            self.input.element,
+            self.config.outputs(),
+            self.config.scale_layout(),
             if self.supplied_amax.is_some() { " supplied-amax" } else { "" },
         )
-    }
-}
-
-/// `plain`, or metric, path and bound: `mse-strict-256`.
-#[must_use]
-pub fn rule_name(rule: Rule) -> String {
-    let Rule::FourOverSix { metric, error_path, e4m3_max } = rule else {
-        return "plain".to_owned();
-    };
-    let metric = match metric {
-        Metric::Mae => "mae",
-        Metric::Mse => "mse",
-    };
-    let path = match error_path {
-        ErrorPath::Strict => "strict",
-        ErrorPath::Fast => "fast",
-    };
-    format!("{metric}-{path}-{}", e4m3_max.value())
-}
-
-/// `tensor`, `row` or `tile`.
-#[must_use]
-pub const fn scaling_name(scaling: Scaling) -> &'static str {
-    match scaling {
-        Scaling::Tensor => "tensor",
-        Scaling::Row => "row",
-        Scaling::Tile => "tile",
-    }
-}
-
-/// `bf16`, `f16` or `f32`.
-#[must_use]
-pub const fn element_name(element: InputType) -> &'static str {
-    match element {
-        InputType::Bf16 => "bf16",
-        InputType::F16 => "f16",
-        InputType::F32 => "f32",
-    }
-}
-
-/// `linear` or `swizzled`.
-#[must_use]
-pub const fn layout_name(layout: ScaleLayout) -> &'static str {
-    match layout {
-        ScaleLayout::Linear => "linear",
-        ScaleLayout::Swizzled128x4 => "swizzled",
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use fouroversix_core::config::{E4m3Max, InputType, ScaleLayout, Scaling};
 
-use crate::case::{Output, element_name, layout_name, scaling_name};
+use crate::case::Output;
 
 /// A quantized tensor, the type to turn it into, and what must come out.
 #[derive(Clone, Debug)]
@@ -35,9 +35,9 @@ impl fmt::Display for DequantizeCase {
             "{} dequantize {} {} {} {rows}x{cols} {}",
             self.name,
             self.e4m3_max.value(),
-            scaling_name(self.scaling),
-            element_name(self.element),
-            layout_name(self.scale_layout),
+            self.scaling,
+            self.element,
+            self.scale_layout,
         )
     }
 }

@@ -142,6 +142,7 @@ pub const fn rule(rule: Rule) -> reference::Rule {
             },
             e4m3_max: e4m3_max(bound),
         },
+        _ => panic!("a rule that the reference is not told of"),
     }
 }
 

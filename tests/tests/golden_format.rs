@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use fouroversix_conformance::case::{every_rule, rule_name, scaling_name};
+use fouroversix_conformance::carried;
+use fouroversix_conformance::case::every_rule;
 use fouroversix_conformance::golden::{self, Index};
 use fouroversix_conformance::suite::shared_golden;
-use fouroversix_conformance::{carried, case::element_name};
 use fouroversix_core::config::Scaling;
 
 /// Rule, scaling and element type of a case.
 fn mode(case: &golden::GoldenCase) -> String {
-    let (rule, scaling) = (rule_name(case.rule), scaling_name(case.scaling));
-    format!("{rule} {scaling} {}", element_name(case.input.element))
+    format!("{} {} {}", case.rule, case.scaling, case.input.element)
 }
 
 /// Distribution: the word after the origin.

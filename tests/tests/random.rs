@@ -28,6 +28,7 @@ fn reference_rule(rule: Rule) -> reference::Rule {
                 E4m3Max::M256 => reference::E4m3Max::M256,
             },
         },
+        other => panic!("the reference is not told of the rule {other}"),
     }
 }
 

@@ -15,6 +15,7 @@ use super::header::{Dtype, TensorEntry};
 use super::job::{Summary, layout};
 use super::json::pretty;
 use super::nvfp4::StoredName;
+use super::options::DequantizeOptions;
 use super::plan::{Draft, Layout, Plan, Work};
 use super::quantizer::CpuQuantizer;
 use super::roles::{Quantization, Role};
@@ -25,31 +26,31 @@ use fouroversix_core::{InputType, Rule, Scaling};
 /// Keys of `config.json` that name the type of a model's weights.
 const DTYPE_KEYS: [&str; 2] = ["dtype", "torch_dtype"];
 
-/// Writes the weights that a quantized `checkpoint` stands for, as floats of type `element`.
+/// Writes the weights that a quantized `checkpoint` stands for, as floats of the type that `options`
+/// name.
 ///
 /// NVFP4 tensors are computed as [`super::StoredTensor::dequantize`] does. Tensors that were never
 /// quantized are copied as they are, in their type. Scales of inputs and of the KV cache are left
 /// out: they say nothing about weights. `config.json` loses every quantization section and names
-/// `element`.
+/// that type.
 ///
 /// # Errors
 /// [`CheckpointError::Malformed`] names the tensor or the declaration that is in the way: nothing
 /// quantized, another method than NVFP4, parts that don't fit together, a global scale that is not
 /// positive and finite, a block scale that is NaN or negative, a weight beyond the range of
-/// `element`. [`CheckpointError::Exists`] and [`CheckpointError::Write`].
+/// that type. [`CheckpointError::Exists`] and [`CheckpointError::Write`].
 pub fn dequantize_checkpoint(
     checkpoint: &Checkpoint,
     output: &Path,
-    element: InputType,
-    max_shard_bytes: u64,
-    force: bool,
+    options: &DequantizeOptions,
     observer: &mut dyn Observer,
 ) -> Result<Summary, CheckpointError> {
+    let DequantizeOptions { output_type: element, max_shard_bytes, force } = *options;
     let quantization = Quantization::of(checkpoint)?;
     quantization.readable(checkpoint)?;
     let metadata = BTreeMap::from([
         ("format".to_owned(), "pt".to_owned()),
-        ("fouroversix.dequantized".to_owned(), format!("{element:?}").to_lowercase()),
+        ("fouroversix.dequantized".to_owned(), element.to_string()),
     ]);
     let layout = layout(output, checkpoint, max_shard_bytes, metadata);
     let plan = plan(checkpoint, &quantization, element, &layout)?;
@@ -68,7 +69,7 @@ pub fn dequantize_checkpoint(
     let mut summary = Summary {
         producer: configs::producer(),
         format: "dequantized".to_owned(),
-        options: BTreeMap::from([("dtype".to_owned(), format!("{element:?}"))]),
+        options: BTreeMap::from([("dtype".to_owned(), element.to_string())]),
         counts: Counts::of_dequantization(checkpoint, &quantization.roles),
         notes: Vec::new(),
         sources: Vec::new(),

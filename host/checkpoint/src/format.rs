@@ -1,24 +1,25 @@
 //! How a quantized tensor lies in a checkpoint: names, types and the meaning of its global scale.
 
-use std::fmt;
-
-use fouroversix_core::{E4m3Max, Element};
+use fouroversix_core::{E4m3Max, Element, named};
 
 use super::codes::{E2M1_VALUES, E4M3_VALUES};
 
 pub use fouroversix_core::Values;
 
 /// A checkpoint format that serving stacks load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// compressed-tensors' `nvfp4-pack-quantized`: the global scale divides.
+    /// compressed-tensors' `nvfp4-pack-quantized`: the global scale divides. The default.
+    #[default]
     CompressedTensors,
     /// Model Optimizer's `NVFP4`: the global scale multiplies.
     ModelOpt,
 }
 
+named!(Format, "checkpoint format", [CompressedTensors, ModelOpt]);
+
 impl Format {
-    /// The name that the command line uses.
+    /// `compressed-tensors` or `modelopt`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,12 +77,6 @@ impl Format {
             Self::CompressedTensors => GlobalScale::Divisor(values),
             Self::ModelOpt => GlobalScale::Multiplier(values),
         }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Parts that serving stacks fuse into one matrix, and which therefore share a global scale.
 
+use fouroversix_core::named;
+
 use super::families::{Families, Fused};
 
 /// How far the sharing goes.
@@ -14,6 +16,20 @@ pub enum Fuse {
     /// Those, and all experts of a layer's stack: their gate/up, and their down.
     Experts,
 }
+
+impl Fuse {
+    /// `none`, `linear` or `experts`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Linear => "linear",
+            Self::Experts => "experts",
+        }
+    }
+}
+
+named!(Fuse, "choice of fused parts", [None, Linear, Experts]);
 
 /// What vLLM 0.33 packs in models of many types: `packed_modules_mapping`, `orig_to_new_stacked`
 /// and `stacked_params_mapping` in `model_executor/models/*.py`; the last three groups are

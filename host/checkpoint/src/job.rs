@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fouroversix_core::{InputType, Rule, Scaling};
+use fouroversix_core::{InputType, Scaling};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,41 +13,18 @@ use super::error::CheckpointError;
 use super::execute::Job;
 use super::families::Families;
 use super::format::Format;
-use super::fuse::Fuse;
 use super::ignore::excluded;
+use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
 use super::quantizer::Quantizer;
 use super::record::TensorRecord;
 use super::roles::Quantization;
-use super::run::{NonFinite, Observer, Runner, Settings};
-use super::select::{Decision, Selection, notes};
+use super::run::{Observer, Runner, Settings};
+use super::select::{Decision, notes};
 use super::source::Checkpoint;
 
 /// The file that makes a folder an adapter to loaders.
 const ADAPTER: &str = "adapter_config.json";
-
-/// How a checkpoint is quantized.
-#[derive(Clone, Debug)]
-pub struct QuantizeOptions {
-    /// How block scales are chosen.
-    pub rule: Rule,
-    /// What shares a scale. A directory allows no row scaling: no serving stack's format has it.
-    pub scaling: Scaling,
-    /// The format written.
-    pub format: Format,
-    /// Which tensors.
-    pub selection: Selection,
-    /// Which of them share a global scale.
-    pub fuse: Fuse,
-    /// What to do with NaN and infinities.
-    pub non_finite: NonFinite,
-    /// Whether error figures of the rule and of plain NVFP4 are taken.
-    pub figures: bool,
-    /// Bytes of tensors a shard may hold.
-    pub max_shard_bytes: u64,
-    /// Whether an output that is there is replaced.
-    pub force: bool,
-}
 
 /// What a run wrote, and about what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,7 +66,7 @@ pub struct Summary {
 /// What would be done to each tensor.
 ///
 /// # Errors
-/// Those of [`Selection::decide`], and [`CheckpointError::Option`] for options that do not go
+/// Those of [`super::Selection::decide`], and [`CheckpointError::Option`] for options that do not go
 /// together.
 pub fn decide(
     checkpoint: &Checkpoint,
@@ -203,16 +180,10 @@ pub(super) fn layout(
 
 /// The options that decide the bits.
 fn describe(options: &QuantizeOptions) -> BTreeMap<String, String> {
-    let rule = match options.rule {
-        Rule::Plain => "plain".to_owned(),
-        Rule::FourOverSix { metric, error_path, e4m3_max } => {
-            format!("{metric:?} {error_path:?} {}", e4m3_max.value()).to_lowercase()
-        }
-    };
     BTreeMap::from([
-        ("rule".to_owned(), rule),
-        ("scaling".to_owned(), format!("{:?}", options.scaling).to_lowercase()),
-        ("fuse".to_owned(), format!("{:?}", options.fuse).to_lowercase()),
-        ("non-finite".to_owned(), format!("{:?}", options.non_finite).to_lowercase()),
+        ("rule".to_owned(), options.rule.to_string().replace('-', " ")),
+        ("scaling".to_owned(), options.scaling.to_string()),
+        ("fuse".to_owned(), options.fuse.to_string()),
+        ("non-finite".to_owned(), options.non_finite.to_string()),
     ])
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use fouroversix_core::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix_core::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling, named};
 use half::{bf16, f16};
 
 use super::error::CheckpointError;
@@ -52,6 +52,19 @@ pub enum NonFinite {
     /// with an infinity the global scale is 1, infinities become ±6 and scales clamp at 448.
     Saturate,
 }
+
+impl NonFinite {
+    /// `error` or `saturate`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Saturate => "saturate",
+        }
+    }
+}
+
+named!(NonFinite, "policy for NaN and infinities", [Error, Saturate]);
 
 /// What holds for every tensor of a run.
 #[derive(Clone, Copy, Debug)]

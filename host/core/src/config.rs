@@ -6,33 +6,69 @@
 use core::fmt;
 
 /// How the two candidates of a block are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Metric {
-    /// Sum of absolute differences.
+    /// Sum of absolute differences. The default of TransformerEngine's recipe.
     Mae,
-    /// Sum of squared differences, every square rounded before it is added.
+    /// Sum of squared differences, every square rounded before it is added. The default: it leaves
+    /// the smaller relative MSE.
+    #[default]
     Mse,
 }
 
+impl Metric {
+    /// `mae` or `mse`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mae => "mae",
+            Self::Mse => "mse",
+        }
+    }
+}
+
 /// Where the two candidates of a block are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ErrorPath {
-    /// In the input domain, in FP32: `q·s·amax/(6·A) − x`.
+    /// In the input domain, in FP32: `q·s·amax/(6·A) − x`. The default, as in TransformerEngine.
+    #[default]
     Strict,
     /// In the scaled domain: the FP16 product `q·s` against `x·S_enc`.
     Fast,
 }
 
+impl ErrorPath {
+    /// `strict` or `fast`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Fast => "fast",
+        }
+    }
+}
+
 /// The bound `A` that block scales are made to fill: the global scale is `6·A / amax`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum E4m3Max {
     /// 448, the largest finite E4M3 value. Plain NVFP4 always uses it.
     M448,
-    /// 256, which leaves the map-to-4 candidate (a scale 1.5 times larger) room below 448.
+    /// 256, which leaves the map-to-4 candidate (a scale 1.5 times larger) room below 448. The
+    /// default of Four Over Six, as in TransformerEngine.
+    #[default]
     M256,
 }
 
 impl E4m3Max {
+    /// `448` or `256`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::M448 => "448",
+            Self::M256 => "256",
+        }
+    }
+
     /// The bound as a number.
     #[must_use]
     pub const fn value(self) -> f32 {
@@ -43,8 +79,21 @@ impl E4m3Max {
     }
 }
 
-/// How a block's E4M3 scale is chosen.
+/// How a block's E4M3 scale is chosen. The default is [`Rule::MSE`].
+///
+/// As text it is `plain`, or metric, error path and bound: `mse-strict-256`. Read from text, what is
+/// left out at the end is as in [`Rule::MAE`] and [`Rule::MSE`], and spaces may stand for hyphens.
+///
+/// # Examples
+/// ```
+/// use fouroversix_core::Rule;
+///
+/// assert_eq!("mse".parse(), Ok(Rule::MSE));
+/// assert_eq!("mae-fast".parse(), Ok(Rule::MAE_FAST));
+/// assert_eq!(Rule::MSE.to_string(), "mse-strict-256");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Rule {
     /// NVFP4 as it is: the block maximum maps to 6.
     Plain,
@@ -59,7 +108,42 @@ pub enum Rule {
     },
 }
 
+impl Default for Rule {
+    fn default() -> Self {
+        Self::MSE
+    }
+}
+
 impl Rule {
+    /// Four Over Six by absolute error, strict, A = 256: the default of TransformerEngine's recipe
+    /// (`NVTE_NVFP4_4OVER6_ERR_MODE`, `…_E4M3_USE_256`, `…_ERR_USE_FAST_MATH` unset).
+    pub const MAE: Self = Self::FourOverSix {
+        metric: Metric::Mae,
+        error_path: ErrorPath::Strict,
+        e4m3_max: E4m3Max::M256,
+    };
+
+    /// Four Over Six by squared error, strict, A = 256: the default here, and of the program.
+    pub const MSE: Self = Self::FourOverSix {
+        metric: Metric::Mse,
+        error_path: ErrorPath::Strict,
+        e4m3_max: E4m3Max::M256,
+    };
+
+    /// [`Rule::MAE`] with the fast error path.
+    pub const MAE_FAST: Self = Self::FourOverSix {
+        metric: Metric::Mae,
+        error_path: ErrorPath::Fast,
+        e4m3_max: E4m3Max::M256,
+    };
+
+    /// [`Rule::MSE`] with the fast error path.
+    pub const MSE_FAST: Self = Self::FourOverSix {
+        metric: Metric::Mse,
+        error_path: ErrorPath::Fast,
+        e4m3_max: E4m3Max::M256,
+    };
+
     /// Plain, and every Four Over Six.
     pub const ALL: [Self; 9] = {
         use {E4m3Max::*, ErrorPath::*, Metric::*};
@@ -90,9 +174,10 @@ impl Rule {
 }
 
 /// Which elements share a block scale, and which share a global amax.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Scaling {
-    /// Blocks of 1x16, one amax for the tensor.
+    /// Blocks of 1x16, one amax for the tensor. The default.
+    #[default]
     Tensor,
     /// Blocks of 1x16, one amax for each row.
     Row,
@@ -100,10 +185,23 @@ pub enum Scaling {
     Tile,
 }
 
+impl Scaling {
+    /// `tensor`, `row` or `tile`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tensor => "tensor",
+            Self::Row => "row",
+            Self::Tile => "tile",
+        }
+    }
+}
+
 /// Which quantizations of the input are produced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Outputs {
-    /// Of the input: codes `[m, k/2]`, scales `[m, k/16]`.
+    /// Of the input: codes `[m, k/2]`, scales `[m, k/16]`. The default.
+    #[default]
     Rowwise,
     /// Of its transpose: codes `[k, m/2]`, scales `[k, m/16]`.
     Columnwise,
@@ -112,6 +210,16 @@ pub enum Outputs {
 }
 
 impl Outputs {
+    /// `rowwise`, `columnwise` or `both`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rowwise => "rowwise",
+            Self::Columnwise => "columnwise",
+            Self::Both => "both",
+        }
+    }
+
     /// Whether the input itself is quantized.
     #[must_use]
     pub const fn rowwise(self) -> bool {
@@ -126,9 +234,10 @@ impl Outputs {
 }
 
 /// How block scales lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ScaleLayout {
-    /// Row-major `[rows, cols/16]`, no padding: what checkpoints hold.
+    /// Row-major `[rows, cols/16]`, no padding: what checkpoints hold. The default.
+    #[default]
     Linear,
     /// Tiles of 128 rows by 4 scales as Blackwell's tensor cores read them, padding zero-filled.
     ///
@@ -138,6 +247,15 @@ pub enum ScaleLayout {
 }
 
 impl ScaleLayout {
+    /// `linear` or `swizzled-128x4`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Swizzled128x4 => "swizzled-128x4",
+        }
+    }
+
     /// Bytes that the scales of a `[rows, cols]` tensor take.
     #[must_use]
     pub const fn bytes(self, rows: usize, cols: usize) -> usize {
@@ -177,6 +295,16 @@ pub enum InputType {
 }
 
 impl InputType {
+    /// As in kernel names.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
+
     /// Bytes an element takes.
     #[must_use]
     pub const fn bytes(self) -> usize {
@@ -189,13 +317,73 @@ impl InputType {
 
 /// What to quantize and how: a combination the contract defines.
 ///
-/// Fields are private so that a `Config` in hand is a valid one; see [`Config::new`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Fields are private so that a `Config` in hand is a valid one; see [`Config::builder`]. The
+/// default is the default of every option: [`Rule::MSE`] on 1x16 blocks under one amax, rowwise,
+/// with linear scales.
+///
+/// # Examples
+/// ```
+/// use fouroversix_core::{Config, Rule, Scaling};
+///
+/// let config = Config::builder().rule(Rule::MAE).scaling(Scaling::Tile).build()?;
+/// assert_eq!(config.scaling(), Scaling::Tile);
+/// # Ok::<(), fouroversix_core::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Config {
     rule: Rule,
     scaling: Scaling,
     outputs: Outputs,
     scale_layout: ScaleLayout,
+}
+
+/// Options on their way to a [`Config`]: those not named are the defaults.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct ConfigBuilder {
+    config: Config,
+}
+
+impl ConfigBuilder {
+    /// How a block's scale is chosen.
+    pub const fn rule(mut self, rule: Rule) -> Self {
+        self.config.rule = rule;
+        self
+    }
+
+    /// Which elements share a scale.
+    pub const fn scaling(mut self, scaling: Scaling) -> Self {
+        self.config.scaling = scaling;
+        self
+    }
+
+    /// Which quantizations are produced.
+    pub const fn outputs(mut self, outputs: Outputs) -> Self {
+        self.config.outputs = outputs;
+        self
+    }
+
+    /// How block scales lie in memory.
+    pub const fn scale_layout(mut self, scale_layout: ScaleLayout) -> Self {
+        self.config.scale_layout = scale_layout;
+        self
+    }
+
+    /// Checks that the options go together.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the contract does not define the combination: Four Over Six with
+    /// [`Scaling::Row`] and a columnwise output.
+    pub const fn build(self) -> Result<Config, ConfigError> {
+        let Config { rule, scaling, outputs, .. } = self.config;
+        if matches!(rule, Rule::FourOverSix { .. })
+            && matches!(scaling, Scaling::Row)
+            && outputs.columnwise()
+        {
+            return Err(ConfigError::RowScaledFourOverSixColumnwise { outputs });
+        }
+        Ok(self.config)
+    }
 }
 
 /// A combination of options that NVFP4 does not define.
@@ -214,8 +402,9 @@ impl fmt::Display for ConfigError {
         match self {
             Self::RowScaledFourOverSixColumnwise { outputs } => write!(
                 f,
-                "row scaling with four over six has rowwise output only, but {outputs:?} was asked \
-                 for: use tensor or tile scaling, or the plain rule"
+                "row scaling with four over six has rowwise output only, but {} was asked \
+                 for: use tensor or tile scaling, or the plain rule",
+                outputs.name()
             ),
         }
     }
@@ -224,24 +413,28 @@ impl fmt::Display for ConfigError {
 impl core::error::Error for ConfigError {}
 
 impl Config {
-    /// Checks a combination of options.
+    /// Starts with the default of every option.
+    pub const fn builder() -> ConfigBuilder {
+        ConfigBuilder { config: Self::rowwise(Rule::MSE) }
+    }
+
+    /// Starts with the options of this configuration.
+    pub const fn to_builder(self) -> ConfigBuilder {
+        ConfigBuilder { config: self }
+    }
+
+    /// The four options of most callers at once; the others are the defaults.
     ///
     /// # Errors
-    /// [`ConfigError`] when the contract does not define the combination: Four Over Six with
-    /// [`Scaling::Row`] and a columnwise output.
+    /// As [`ConfigBuilder::build`].
     pub const fn new(
         rule: Rule,
         scaling: Scaling,
         outputs: Outputs,
         scale_layout: ScaleLayout,
     ) -> Result<Self, ConfigError> {
-        if matches!(rule, Rule::FourOverSix { .. })
-            && matches!(scaling, Scaling::Row)
-            && outputs.columnwise()
-        {
-            return Err(ConfigError::RowScaledFourOverSixColumnwise { outputs });
-        }
-        Ok(Self { rule, scaling, outputs, scale_layout })
+        let builder = Self::builder().rule(rule).scaling(scaling).outputs(outputs);
+        builder.scale_layout(scale_layout).build()
     }
 
     /// Rowwise output with linear scales, 1x16 blocks and one amax: defined for every rule.

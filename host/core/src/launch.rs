@@ -91,18 +91,6 @@ impl fmt::Display for LaunchError {
 
 impl std::error::Error for LaunchError {}
 
-impl InputType {
-    /// As in kernel names.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-            Self::F32 => "f32",
-        }
-    }
-}
-
 /// As in kernel names.
 fn rule_name(rule: Rule) -> &'static str {
     match rule {

@@ -16,6 +16,7 @@ mod element;
 mod error;
 #[cfg(feature = "std")]
 pub mod launch;
+mod names;
 #[cfg(feature = "std")]
 pub mod shape;
 #[cfg(feature = "std")]
@@ -24,7 +25,8 @@ mod tensor;
 #[cfg(feature = "std")]
 pub use amax::Amax;
 pub use config::{
-    Config, ConfigError, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
+    Config, ConfigBuilder, ConfigError, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule,
+    ScaleLayout, Scaling,
 };
 #[cfg(feature = "std")]
 pub use deviation::Deviation;
@@ -32,5 +34,7 @@ pub use deviation::Deviation;
 pub use element::{Element, Values, ValuesMut};
 #[cfg(feature = "std")]
 pub use error::Error;
+#[cfg(feature = "std")]
+pub use names::UnknownName;
 #[cfg(feature = "std")]
 pub use tensor::{Choices, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Quantized, QuantizedMut};

@@ -278,6 +278,7 @@ pub(super) unsafe fn groups<V: Vector, T: CpuElement, const COLUMNS: bool>(
             Rule::FourOverSix { metric: Metric::Mse, error_path, .. } => {
                 run_groups::<V, T, COLUMNS, MSE>(panel, error_path)
             }
+            other => unreachable!("no kernel for the rule {other}"),
         }
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn quantize_block(block: &Block, global: &GlobalScale, rule: Rule) ->
             let (map6, err6) = try_scale(block, scales.map6, global, metric, error_path);
             if err4 < err6 { (map4, true) } else { (map6, false) }
         }
+        other => unreachable!("no steps for the rule {other}"),
     }
 }
 
@@ -74,6 +75,7 @@ pub(super) fn quantize_tile(
                 (six.map(|(candidate, _)| candidate), false)
             }
         }
+        other => unreachable!("no steps for the rule {other}"),
     }
 }
 

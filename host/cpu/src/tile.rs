@@ -38,6 +38,7 @@ pub(super) unsafe fn tiles<V: Vector, T: CpuElement, const COLUMNS: bool>(
             Rule::FourOverSix { metric: Metric::Mse, error_path, .. } => {
                 run_tiles::<V, T, COLUMNS, MSE>(panel, error_path)
             }
+            other => unreachable!("no kernel for the rule {other}"),
         }
     }
 }

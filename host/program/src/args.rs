@@ -1,8 +1,11 @@
 //! Options that several commands share, and how their values are read.
 
-use clap::{Args, ValueEnum};
-use fouroversix::checkpoint::{Format, Fuse, NonFinite};
-use fouroversix::{E4m3Max, ErrorPath, InputType, Metric, Rule, Scaling};
+use std::fmt::Debug;
+use std::str::FromStr;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use fouroversix::{E4m3Max, ErrorPath, Rule, Scaling};
 
 use super::error::CliError;
 
@@ -10,72 +13,45 @@ use super::error::CliError;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RuleArgs {
     /// Plain NVFP4, or Four Over Six by absolute (mae) or squared (mse) error
-    #[arg(long, value_enum, default_value_t = RuleName::Mse)]
-    rule: RuleName,
+    #[arg(long, value_parser = named::<Rule>(["plain", "mae", "mse"]), default_value = "mse")]
+    rule: Rule,
 
     /// Where Four Over Six compares: in the input's domain (strict) or the scaled one (fast)
     /// [default: strict]
-    #[arg(long, value_enum)]
-    error_path: Option<ErrorPathName>,
+    #[arg(long, value_parser = named::<ErrorPath>(ErrorPath::ALL.map(ErrorPath::name)))]
+    error_path: Option<ErrorPath>,
 
     /// The bound that Four Over Six makes block scales fill [default: 256]
-    #[arg(long, value_enum)]
-    e4m3_max: Option<E4m3MaxName>,
+    #[arg(long, value_parser = named::<E4m3Max>(["256", "448"]))]
+    e4m3_max: Option<E4m3Max>,
 
     /// What shares a scale: 1x16 blocks under one amax (tensor) or one for each row (row), or
     /// 16x16 blocks (tile)
-    #[arg(long, value_enum, default_value_t = ScalingName::Tensor)]
-    scaling: ScalingName,
+    #[arg(long, value_parser = named::<Scaling>(Scaling::ALL.map(Scaling::name)))]
+    #[arg(default_value_t)]
+    scaling: Scaling,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RuleName {
-    Plain,
-    Mae,
-    Mse,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ErrorPathName {
-    Strict,
-    Fast,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum E4m3MaxName {
-    #[value(name = "256")]
-    M256,
-    #[value(name = "448")]
-    M448,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ScalingName {
-    Tensor,
-    Row,
-    Tile,
+/// Reads an option of the library by these of its names.
+pub fn named<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Debug> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("a name of the library"))
 }
 
 impl RuleArgs {
     pub(crate) fn rule(&self) -> Result<Rule, CliError> {
-        let metric = match self.rule {
-            RuleName::Plain => return self.plain(),
-            RuleName::Mae => Metric::Mae,
-            RuleName::Mse => Metric::Mse,
-        };
-        let error_path = match self.error_path {
-            Some(ErrorPathName::Fast) => ErrorPath::Fast,
-            Some(ErrorPathName::Strict) | None => ErrorPath::Strict,
-        };
-        let e4m3_max = match self.e4m3_max {
-            Some(E4m3MaxName::M448) => E4m3Max::M448,
-            Some(E4m3MaxName::M256) | None => E4m3Max::M256,
-        };
-        Ok(Rule::FourOverSix { metric, error_path, e4m3_max })
+        let Rule::FourOverSix { metric, .. } = self.rule else { return self.plain() };
+        Ok(Rule::FourOverSix {
+            metric,
+            error_path: self.error_path.unwrap_or_default(),
+            e4m3_max: self.e4m3_max.unwrap_or_default(),
+        })
     }
 
     fn plain(&self) -> Result<Rule, CliError> {
-        if self.e4m3_max == Some(E4m3MaxName::M256) {
+        if self.e4m3_max == Some(E4m3Max::M256) {
             return Err(CliError::said(
                 "--e4m3-max 256 does not go with --rule plain, which always uses 448: leave it out",
             ));
@@ -89,11 +65,7 @@ impl RuleArgs {
     }
 
     pub(crate) const fn scaling(&self) -> Scaling {
-        match self.scaling {
-            ScalingName::Tensor => Scaling::Tensor,
-            ScalingName::Row => Scaling::Row,
-            ScalingName::Tile => Scaling::Tile,
-        }
+        self.scaling
     }
 }
 
@@ -107,70 +79,6 @@ pub struct TalkArgs {
     /// Print one JSON document to standard output instead of text
     #[arg(long)]
     pub json: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum FormatName {
-    CompressedTensors,
-    Modelopt,
-}
-
-impl From<FormatName> for Format {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::CompressedTensors => Self::CompressedTensors,
-            FormatName::Modelopt => Self::ModelOpt,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum FuseName {
-    None,
-    Linear,
-    Experts,
-}
-
-impl From<FuseName> for Fuse {
-    fn from(name: FuseName) -> Self {
-        match name {
-            FuseName::None => Self::None,
-            FuseName::Linear => Self::Linear,
-            FuseName::Experts => Self::Experts,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum NonFiniteName {
-    Error,
-    Saturate,
-}
-
-impl From<NonFiniteName> for NonFinite {
-    fn from(name: NonFiniteName) -> Self {
-        match name {
-            NonFiniteName::Error => Self::Error,
-            NonFiniteName::Saturate => Self::Saturate,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum DtypeName {
-    Bf16,
-    F16,
-    F32,
-}
-
-impl From<DtypeName> for InputType {
-    fn from(name: DtypeName) -> Self {
-        match name {
-            DtypeName::Bf16 => Self::Bf16,
-            DtypeName::F16 => Self::F16,
-            DtypeName::F32 => Self::F32,
-        }
-    }
 }
 
 /// A number of bytes: `5000000000`, `5GB`, `500MB`, `4GiB`, …
@@ -221,7 +129,36 @@ pub fn count(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_bytes;
+    use fouroversix::checkpoint::{Format, Fuse, NonFinite};
+    use fouroversix::{InputType, Rule};
+
+    use super::*;
+
+    /// Every name that help offers is one that the library reads, and every value has its name.
+    #[test]
+    fn names_are_those_of_the_library() {
+        fn read<T>(names: &[&'static str], values: &[T])
+        where
+            T: FromStr<Err: Debug> + Clone + Debug + PartialEq + Send + Sync + 'static,
+        {
+            let command = clap::Command::new("test").no_binary_name(true);
+            let argument = clap::Arg::new("value").value_parser(named::<T>(names.to_vec()));
+            let command = command.arg(argument);
+            for (name, value) in names.iter().zip(values) {
+                let matches = command.clone().try_get_matches_from([name]).unwrap();
+                assert_eq!(matches.get_one::<T>("value"), Some(value));
+            }
+            assert!(command.try_get_matches_from(["nonsense"]).is_err());
+        }
+        read(&["plain", "mae", "mse"], &[Rule::Plain, Rule::MAE, Rule::MSE]);
+        read(&ErrorPath::ALL.map(ErrorPath::name), &ErrorPath::ALL);
+        read(&["256", "448"], &[E4m3Max::M256, E4m3Max::M448]);
+        read(&Scaling::ALL.map(Scaling::name), &Scaling::ALL);
+        read(&Format::ALL.map(Format::name), &Format::ALL);
+        read(&Fuse::ALL.map(Fuse::name), &Fuse::ALL);
+        read(&NonFinite::ALL.map(NonFinite::name), &NonFinite::ALL);
+        read(&InputType::ALL.map(InputType::name), &InputType::ALL);
+    }
 
     #[test]
     fn sizes() {

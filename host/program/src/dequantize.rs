@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use fouroversix::InputType;
-use fouroversix::checkpoint::dequantize_checkpoint;
+use fouroversix::checkpoint::{DequantizeOptions, dequantize_checkpoint};
 
-use super::args::{DtypeName, TalkArgs, parse_bytes};
+use super::args::{TalkArgs, named, parse_bytes};
 use super::counts;
 use super::error::CliError;
 use super::progress::Progress;
@@ -23,8 +23,9 @@ pub(crate) struct Args {
     output: PathBuf,
 
     /// The type of the dequantized weights; tensors that were never quantized keep theirs
-    #[arg(long, value_enum, default_value_t = DtypeName::Bf16)]
-    dtype: DtypeName,
+    #[arg(long, value_parser = named::<InputType>(InputType::ALL.map(InputType::name)))]
+    #[arg(default_value_t = InputType::Bf16)]
+    dtype: InputType,
 
     /// Bytes of tensors that a shard of a directory may hold, as in 5GB
     #[arg(long, value_parser = parse_bytes, default_value = "5GB")]
@@ -44,14 +45,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     interrupt::explain(&args.input, &args.output)?;
     let mut progress = Progress::new(args.talk, bytes);
     let start = Instant::now();
-    let result = dequantize_checkpoint(
-        &checkpoint,
-        &args.output,
-        args.dtype.into(),
-        args.max_shard_size,
-        args.force,
-        &mut progress,
-    );
+    let options = DequantizeOptions::default()
+        .with_output_type(args.dtype)
+        .with_max_shard_bytes(args.max_shard_size)
+        .with_force(args.force);
+    let result = dequantize_checkpoint(&checkpoint, &args.output, &options, &mut progress);
     let took = start.elapsed();
     let printed = progress.finish();
     let summary = result?;
@@ -60,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     } else if !args.talk.quiet {
         print::line(&format!(
             "{}\n{} -> {} in {}\n{}",
-            counts::dequantized(&summary.counts, &format!("{:?}", InputType::from(args.dtype))),
+            counts::dequantized(&summary.counts, args.dtype.name()),
             print::bytes(summary.input_bytes),
             print::bytes(summary.output_bytes),
             print::duration(took),

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use fouroversix::checkpoint::{
-    Checkpoint, Counts, Decision, Figures, Glob, QuantizeOptions, Selection, Summary, decide,
-    notes, quantize_checkpoint,
+    Checkpoint, Counts, Decision, Figures, Format, Fuse, Glob, NonFinite, QuantizeOptions,
+    Selection, Summary, decide, notes, quantize_checkpoint,
 };
 use fouroversix::{Config, Outputs, ScaleLayout};
 use serde::Serialize;
 
-use super::args::{FormatName, FuseName, NonFiniteName, RuleArgs, TalkArgs, parse_bytes};
+use super::args::{RuleArgs, TalkArgs, named, parse_bytes};
 use super::counts::{self, Verb};
 use super::device::{DeviceChoice, Ran, take};
 use super::error::CliError;
@@ -31,16 +31,18 @@ pub(crate) struct Args {
     rule: RuleArgs,
 
     /// The layout to write
-    #[arg(long, value_enum, default_value_t = FormatName::CompressedTensors)]
-    format: FormatName,
+    #[arg(long, value_parser = named::<Format>(Format::ALL.map(Format::name)))]
+    #[arg(default_value_t)]
+    format: Format,
 
     /// Where to quantize: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
 
     /// What to do with NaN and infinities
-    #[arg(long, value_enum, default_value_t = NonFiniteName::Error)]
-    non_finite: NonFiniteName,
+    #[arg(long, value_parser = named::<NonFinite>(NonFinite::ALL.map(NonFinite::name)))]
+    #[arg(default_value_t)]
+    non_finite: NonFinite,
 
     /// Quantize the tensors whose names match, and no others (* and ? are wildcards; repeatable)
     #[arg(long, value_name = "GLOB")]
@@ -52,8 +54,8 @@ pub(crate) struct Args {
 
     /// Which parts of a model share a global scale: none, q/k/v and gate/up (linear), or those and
     /// every expert of a stack (experts)
-    #[arg(long, value_enum, default_value_t = FuseName::Linear)]
-    fuse: FuseName,
+    #[arg(long, value_parser = named::<Fuse>(Fuse::ALL.map(Fuse::name)), default_value_t)]
+    fuse: Fuse,
 
     /// Bytes of tensors that a shard of a directory may hold, as in 5GB
     #[arg(long, value_parser = parse_bytes, default_value = "5GB")]
@@ -77,17 +79,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let globs = |patterns: &[String]| patterns.iter().map(|glob| Glob::new(glob)).collect();
-    let options = QuantizeOptions {
-        rule: args.rule.rule()?,
-        scaling: args.rule.scaling(),
-        format: args.format.into(),
-        selection: Selection { include: globs(&args.include), exclude: globs(&args.exclude) },
-        fuse: args.fuse.into(),
-        non_finite: args.non_finite.into(),
-        figures: !args.no_figures,
-        max_shard_bytes: args.max_shard_size,
-        force: args.force,
-    };
+    let selection = Selection { include: globs(&args.include), exclude: globs(&args.exclude) };
+    let options = QuantizeOptions::default()
+        .with_rule(args.rule.rule()?)
+        .with_scaling(args.rule.scaling())
+        .with_format(args.format)
+        .with_selection(selection)
+        .with_fuse(args.fuse)
+        .with_non_finite(args.non_finite)
+        .with_figures(!args.no_figures)
+        .with_max_shard_bytes(args.max_shard_size)
+        .with_force(args.force);
     let checkpoint = input::open(&args.input)?;
     if args.dry_run {
         return dry_run(args, &checkpoint, &decide(&checkpoint, &options)?);

@@ -94,7 +94,7 @@ fn what_was_never_quantized_keeps_its_type_and_its_bits() {
     tensors.extend([bias, half, ids, weights("a.o_proj.weight", &[16, 16])]);
     write_folder(&input, &tensors, &json!({"model_type": "x", "dtype": "bfloat16"}));
     let said = succeed([&"dequantize", &input, &output]);
-    assert!(said.contains("7 tensors: 3 dequantized to 1 of Bf16, 3 kept, 1 copied"), "{said}");
+    assert!(said.contains("7 tensors: 3 dequantized to 1 of bf16, 3 kept, 1 copied"), "{said}");
     let expected = ("F32".to_owned(), vec![3], bias_bytes);
     assert_eq!(found(&output, "a.gate.e_score_correction_bias"), expected);
     for name in ["a.norm.weight", "a.ids", "a.o_proj.weight"] {
@@ -327,7 +327,7 @@ fn scales_of_inputs_and_of_the_cache_are_left_out_and_counted() {
         let output_of = run([&"dequantize", &input, &output]);
         let said = String::from_utf8(output_of.stdout).unwrap();
         assert!(
-            said.contains("3 dequantized to 1 of Bf16, 1 kept, 0 copied, 3 scales left out"),
+            said.contains("3 dequantized to 1 of bf16, 1 kept, 0 copied, 3 scales left out"),
             "{said}"
         );
         let noted = String::from_utf8(output_of.stderr).unwrap();

@@ -22,14 +22,6 @@ fn floats(checkpoint: &Checkpoint, name: &str) -> (Vec<bf16>, [usize; 2]) {
     (values.collect(), [entry.shape[0], entry.shape[1]])
 }
 
-fn mse256() -> Rule {
-    Rule::FourOverSix {
-        metric: Metric::Mse,
-        error_path: ErrorPath::Strict,
-        e4m3_max: E4m3Max::M256,
-    }
-}
-
 /// The stored bytes are those of the library's quantizer on the whole tensor.
 #[track_caller]
 fn assert_stored(out: &Path, input: &Path, name: &str, rule: Rule, scaling: Scaling) {
@@ -67,7 +59,7 @@ fn a_file_holds_what_the_library_computes() {
         "{said}"
     );
     for name in ["big.weight", "odd"] {
-        assert_stored(&output, &input, name, mse256(), Scaling::Tensor);
+        assert_stored(&output, &input, name, Rule::MSE, Scaling::Tensor);
     }
     let (before, after) = (Checkpoint::open(&input).unwrap(), Checkpoint::open(&output).unwrap());
     for name in ["narrow.weight", "bias", "ids"] {
@@ -94,7 +86,7 @@ fn every_rule_and_scaling_reaches_the_library() {
             mae(ErrorPath::Fast, E4m3Max::M448),
             Scaling::Tensor,
         ),
-        (&["--scaling", "row"], mse256(), Scaling::Row),
+        (&["--scaling", "row"], Rule::MSE, Scaling::Row),
         (
             &["--rule", "mae", "--scaling", "tile"],
             mae(ErrorPath::Strict, E4m3Max::M256),
@@ -153,7 +145,7 @@ fn saturated_values_follow_the_contract() {
     let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     write_safetensors(&input, &[tensor("a.weight", "BF16", &[2, 16], bytes)]);
     succeed([&"quantize", &input, &output, &"--non-finite", &"saturate"]);
-    assert_stored(&output, &input, "a.weight", mse256(), Scaling::Tensor);
+    assert_stored(&output, &input, "a.weight", Rule::MSE, Scaling::Tensor);
     let checkpoint = Checkpoint::open(&output).unwrap();
     let found = checkpoint.stored(&stored("a.weight", Format::CompressedTensors)).unwrap();
     assert_eq!(found.global.values(), [1.0]);
@@ -214,7 +206,7 @@ fn fused_parts_share_a_global_scale() {
         qkv.iter().map(|name| fouroversix::amax(&floats(&before, name).0)).fold(0.0, f32::max);
     for name in &qkv {
         let (values, shape) = floats(&before, name);
-        let config = Config::rowwise(mse256());
+        let config = Config::rowwise(Rule::MSE);
         let expected =
             fouroversix::quantize_with_amax(&values, shape, &config, Amax::Tensor(amax)).unwrap();
         let found = after.stored(&stored(name, Format::CompressedTensors)).unwrap();

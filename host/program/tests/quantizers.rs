@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fouroversix::checkpoint::{
-    Checkpoint, CheckpointError, CpuQuantizer, Format, Fuse, NonFinite, Observer, OrCpu,
-    QuantizeOptions, Quantizer, Selection, Summary, TensorRecord, Values, quantize_checkpoint,
+    Checkpoint, CheckpointError, CpuQuantizer, Fuse, Observer, OrCpu, QuantizeOptions, Quantizer,
+    Summary, TensorRecord, Values, quantize_checkpoint,
 };
 use fouroversix::cuda::DeviceError;
-use fouroversix::{
-    Amax, Choices, Config, E4m3Max, Error, ErrorPath, Metric, Nvfp4Mut, Rule, Scaling,
-};
+use fouroversix::{Amax, Choices, Config, Error, Nvfp4Mut, Scaling};
 
 mod common;
 use common::{Folder, contents, weights, write_model, write_safetensors};
@@ -81,22 +79,10 @@ fn quantize(
     quantizer: &mut dyn Quantizer,
     notes: &mut Notes,
 ) -> Result<Summary, CheckpointError> {
-    let rule = Rule::FourOverSix {
-        metric: Metric::Mse,
-        error_path: ErrorPath::Strict,
-        e4m3_max: E4m3Max::M256,
-    };
-    let options = QuantizeOptions {
-        rule,
-        scaling,
-        format: Format::CompressedTensors,
-        selection: Selection::default(),
-        fuse: Fuse::Experts,
-        non_finite: NonFinite::Error,
-        figures: true,
-        max_shard_bytes: 30_000,
-        force: false,
-    };
+    let options = QuantizeOptions::default()
+        .with_scaling(scaling)
+        .with_fuse(Fuse::Experts)
+        .with_max_shard_bytes(30_000);
     quantize_checkpoint(&Checkpoint::open(input)?, output, &options, quantizer, notes)
 }
 

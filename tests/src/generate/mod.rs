@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fouroversix_core::config::{Config, E4m3Max, InputType, Outputs, Rule, ScaleLayout, Scaling};
 use fouroversix_reference::{Bf16, Fp16};
 
-use crate::case::{Case, Input, Output, SuppliedAmax, element_name, every_rule};
+use crate::case::{Case, Input, Output, SuppliedAmax, every_rule};
 use crate::dequantize_case::DequantizeCase;
 use crate::oracle;
 use crate::rng::Rng;
@@ -253,7 +253,7 @@ fn every_code(
         (0..8).map(|pair| ((2 * pair + 1) << 4) | (2 * pair)).collect::<Vec<u8>>().repeat(rows);
     let amaxes = if scaling == Scaling::Row { rows } else { 1 };
     let mut case = DequantizeCase {
-        name: format!("every code, amax {amax:e} to {}", element_name(element)),
+        name: format!("every code, amax {amax:e} to {}", element),
         tensor: Output { codes, scales, global_amax: vec![amax; amaxes] },
         shape: [rows, 16],
         scale_layout,

@@ -7,7 +7,7 @@
 use std::error::Error;
 
 use candle_core::{DType, Device, Tensor};
-use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Rule, dequantize, quantize};
+use fouroversix::{Config, Rule, dequantize, quantize};
 use half::bf16;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,11 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (rows, cols) = weight.dims2()?;
     let elements: Vec<bf16> = weight.flatten_all()?.to_vec1()?;
-    let config = Config::rowwise(Rule::FourOverSix {
-        metric: Metric::Mse,
-        error_path: ErrorPath::Strict,
-        e4m3_max: E4m3Max::M256,
-    });
+    let config = Config::rowwise(Rule::MSE);
     let nvfp4 = quantize(&elements, [rows, cols], &config)?.rowwise.ok_or("no rowwise output")?;
 
     // The parts as candle tensors: codes two to a byte, one scale byte for 16 weights.

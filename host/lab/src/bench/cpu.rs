@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use fouroversix::cpu::{self, Path};
 use fouroversix::{
-    Config, E4m3Max, Error, ErrorPath, Metric, Nvfp4Mut, Outputs, Quantized, QuantizedMut, Rule,
-    ScaleLayout, Scaling,
+    Config, Error, Nvfp4Mut, Outputs, Quantized, QuantizedMut, Rule, ScaleLayout, Scaling,
 };
 use half::bf16;
 use rayon::prelude::*;
@@ -146,14 +145,12 @@ struct Work {
 fn works() -> Vec<Work> {
     let work = |name: &str, path, kind| Work { name: name.to_owned(), path, kind };
     let mut works = vec![work("copy", None, Kind::Copy), work("read", None, Kind::Read)];
-    let four_over_six =
-        |metric, error_path| Rule::FourOverSix { metric, error_path, e4m3_max: E4m3Max::M256 };
     let rules = [
         ("plain", Rule::Plain),
-        ("MAE strict", four_over_six(Metric::Mae, ErrorPath::Strict)),
-        ("MAE fast", four_over_six(Metric::Mae, ErrorPath::Fast)),
-        ("MSE strict", four_over_six(Metric::Mse, ErrorPath::Strict)),
-        ("MSE fast", four_over_six(Metric::Mse, ErrorPath::Fast)),
+        ("MAE strict", Rule::MAE),
+        ("MAE fast", Rule::MAE_FAST),
+        ("MSE strict", Rule::MSE),
+        ("MSE fast", Rule::MSE_FAST),
     ];
     let shapes = [
         ("", Scaling::Tensor, Outputs::Rowwise),

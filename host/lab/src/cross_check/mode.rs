@@ -1,7 +1,7 @@
 //! What is compared: modes, and what two tensors differ in.
 
 use fouroversix::{Config, InputType, Nvfp4Tensor, Outputs, Quantized, Rule, ScaleLayout, Scaling};
-use fouroversix_conformance::case::{element_name, every_rule, rule_name, scaling_name};
+use fouroversix_conformance::case::every_rule;
 
 /// A configuration without its scale layout, on one element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +38,14 @@ impl Mode {
 
     /// For example `bf16 mse-strict-256 tile both`.
     pub(super) fn name(self) -> String {
-        let outputs = format!("{:?}", self.outputs).to_lowercase();
-        let (rule, scaling) = (rule_name(self.rule), scaling_name(self.scaling));
-        format!("{} {rule} {scaling} {outputs}", element_name(self.element))
+        let Self { element, rule, scaling, outputs } = self;
+        format!("{element} {rule} {scaling} {outputs}")
     }
 
     /// Whether the name has these words. They may be parts of its words, as in "mse-strict", except for the
     /// element type: `f16` is not in `bf16`.
     pub(super) fn has(self, words: &str) -> bool {
-        let (name, element) = (self.name(), element_name(self.element));
+        let (name, element) = (self.name(), self.element.name());
         let part = |part: &str, word: &str| part == word || part != element && part.contains(word);
         words.split_whitespace().all(|word| name.split(' ').any(|one| part(one, word)))
     }

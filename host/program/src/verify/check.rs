@@ -75,10 +75,10 @@ impl Mode {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
-        for element in [InputType::Bf16, InputType::F16, InputType::F32] {
+        for element in InputType::ALL {
             for rule in Rule::ALL {
-                for scaling in [Scaling::Tensor, Scaling::Row, Scaling::Tile] {
-                    for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+                for scaling in Scaling::ALL {
+                    for outputs in Outputs::ALL {
                         let mode = Self { element, rule, scaling, outputs };
                         let layout = ScaleLayout::Linear;
                         if Config::new(rule, scaling, outputs, layout).is_ok() {
@@ -94,15 +94,8 @@ impl Mode {
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.rule {
-            Rule::Plain => f.write_str("plain")?,
-            Rule::FourOverSix { metric, error_path, e4m3_max } => {
-                let words = format!("{metric:?}-{error_path:?}-{}", e4m3_max.value());
-                f.write_str(&words.to_lowercase())?;
-            }
-        }
-        let words = format!(" {:?} {} {:?}", self.scaling, self.element.name(), self.outputs);
-        f.write_str(&words.to_lowercase())
+        let Self { element, rule, scaling, outputs } = self;
+        write!(f, "{rule} {scaling} {element} {outputs}")
     }
 }
 

@@ -1,8 +1,6 @@
 //! What is measured.
 
-use fouroversix::{
-    Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
-};
+use fouroversix::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
 
 /// What the input holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,28 +43,11 @@ pub(super) struct Case {
     pub(super) graph: bool,
 }
 
-const PLAIN: Rule = Rule::Plain;
-const MAE_FAST: Rule = four_over_six(Metric::Mae, ErrorPath::Fast);
-const MAE_STRICT: Rule = four_over_six(Metric::Mae, ErrorPath::Strict);
-const MSE_FAST: Rule = four_over_six(Metric::Mse, ErrorPath::Fast);
-const MSE_STRICT: Rule = four_over_six(Metric::Mse, ErrorPath::Strict);
-const RULES: [Rule; 5] = [PLAIN, MAE_FAST, MAE_STRICT, MSE_FAST, MSE_STRICT];
+const RULES: [Rule; 5] = [Rule::Plain, Rule::MAE_FAST, Rule::MAE, Rule::MSE_FAST, Rule::MSE];
 
-const fn four_over_six(metric: Metric, error_path: ErrorPath) -> Rule {
-    Rule::FourOverSix { metric, error_path, e4m3_max: E4m3Max::M256 }
-}
-
+/// The rule without its bound, which is 256 in all cases: `mae fast`.
 fn rule_name(rule: Rule) -> String {
-    match rule {
-        Rule::Plain => "plain".to_owned(),
-        Rule::FourOverSix { metric, error_path, .. } => {
-            format!("{metric:?} {error_path:?}").to_lowercase()
-        }
-    }
-}
-
-fn element_name(element: InputType) -> String {
-    format!("{element:?}").to_lowercase()
+    rule.to_string().trim_end_matches("-256").replace('-', " ")
 }
 
 impl Case {
@@ -86,7 +67,7 @@ impl Case {
     }
 
     fn outputs(self, outputs: Outputs) -> Self {
-        let name = format!("{} {outputs:?}", self.name).to_lowercase();
+        let name = format!("{} {outputs}", self.name);
         let (rule, scaling) = (self.config.rule(), self.config.scaling());
         let config = Config::new(rule, scaling, outputs, self.config.scale_layout());
         Self { name, config: config.expect("defined by the contract"), ..self }
@@ -101,7 +82,7 @@ impl Case {
     }
 
     fn element(self, element: InputType) -> Self {
-        Self { name: format!("{} {}", self.name, element_name(element)), element, ..self }
+        Self { name: format!("{} {}", self.name, element), element, ..self }
     }
 
     fn data(self, data: Data) -> Self {
@@ -152,12 +133,12 @@ pub(super) fn all(shape: [usize; 2]) -> Vec<Case> {
         cases.extend(RULES.map(|rule| new("table", rule, scaling)));
     }
     for outputs in [Outputs::Columnwise, Outputs::Both] {
-        for rule in [PLAIN, MAE_FAST, MSE_STRICT] {
+        for rule in [Rule::Plain, Rule::MAE_FAST, Rule::MSE] {
             cases.push(new("outputs", rule, Scaling::Tensor).outputs(outputs));
         }
-        cases.push(new("outputs", MAE_FAST, Scaling::Tile).outputs(outputs));
+        cases.push(new("outputs", Rule::MAE_FAST, Scaling::Tile).outputs(outputs));
     }
-    for rule in [PLAIN, MAE_FAST, MSE_STRICT] {
+    for rule in [Rule::Plain, Rule::MAE_FAST, Rule::MSE] {
         cases.push(new("outputs", rule, Scaling::Tensor).swizzled());
     }
     for rule in RULES {
@@ -165,30 +146,26 @@ pub(super) fn all(shape: [usize; 2]) -> Vec<Case> {
         cases.push(Case { name: format!("{} one pass with row amax", case.name), ..case });
     }
     for element in [Bf16, F16, F32] {
-        let case = new("amax", PLAIN, Scaling::Tensor).element(element);
-        cases.push(Case {
-            work: Work::Amax,
-            name: format!("amax {}", element_name(element)),
-            ..case
-        });
+        let case = new("amax", Rule::Plain, Scaling::Tensor).element(element);
+        cases.push(Case { work: Work::Amax, name: format!("amax {}", element), ..case });
     }
-    for rule in [PLAIN, MAE_FAST, MSE_STRICT] {
+    for rule in [Rule::Plain, Rule::MAE_FAST, Rule::MSE] {
         let case = new("amax", rule, Scaling::Tensor);
         cases.push(case.work(Work::AmaxAndQuantize, "with amax pass"));
     }
     for element in [Bf16, F16, F32] {
-        let case = new("dequantize", PLAIN, Scaling::Tensor).element(element);
-        let name = format!("to {}", element_name(element));
+        let case = new("dequantize", Rule::Plain, Scaling::Tensor).element(element);
+        let name = format!("to {}", element);
         cases.push(Case { work: Work::Dequantize, name, ..case });
     }
-    let case = new("dequantize", PLAIN, Scaling::Tensor).swizzled();
+    let case = new("dequantize", Rule::Plain, Scaling::Tensor).swizzled();
     cases.push(Case { work: Work::Dequantize, name: "to bf16 swizzled".to_owned(), ..case });
     for element in [F16, F32] {
         cases.extend(RULES.map(|rule| new("types", rule, Scaling::Tensor).element(element)));
     }
     for data in [Data::Constant, Data::Zeros, Data::Weights] {
         cases.extend(RULES.map(|rule| new("data", rule, Scaling::Tensor).data(data)));
-        cases.push(new("data", MSE_STRICT, Scaling::Tile).data(data));
+        cases.push(new("data", Rule::MSE, Scaling::Tile).data(data));
     }
     cases.extend(small());
     cases
@@ -199,7 +176,7 @@ fn small() -> Vec<Case> {
     let mut cases = Vec::new();
     for cols in [2048, 4096, 7168] {
         for rows in [1, 8, 32, 128, 512, 2048] {
-            for rule in [PLAIN, MAE_FAST, MSE_STRICT] {
+            for rule in [Rule::Plain, Rule::MAE_FAST, Rule::MSE] {
                 let case = Case::new("small", [rows, cols], rule, Scaling::Tensor);
                 let name = format!("{} {rows}x{cols}", case.name);
                 cases.push(Case { name, graph: true, ..case });

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use fouroversix::cuda::{AmaxSource, Device, devices};
-use fouroversix::{Config, E4m3Max, Element, Error, ErrorPath, InputType, Metric, Rule};
+use fouroversix::{Config, Element, Error, InputType, Rule};
 use half::bf16;
 use serde::Serialize;
 
@@ -43,11 +43,7 @@ pub fn startup(begin: Instant, ordinal: usize) -> Result<Startup, Error> {
     let step = Instant::now();
     let device = Device::new(ordinal)?;
     let device_time = milliseconds(step);
-    let rule = Rule::FourOverSix {
-        metric: Metric::Mse,
-        error_path: ErrorPath::Strict,
-        e4m3_max: E4m3Max::M256,
-    };
+    let rule = Rule::MSE;
     let (config, shape) = (Config::rowwise(rule), [128, 4096]);
     let step = Instant::now();
     let prepared = device.quantizer(&config, InputType::Bf16, shape, AmaxSource::Input)?;

@@ -1,6 +1,6 @@
 //! The layer's shapes, products and recipes.
 
-use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix::{Config, Outputs, Rule, ScaleLayout, Scaling};
 
 /// The size of a grouped linear layer and its micro-batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,25 +134,17 @@ impl Recipe {
     /// The baseline, plain NVFP4, and after it Four Over Six by each metric and error path, A = 256.
     pub const ALL: [Self; 5] = [
         Self { rule: Rule::Plain },
-        Self::four_over_six(Metric::Mae, ErrorPath::Fast),
-        Self::four_over_six(Metric::Mae, ErrorPath::Strict),
-        Self::four_over_six(Metric::Mse, ErrorPath::Fast),
-        Self::four_over_six(Metric::Mse, ErrorPath::Strict),
+        Self { rule: Rule::MAE_FAST },
+        Self { rule: Rule::MAE },
+        Self { rule: Rule::MSE_FAST },
+        Self { rule: Rule::MSE },
     ];
-
-    const fn four_over_six(metric: Metric, error_path: ErrorPath) -> Self {
-        Self { rule: Rule::FourOverSix { metric, error_path, e4m3_max: E4m3Max::M256 } }
-    }
 
     /// `plain`, `mae fast`, …
     #[must_use]
     pub fn name(&self) -> String {
-        match self.rule {
-            Rule::Plain => "plain".to_owned(),
-            Rule::FourOverSix { metric, error_path, .. } => {
-                format!("{metric:?} {error_path:?}").to_lowercase()
-            }
-        }
+        // The bound is 256 in all of them.
+        self.rule.to_string().trim_end_matches("-256").replace('-', " ")
     }
 
     /// How an operand is quantized: both forms.
