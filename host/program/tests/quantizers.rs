@@ -10,7 +10,7 @@ use fouroversix::checkpoint::{
     Summary, TensorRecord, Values, quantize_checkpoint,
 };
 use fouroversix::cuda::DeviceError;
-use fouroversix::{Amax, Choices, Config, Error, Nvfp4Mut, Scaling};
+use fouroversix::{Amax, Choices, Config, Error, Nvfp4Mut, Rule, Scaling};
 
 mod common;
 use common::{Folder, contents, weights, write_model, write_safetensors};
