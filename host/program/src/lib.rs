@@ -20,6 +20,7 @@ pub mod error;
 mod input;
 mod inspect;
 mod interrupt;
+mod next;
 pub mod print;
 mod progress;
 mod quantize;

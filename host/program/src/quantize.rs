@@ -16,7 +16,7 @@ use super::counts::{self, Verb};
 use super::device::{DeviceChoice, Ran, take};
 use super::error::CliError;
 use super::progress::Progress;
-use super::{Outcome, input, interrupt, print};
+use super::{Outcome, input, interrupt, next, print};
 
 /// Options of `quantize`.
 #[derive(Debug, clap::Args)]
@@ -145,7 +145,22 @@ fn closing_lines(args: &Args, summary: &Summary, device: &Ran, took: Duration) -
         print::bytes(rate),
         args.output.display()
     );
-    text
+    text + "\n" + next_steps(args).trim_end()
+}
+
+/// What the output can be looked at with, and served.
+fn next_steps(args: &Args) -> String {
+    let output = args.output.as_path();
+    let looked_at = if output.is_dir() && !args.no_figures {
+        next::ours("report", &[output], "the error of each weight, as a page and a table")
+    } else {
+        next::ours("inspect", &[output], "the tensors, their scales and their share of map4")
+    };
+    if output.is_dir() {
+        return looked_at + &next::theirs("vllm serve", &[output], "needs vLLM and an NVIDIA GPU");
+    }
+    let input = args.input.as_path();
+    looked_at + &next::ours("compare", &[input, output], "bits and values beside the input's")
 }
 
 /// The figures of all tensors together, if they were taken.

@@ -1,7 +1,7 @@
 //! Quantizes a tensor from Rust and looks at what came out.
 //!
 //! ```text
-//! cargo run --release -p fouroversix --example quantize_tensor
+//! cargo run --release -p fouroversix --example 01_quantize_tensor
 //! ```
 
 use fouroversix::{Config, Rule, dequantize, deviation, quantize};

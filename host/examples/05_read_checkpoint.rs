@@ -1,7 +1,7 @@
 //! Reads a compressed-tensors (or modelopt) checkpoint: every quantized weight and its error.
 //!
 //! ```text
-//! cargo run --release -p fouroversix --features checkpoint --example read_compressed_tensors -- MODEL
+//! cargo run --release -p fouroversix --features checkpoint --example 05_read_checkpoint -- MODEL
 //! ```
 //!
 //! `MODEL` is a directory or a file. Without it, the sample in `samples/` is quantized first, so
