@@ -28,7 +28,7 @@ pub struct CandidatePair {
 }
 
 impl CandidatePair {
-    /// Whether map4 is taken: only where its error is strictly lower. A tie, ∞ against ∞ and NaN
+    /// Step 9: whether map4 is taken, only where its error is strictly lower. A tie, ∞ against ∞ and NaN
     /// take map6.
     #[must_use]
     pub fn takes_map4(&self) -> bool {

@@ -9,14 +9,14 @@ use crate::scale::{GlobalScale, block_encode_scale};
 /// Sixteen consecutive elements of a row.
 pub type Row16 = [f32; 16];
 
-/// The codes of 16 elements under a block scale.
+/// Step 5: the codes of 16 elements under a block scale.
 #[must_use]
 pub fn encode_row(row: &Row16, scale: E4m3, global: &GlobalScale) -> [E2m1; 16] {
     let encode = block_encode_scale(scale, global);
     row.map(|x| E2m1::from_f32(x * encode))
 }
 
-/// The error of 16 elements under a block scale: the terms added in element order, from 0.
+/// Steps 6 and 7: the error of 16 elements under a block scale, the terms added in element order, from 0.
 ///
 /// NaN where a difference is NaN, ∞ where one overflows.
 #[must_use]
@@ -44,7 +44,7 @@ pub fn row_error(
     error
 }
 
-/// The dequantized value less the input, in FP32.
+/// Step 6, strict: the dequantized value less the input, in FP32.
 fn strict_difference(x: f32, code: E2m1, scale: f32, global: &GlobalScale) -> f32 {
     let product = code.to_f32() * scale;
     let scaled = product * global.amax;
@@ -52,14 +52,14 @@ fn strict_difference(x: f32, code: E2m1, scale: f32, global: &GlobalScale) -> f3
     value - x
 }
 
-/// The FP16 product of code and scale less the input in the scaled domain.
+/// Step 6, fast: the FP16 product of code and scale less the input in the scaled domain.
 fn fast_difference(x: f32, code: E2m1, scale: Fp16, global: &GlobalScale) -> f32 {
     let product = Fp16::from_e2m1(code).product(scale);
     let target = x * global.encode;
     product.to_f32() - target
 }
 
-/// The sum of a tile's 16 row errors: halves added to each other, 8, 4, 2, 1.
+/// Step 8: the sum of a tile's 16 row errors: halves added to each other, 8, 4, 2, 1.
 #[must_use]
 pub fn tile_error(rows: [f32; 16]) -> f32 {
     let eight: [f32; 8] = std::array::from_fn(|i| rows[i] + rows[i + 8]);

@@ -7,7 +7,7 @@ use crate::fp16::Fp16;
 use crate::quantize::Quantized;
 use crate::rule::E4m3Max;
 
-/// The value of one code: `fl(q · fl(fl(s · amax) · fl(1 / (6·A))))`.
+/// Step 12: the value of one code, `fl(q · fl(fl(s · amax) · fl(1 / (6·A))))`.
 ///
 /// The order is TransformerEngine's. It is not that of the strict error, which divides by 6·A.
 #[must_use]

@@ -1,4 +1,4 @@
-//! How block scales lie in memory.
+//! How block scales lie in memory (step 11).
 
 /// Rows of a swizzled tile.
 const TILE_ROWS: usize = 128;

@@ -1,26 +1,26 @@
 //! The oracle: scalar, bit-exact emulation of NVFP4 and Four Over Six quantization.
 //!
 //! Read it as the specification in code. It follows TransformerEngine (`core_nvfp4.cuh`,
-//! `quantize_4over6_nvfp4.cuh`, `reference_nvfp4.py`) where that defines bits; steps T1 to T6 (training)
-//! and S1 to S5 (scale search) are those of `docs/numerics.md`. It owns every number format it uses, it
-//! depends on nothing, and none of the code that it judges depends on it.
+//! `quantize_4over6_nvfp4.cuh`, `reference_nvfp4.py`) where that defines bits; steps have the numbers of
+//! `docs/numerics.md`: 1 to 12, T1 to T6 for training, S1 to S5 for scale search. It owns every number
+//! format it uses, it depends on nothing, and none of the code that it judges depends on it.
 //!
 //! One `let` is one FP32 operation, rounded to nearest, ties to even, subnormals kept, never fused
 //! with another: Rust guarantees that for `+ − × ÷` on `f32`.
 //!
-//! | step | where |
-//! |---|---|
-//! | widening of inputs, exact | [`Bf16::to_f32`], [`Fp16::to_f32`] |
-//! | global scale, block scales, the factor before rounding | [`scale`] |
-//! | codes and errors of a candidate | [`candidate`] |
-//! | the choice between map4 and map6 | [`block`] |
-//! | search: the best of 13 scales (S1 to S4) | [`search`] |
-//! | transform before everything else (T1, T2) | [`transform`] |
-//! | random bytes, stochastic codes (T3 to T5) | [`philox`], [`stochastic`] |
-//! | all of it asked for at once | [`Config`], [`quantize_with`], [`quantize_columnwise_with`] |
-//! | tensors: rowwise, columnwise, packing | [`quantize()`], [`quantize_columnwise`] |
-//! | back to numbers | [`dequantize()`], [`Quantized::dequantize`] |
-//! | scales as tensor cores read them | [`layout`] |
+//! | step | what | where |
+//! |---|---|---|
+//! | | widening of inputs, exact | [`Bf16::to_f32`], [`Fp16::to_f32`] |
+//! | 1 to 5 | maxima, global scale, block scales, the factor before rounding | [`scale`] |
+//! | 5 to 8 | codes and errors of a candidate | [`candidate`] |
+//! | 9 | the choice between map4 and map6 | [`block`] |
+//! | S1 to S4 | the best of 13 scales | [`search`] |
+//! | T1, T2 | transform before everything else | [`transform`] |
+//! | T3 to T5 | random bytes, stochastic codes | [`philox`], [`stochastic`] |
+//! | | all of it asked for at once | [`Config`], [`quantize_with`], [`quantize_columnwise_with`] |
+//! | 10, 11 | tensors: rowwise, columnwise, packing | [`quantize()`], [`quantize_columnwise`] |
+//! | 11 | scales as tensor cores read them | [`layout`] |
+//! | 12 | back to numbers | [`dequantize()`], [`Quantized::dequantize`] |
 //!
 //! ```
 //! use fouroversix_reference::{E4m3Max, ErrorPath, Metric, Rule, Scaling, quantize};

@@ -147,7 +147,8 @@ fn quantize_output(
     Ok(quantized)
 }
 
-/// Quantizes the transpose of `x`, a row-major `[rows, cols]` tensor, along the transpose's rows.
+/// Step 10: quantizes the transpose of `x`, a row-major `[rows, cols]` tensor, along the transpose's
+/// rows.
 ///
 /// Every sum runs in the order of the transpose, so a 16x16 block can choose otherwise than it does
 /// in [`quantize`]. `amax`, when given, is one value, or `cols` values when row-scaled.

@@ -17,7 +17,7 @@ pub struct GlobalScale {
 }
 
 impl GlobalScale {
-    /// `S_enc = min(fl(6·A / amax), FMAX)` and `S_dec = fl(1 / S_enc)`.
+    /// Step 2: `S_enc = min(fl(6·A / amax), FMAX)` and `S_dec = fl(1 / S_enc)`.
     ///
     /// `S_enc` is 1 when `amax` is 0 (nothing to scale) or so large that the quotient is 0
     /// (`amax` = ∞). It clamps below amax = 7.9e-36 at A = 448.
@@ -35,7 +35,7 @@ impl GlobalScale {
     }
 }
 
-/// The largest magnitude of some elements. NaN is ignored; of no elements it is 0.
+/// Step 1: the largest magnitude of some elements. NaN is ignored; of no elements it is 0.
 #[must_use]
 pub fn amax<'a>(elements: impl IntoIterator<Item = &'a f32>) -> f32 {
     let mut largest = 0.0;
@@ -48,7 +48,7 @@ pub fn amax<'a>(elements: impl IntoIterator<Item = &'a f32>) -> f32 {
     largest
 }
 
-/// The scale of a block under plain NVFP4.
+/// Step 3: the scale of a block under plain NVFP4.
 #[must_use]
 pub fn plain_scale(block_amax: f32, global: &GlobalScale) -> E4m3 {
     let sixth = 1.0 / 6.0;
@@ -67,7 +67,7 @@ pub struct ScalePair {
 }
 
 impl ScalePair {
-    /// Both scales, each rounded from the same FP32 value; the clamp is 448 whatever A is.
+    /// Step 4: both scales, each rounded from the same FP32 value; the clamp is 448 whatever A is.
     #[must_use]
     pub fn new(block_amax: f32, global: &GlobalScale) -> Self {
         let sixth_of_amax = block_amax / 6.0;
@@ -80,7 +80,7 @@ impl ScalePair {
     }
 }
 
-/// The factor that inputs of a block are multiplied by before they are rounded to E2M1.
+/// Step 5: the factor that inputs of a block are multiplied by before they are rounded to E2M1.
 ///
 /// It is the largest finite f32 where the block's scale is 0 or its product with `S_dec`
 /// underflows.
