@@ -11,8 +11,7 @@ pub(crate) fn ours(command: &str, paths: &[&Path], what: &str) -> String {
 
 /// As [`ours`], of another program.
 pub(crate) fn theirs(command: &str, paths: &[&Path], what: &str) -> String {
-    let paths: Option<Vec<String>> =
-        paths.iter().map(|path| path.to_str().map(quoted)).collect();
+    let paths: Option<Vec<String>> = paths.iter().map(|path| path.to_str().map(quoted)).collect();
     paths.map_or(String::new(), |paths| format!("next: {command} {}  # {what}\n", paths.join(" ")))
 }
 

@@ -310,6 +310,40 @@ fn reports_and_json_carry_the_figures() {
     assert!((share - counted).abs() < 1e-12, "{share} inspected, {counted} counted");
 }
 
+/// The lines after a run that say what to look at next, as commands.
+fn next_commands(said: &str) -> Vec<&str> {
+    said.lines().filter_map(|line| line.strip_prefix("next: ")).collect()
+}
+
+#[test]
+fn what_is_said_to_come_next_works_as_it_stands() {
+    let folder = Folder::new();
+    let model = folder.path("a model");
+    write_model(&model, 2, 96);
+    let (file, output) = (folder.path("out's.safetensors"), folder.path("out dir"));
+    let shard = model.join("model-00001-of-00002.safetensors");
+    let of_file = succeed([&"quantize", &shard, &file]);
+    let of_model = succeed([&"quantize", &model, &output]);
+    let plain = folder.path("no-figures");
+    let without_figures = succeed([&"quantize", &model, &plain, &"--no-figures"]);
+    for (said, expected) in [
+        (of_file, ["inspect", "compare"]),
+        (of_model, ["report", "vllm serve"]),
+        (without_figures, ["inspect", "vllm serve"]),
+    ] {
+        let commands = next_commands(&said);
+        assert_eq!(commands.len(), 2, "{said}");
+        for (command, name) in commands.into_iter().zip(expected) {
+            assert!(command.contains(name), "{command}");
+            if name != "vllm serve" {
+                let run = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+                assert!(run.status.success(), "{command}: {run:?}");
+            }
+        }
+    }
+    assert!(output.join("fouroversix-report.html").is_file());
+}
+
 #[test]
 fn bytes_do_not_depend_on_threads() {
     let folder = Folder::new();
