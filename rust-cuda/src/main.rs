@@ -98,7 +98,7 @@ impl Kernels {
         let [x, y, z] = launch.grid;
         let (grid, block) =
             (GridSize::xyz(x as _, y as _, z as _), BlockSize::x(launch.threads as _));
-        let function = self.module.get_function(&launch.kernel)?;
+        let function = self.module.get_function(launch.kernel.name().as_str())?;
         let (stream, params) = (&self.stream, Parameter(params));
         // SAFETY: the caller's promise.
         unsafe { launch!(function<<<grid, block, launch.shared_bytes, stream>>>(params))? };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fouroversix_core::Kernel;
 use fouroversix_core::config::{Outputs, Scaling};
 use fouroversix_core::launch::{self, LaunchError};
 
@@ -13,7 +14,7 @@ use crate::dequantize_case::DequantizeCase;
 ///
 /// # Errors
 /// If the launch contract refuses the case.
-pub fn kernels(case: &Case) -> Result<BTreeSet<String>, LaunchError> {
+pub fn kernels(case: &Case) -> Result<BTreeSet<Kernel>, LaunchError> {
     let (config, input) = (&case.config, case.input.element);
     let shape = case.input.shape;
     let (outputs, row_scaled) = (config.outputs(), config.scaling() == Scaling::Row);
@@ -44,6 +45,6 @@ pub fn kernels(case: &Case) -> Result<BTreeSet<String>, LaunchError> {
 ///
 /// # Errors
 /// If the launch contract refuses the case.
-pub fn dequantize_kernel(case: &DequantizeCase) -> Result<String, LaunchError> {
+pub fn dequantize_kernel(case: &DequantizeCase) -> Result<Kernel, LaunchError> {
     Ok(launch::dequantize(case.element, case.shape)?.kernel)
 }

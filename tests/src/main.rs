@@ -9,7 +9,7 @@ use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::ptx::PtxBackend;
 use fouroversix_conformance::suite::{Counts, Suite, shared_golden};
 use fouroversix_conformance::{carried, oracle::Reference};
-use fouroversix_ptx::InstructionSet;
+use fouroversix_core::InstructionSet;
 
 /// Checks backends against golden data, bit for bit.
 ///

@@ -4,7 +4,7 @@ use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::generate::uncertain;
 use fouroversix_conformance::ptx::{PtxBackend, fallback};
 use fouroversix_conformance::report;
-use fouroversix_ptx::InstructionSet;
+use fouroversix_core::InstructionSet;
 
 #[test]
 fn blocks_at_the_bound_are_not_certain() {
@@ -13,7 +13,7 @@ fn blocks_at_the_bound_are_not_certain() {
     for isa in InstructionSet::ALL {
         for uncertain::Uncertain { case, blocks } in &cases {
             let kernels = PtxBackend::kernels_of(case).expect("the shape is valid");
-            for kernel in kernels.iter().filter(|kernel| kernel.starts_with("quantize_")) {
+            for kernel in kernels.into_iter().filter(|kernel| kernel.quantizes()) {
                 let backend = PtxBackend::committed(isa).only(kernel);
                 let outcome = backend.quantize(case).expect("the kernel runs");
                 assert_eq!(report::difference(case, &outcome), None, "{isa} {kernel}: {case}");

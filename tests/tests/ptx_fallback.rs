@@ -5,10 +5,10 @@ use std::sync::Arc;
 use fouroversix_conformance::case::Input;
 use fouroversix_conformance::ptx::fallback::{self, Fallback};
 use fouroversix_conformance::rng::Rng;
+use fouroversix_core::InstructionSet;
 use fouroversix_core::config::{
     Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
 };
-use fouroversix_ptx::InstructionSet;
 use fouroversix_reference::Bf16;
 
 /// Whole warps of blocks to a row.
@@ -21,16 +21,14 @@ fn measured(element: impl FnMut(usize) -> f32) -> Vec<(String, Fallback)> {
     let input = Arc::new(Input { element: InputType::Bf16, shape: SHAPE, bits });
     let mut out = Vec::new();
     for isa in InstructionSet::ALL {
-        for (kernel, scaling) in
-            [("1d_rowwise", Scaling::Tensor), ("rows", Scaling::Row), ("2d_rowwise", Scaling::Tile)]
-        {
-            for (name, metric) in [("mae", Metric::Mae), ("mse", Metric::Mse)] {
+        for scaling in [Scaling::Tensor, Scaling::Row, Scaling::Tile] {
+            for metric in [Metric::Mae, Metric::Mse] {
                 let (error_path, e4m3_max) = (ErrorPath::Strict, E4m3Max::M256);
                 let rule = Rule::FourOverSix { metric, error_path, e4m3_max };
                 let config = Config::new(rule, scaling, Outputs::Rowwise, ScaleLayout::Linear);
-                let kernel = format!("quantize_{kernel}_bf16_{name}");
                 let config = config.expect("rowwise outputs have every scaling");
-                let counted = fallback::measure(isa, &kernel, config, &input);
+                let kernel = fallback::kernel(&config, InputType::Bf16);
+                let counted = fallback::measure(isa, kernel, config, &input);
                 let counted = counted.unwrap_or_else(|error| panic!("{isa} {kernel}: {error}"));
                 out.push((format!("{isa} {kernel}"), counted));
             }

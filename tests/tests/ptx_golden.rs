@@ -12,7 +12,8 @@ use fouroversix_conformance::coverage;
 use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::{self, Suite};
 use fouroversix_core::config::InputType;
-use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_core::{InstructionSet, Kernel};
+use fouroversix_ptx as ptx;
 use fouroversix_ptx_executor::ApproxError;
 
 /// Carried golden cases, and generated ones with the reference's expectations.
@@ -33,7 +34,7 @@ fn check(suite: &Suite, backend: &PtxBackend) {
 }
 
 /// The text of a kernel without the name of its target.
-fn instructions(isa: InstructionSet, kernel: &str) -> Vec<&'static str> {
+fn instructions(isa: InstructionSet, kernel: Kernel) -> Vec<&'static str> {
     let text = ptx::source(isa, kernel).expect("cases have kernels");
     text.lines().filter(|line| !line.starts_with(".target")).collect()
 }
@@ -42,7 +43,7 @@ fn instructions(isa: InstructionSet, kernel: &str) -> Vec<&'static str> {
 /// runs on the same text in the test of `twin`; every instruction must be executed, or unreachable.
 fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
     let backend = PtxBackend::committed(isa);
-    let shared = |kernel: &str| {
+    let shared = |kernel: Kernel| {
         twin.is_some_and(|twin| instructions(isa, kernel) == instructions(twin, kernel))
     };
     let mut suite = SUITE.clone();
@@ -52,11 +53,14 @@ fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
     suite.cases.extend(large::cases());
     let all = suite.cases.len() + suite.dequantize_cases.len();
     suite.cases.retain(|case| {
-        !coverage::kernels(case).expect("cases can be launched").iter().all(|name| shared(name))
+        !coverage::kernels(case)
+            .expect("cases can be launched")
+            .iter()
+            .all(|kernel| shared(*kernel))
     });
     suite
         .dequantize_cases
-        .retain(|case| !shared(&coverage::dequantize_kernel(case).expect("cases can be launched")));
+        .retain(|case| !shared(coverage::dequantize_kernel(case).expect("cases can be launched")));
     let left = all - suite.cases.len() - suite.dequantize_cases.len();
     println!("{isa}: {left} of {all} cases run on the same text for {twin:?}");
     if left < all {
@@ -70,11 +74,11 @@ fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
     }
     for element in [InputType::Bf16, InputType::F16, InputType::F32] {
         backend.run_copies(element, [32, 80]).unwrap_or_else(|e| panic!("copies: {e}"));
-        if !shared(&format!("amax_{}", element.name())) {
+        if !shared(Kernel::amax(false, element)) {
             backend.run_peaks(element).unwrap_or_else(|e| panic!("peaks: {e}"));
         }
     }
-    let kernels = ptx::kernels(isa).filter(|kernel| !shared(kernel));
+    let kernels = Kernel::ALL.into_iter().filter(|kernel| !shared(*kernel));
     let wrong: Vec<String> = kernels.flat_map(|kernel| uncovered(&backend, isa, kernel)).collect();
     let count = wrong.len();
     assert!(count == 0, "{count} {isa} instructions:\n{}", wrong.join("\n"));
@@ -82,11 +86,12 @@ fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
 
 /// The instructions that no case executed though some could, and those that one did though [`reach`]
 /// says that none can.
-fn uncovered(backend: &PtxBackend, isa: InstructionSet, kernel: &str) -> Vec<String> {
-    let unreachable = reach::unreachable(ptx::source(isa, kernel).expect("it is committed"));
+fn uncovered(backend: &PtxBackend, isa: InstructionSet, kernel: Kernel) -> Vec<String> {
+    let text = ptx::source(isa, kernel).expect("it is committed");
+    let unreachable = reach::unreachable(kernel, text);
     let never = backend.never_executed(kernel).expect("committed kernels parse");
     let module = backend.module(kernel).expect("committed kernels parse");
-    let sources = module.instructions(kernel).iter();
+    let sources = module.instructions(&kernel.name()).iter();
     let wrong = sources.filter_map(|source| {
         let problem = match (never.contains(source), unreachable.get(&source.pos.line)) {
             (true, None) => "lacks a case",
@@ -136,7 +141,7 @@ fn results_do_not_depend_on_what_hardware_is_free_to_do() {
 fn a_folder_of_kernels_is_a_backend() {
     let folder = std::env::temp_dir().join(format!("fouroversix-ptx-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    for kernel in ptx::kernels(InstructionSet::Sm89) {
+    for kernel in Kernel::ALL {
         let text = ptx::source(InstructionSet::Sm89, kernel).unwrap();
         std::fs::write(folder.join(format!("{kernel}.ptx")), text).unwrap();
     }

@@ -1,7 +1,8 @@
 //! What a launch passes to a kernel: plain structs, the same bytes on host and device.
 //!
 //! Device addresses are `u64` here so that the structs have one layout everywhere. Null means
-//! "not wanted" for outputs and "none" for options.
+//! "not wanted" for outputs and "none" for options. What else a launch promises of them is the launch
+//! contract, whose clauses are numbered in the module `launch`.
 
 /// The tensor-wide (or row-wide) values that every block needs, computed once on the device.
 ///
@@ -58,7 +59,7 @@ pub struct QuantizeTensor {
 pub struct QuantizeParams {
     /// The tensor, where the launch has one.
     pub tensor: QuantizeTensor,
-    /// `[gridDim.y]` [`QuantizeTensor`]s in device memory for a grouped kernel, else null.
+    /// `[gridDim.z]` [`QuantizeTensor`]s in device memory for a grouped kernel, else null.
     pub group: u64,
     /// With [`SKIPPABLE`], a `u32` in device memory: the launch does nothing when it is not zero.
     pub skip: u64,
@@ -68,7 +69,7 @@ pub struct QuantizeParams {
     pub reserved: u32,
 }
 
-/// Rows of the tile that a block of threads takes in the `2d` kernels.
+/// Rows of the tile that a thread block takes in the `2d` kernels.
 pub const TILE_ROWS: u32 = 64;
 /// Columns of that tile.
 pub const TILE_COLS: u32 = 64;
@@ -97,7 +98,7 @@ pub struct AmaxParams {
     pub input: u64,
     /// [`GlobalScale`]: one, or one for each row.
     pub global: u64,
-    /// `[2]` u32 (running maximum, finished blocks), zero before the first launch; every launch
+    /// `[2]` u32 (running maximum, finished thread blocks), zero before the first launch; every launch
     /// leaves it zero. Used by `amax_*`; launches that may overlap need one each.
     pub workspace: u64,
     /// A `u32` in device memory, or null: the launch does nothing when it is not zero.

@@ -3,6 +3,34 @@
 //! Nothing here talks to a driver. A host turns a request into a [`Launch`] once, fills in the
 //! parameter struct of [`crate::abi`] and launches it as often as it likes; the executor of the
 //! conformance tests does the same on a CPU.
+//!
+//! # The clauses of the contract
+//!
+//! What whoever launches a kernel promises. Kernels check none of it; the comments on their unsafe
+//! code cite these clauses by number.
+//!
+//! 1. **Geometry.** Kernel, grid, threads and shared memory are those of a [`Launch`] that a function of
+//!    this module made for the shapes at hand. A grid of zeros is not launched.
+//! 2. **Parameter.** The kernel's one parameter is the struct of [`crate::abi`] that the function names.
+//!    Dimensions, divisors and flags are those of the shape and the configuration ([`tensor`],
+//!    [`flags`], [`rule_flags`]); reserved fields are zero.
+//! 3. **Extent.** An address is that of device memory with as many bytes as its field says, allocated
+//!    until the launch has finished. Outputs that the kernel does not produce may be null.
+//! 4. **Alignment.** An address is a multiple of what its field says. Nothing is asked of block scales.
+//! 5. **Padding.** Block scales with [`SWIZZLED`] have room for whole tiles: rows up to a multiple of 128,
+//!    blocks of a row up to a multiple of 4. The kernel writes the padding: zeros.
+//! 6. **Global scales.** `global` and `global_t` hold one [`GlobalScale`](crate::abi::GlobalScale), or
+//!    with [`ROW_SCALED`] one for each row (`global_t`: each column). Kernels that read them find what an
+//!    amax kernel of this instruction set and this configuration wrote.
+//! 7. **No races.** While the kernel runs nobody else writes what it reads, nor touches what it writes;
+//!    no output overlaps another or an input.
+//! 8. **Groups.** A grouped kernel's table is device memory with an entry for each layer (z) of the grid,
+//!    and every clause holds for every entry.
+//! 9. **Workspace.** The workspace of an amax kernel is zero before its first launch, and is in one launch
+//!    at a time: each leaves it zero.
+//! 10. **Skip word.** Where it is looked at (quantize kernels: with
+//!     [`SKIPPABLE`](crate::abi::SKIPPABLE); others: where it is not null) `skip` is the address of an
+//!     aligned `u32` in device memory.
 
 use std::fmt;
 
@@ -10,36 +38,39 @@ use crate::abi::{
     COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT,
     SWIZZLED, TILE_COLS, TILE_ROWS,
 };
-use crate::config::{Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling};
+use crate::config::{Config, E4m3Max, ErrorPath, InputType, Outputs, Rule, ScaleLayout, Scaling};
+use crate::kernel::{Blocks, Kernel};
 
-/// Threads of a block in the kernels that give each thread a block of 16 elements.
+/// Threads of a thread block in the kernels that give each thread a block of 16 elements.
 const THREADS: u32 = 128;
-/// Threads of a block in the kernels of blocks that run down columns.
+/// Threads of a thread block in the kernels of blocks that run down columns.
 const COLUMNS_THREADS: u32 = 256;
-/// Shared memory of those kernels: their tile.
-const COLUMNS_SHARED: u32 = COLUMNS_COLS * COLUMNS_BYTES;
-/// Threads of a block in the kernels of 16x16 blocks.
+/// Threads of a thread block in the kernels of 16x16 blocks.
 const TILE_THREADS: u32 = 128;
-/// Shared memory of those kernels with columnwise outputs: the tile's codes and scales.
-const TILE_SHARED: u32 = 4 * 544 + 16;
-/// Threads of a block in the amax kernels.
+/// Threads of a thread block in the amax kernels.
 const AMAX_THREADS: u32 = 256;
-/// Shared memory of the kernels that reduce over a block.
-const REDUCE_SHARED: u32 = 128;
 /// Most blocks of 16 in one tensor: kernels count them in 31 bits.
 const MAX_BLOCKS: u64 = 1 << 31;
 
 /// A kernel and its grid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The kernel's name: that of its entry and of its PTX file.
-    pub kernel: String,
-    /// Blocks. A zero means there is nothing to do: don't launch.
+    /// Which kernel.
+    pub kernel: Kernel,
+    /// Thread blocks along x, y and z; all zero where there is nothing to do: don't launch.
     pub grid: [u32; 3],
-    /// Threads of a block, one-dimensional.
+    /// Threads of a thread block, along x.
     pub threads: u32,
     /// Bytes of dynamic shared memory.
     pub shared_bytes: u32,
+}
+
+impl Launch {
+    /// A grid with a zero is none.
+    fn new(kernel: Kernel, grid: [u32; 3], threads: u32) -> Self {
+        let grid = if grid.contains(&0) { [0; 3] } else { grid };
+        Self { kernel, grid, threads, shared_bytes: kernel.shared_bytes() }
+    }
 }
 
 /// A request that the kernels can't serve.
@@ -90,15 +121,6 @@ impl fmt::Display for LaunchError {
 }
 
 impl std::error::Error for LaunchError {}
-
-/// As in kernel names.
-fn rule_name(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Plain => "plain",
-        Rule::FourOverSix { metric: Metric::Mae, .. } => "mae",
-        Rule::FourOverSix { metric: Metric::Mse, .. } => "mse",
-    }
-}
 
 /// The flags that a configuration passes to its kernel.
 #[must_use]
@@ -194,7 +216,7 @@ pub fn quantize(
     shape: [usize; 2],
 ) -> Result<Launch, LaunchError> {
     check_shape(config, shape)?;
-    Ok(quantize_checked(config, input, &[shape], ""))
+    Ok(quantize_checked(config, input, &[shape], false))
 }
 
 /// Quantizes many tensors of one configuration and type in one launch. Takes
@@ -213,58 +235,43 @@ pub fn quantize_grouped(
     for shape in shapes {
         check_shape(config, *shape)?;
     }
-    Ok(quantize_checked(config, input, shapes, "_grouped"))
+    Ok(quantize_checked(config, input, shapes, true))
 }
 
 fn quantize_checked(
     config: &Config,
     input: InputType,
     shapes: &[[usize; 2]],
-    grouped: &str,
+    grouped: bool,
 ) -> Launch {
-    use crate::config::Outputs;
-    let element_bytes = input.bytes() as u32;
-    let (input, rule) = (input.name(), rule_name(config.rule()));
-    let outputs = match config.outputs() {
-        Outputs::Rowwise => "rowwise",
-        Outputs::Columnwise => "columnwise",
-        Outputs::Both => "both",
+    let blocks = if config.scaling() == Scaling::Tile { Blocks::Tile } else { Blocks::Row };
+    let outputs = config.outputs();
+    let [across, down, threads] = match (blocks, outputs) {
+        (Blocks::Row, Outputs::Rowwise) => {
+            let of = |[rows, cols]: &[usize; 2]| (*rows * (*cols / 16)) as u32;
+            let largest = shapes.iter().map(of).max().unwrap_or(0);
+            [largest.div_ceil(THREADS), 1, THREADS]
+        }
+        (Blocks::Row, _) => {
+            let rows = COLUMNS_BYTES / input.bytes() as u32;
+            let [across, down] = tiles(shapes, [rows, COLUMNS_COLS]);
+            [across, down, COLUMNS_THREADS]
+        }
+        (Blocks::Tile, _) => {
+            let [across, down] = tiles(shapes, [TILE_ROWS, TILE_COLS]);
+            [across, down, TILE_THREADS]
+        }
     };
-    let two_d = config.scaling() == Scaling::Tile;
-    if !two_d && config.outputs() == Outputs::Rowwise {
-        let blocks = shapes.iter().map(|[rows, cols]| (*rows * (*cols / 16)) as u32);
-        let blocks = blocks.max().unwrap_or(0);
-        return Launch {
-            kernel: format!("quantize_1d_rowwise{grouped}_{input}_{rule}"),
-            grid: [blocks.div_ceil(THREADS), 1, shapes.len() as u32],
-            threads: THREADS,
-            shared_bytes: 0,
-        };
-    }
-    let [tile_rows, tile_cols] =
-        if two_d { [TILE_ROWS, TILE_COLS] } else { [COLUMNS_BYTES / element_bytes, COLUMNS_COLS] };
-    let tiles = |shape: &[usize; 2], i: usize, edge: u32| (shape[i] as u32).div_ceil(edge);
-    let mut grid = [
-        shapes.iter().map(|shape| tiles(shape, 1, tile_cols)).max().unwrap_or(0),
-        shapes.iter().map(|shape| tiles(shape, 0, tile_rows)).max().unwrap_or(0),
-        shapes.len() as u32,
-    ];
-    if grid.contains(&0) {
-        grid = [0; 3];
-    }
-    Launch {
-        kernel: format!(
-            "quantize_{}_{outputs}{grouped}_{input}_{rule}",
-            if two_d { "2d" } else { "1d" }
-        ),
-        grid,
-        threads: if two_d { TILE_THREADS } else { COLUMNS_THREADS },
-        shared_bytes: match (config.outputs().columnwise(), two_d) {
-            (false, _) => 0,
-            (true, true) => TILE_SHARED,
-            (true, false) => COLUMNS_SHARED,
-        },
-    }
+    let kernel = Kernel::quantize(blocks, outputs, grouped, input, config.rule().into());
+    Launch::new(kernel, [across, down, shapes.len() as u32], threads)
+}
+
+/// Tiles of some rows and columns that cover the widest of the tensors, and the tallest.
+fn tiles(shapes: &[[usize; 2]], [rows, cols]: [u32; 2]) -> [u32; 2] {
+    let most = |i: usize, edge: u32| {
+        shapes.iter().map(|shape| (shape[i] as u32).div_ceil(edge)).max().unwrap_or(0)
+    };
+    [most(1, cols), most(0, rows)]
 }
 
 /// Row scaling in one pass: finds each row's amax, writes its [`crate::abi::GlobalScale`] to
@@ -279,13 +286,10 @@ pub fn quantize_rows(
 ) -> Result<Launch, LaunchError> {
     check_shape(config, shape)?;
     let [rows, cols] = shape;
-    Ok(Launch {
-        kernel: format!("quantize_rows_{}_{}", input.name(), rule_name(config.rule())),
-        grid: [if cols == 0 { 0 } else { rows as u32 }, 1, 1],
-        // Measured on H100: many small blocks overlap better than few large ones.
-        threads: row_threads(cols, 128),
-        shared_bytes: REDUCE_SHARED,
-    })
+    let grid = [if cols == 0 { 0 } else { rows as u32 }, 1, 1];
+    // Measured on H100: many small thread blocks overlap better than few large ones.
+    let threads = row_threads(cols, 128);
+    Ok(Launch::new(Kernel::quantize_rows(input, config.rule().into()), grid, threads))
 }
 
 /// Whole warps, a thread for each block of a row while that is at most `most`.
@@ -297,12 +301,8 @@ fn row_threads(cols: usize, most: u32) -> u32 {
 /// elements, a multiple of 16. `multiprocessors` is the device's.
 #[must_use]
 pub fn amax(input: InputType, elements: u64, multiprocessors: u32) -> Launch {
-    Launch {
-        kernel: format!("amax_{}", input.name()),
-        grid: [amax_blocks(elements, amax_resident(multiprocessors)), 1, 1],
-        threads: AMAX_THREADS,
-        shared_bytes: REDUCE_SHARED,
-    }
+    let across = amax_blocks(elements, amax_resident(multiprocessors));
+    Launch::new(Kernel::amax(false, input), [across, 1, 1], AMAX_THREADS)
 }
 
 /// The amaxes and global scales of many tensors in one launch. Takes [`crate::abi::AmaxParams`]
@@ -321,20 +321,16 @@ pub fn amax_grouped(
     }
     let most = amax_resident(multiprocessors).div_ceil(tensors.max(1) as u32);
     let largest = elements.iter().copied().max().unwrap_or(0);
-    Ok(Launch {
-        kernel: format!("amax_grouped_{}", input.name()),
-        grid: [amax_blocks(largest, most), 1, tensors as u32],
-        threads: AMAX_THREADS,
-        shared_bytes: REDUCE_SHARED,
-    })
+    let grid = [amax_blocks(largest, most), 1, tensors as u32];
+    Ok(Launch::new(Kernel::amax(true, input), grid, AMAX_THREADS))
 }
 
-/// Blocks of threads that a device holds at a time.
+/// Thread blocks that a device holds at a time.
 fn amax_resident(multiprocessors: u32) -> u32 {
     multiprocessors.max(1) * 8
 }
 
-/// A thread for each block of elements, while that is at most `most` blocks of threads. An empty
+/// A thread for each block of elements, while that is at most `most` thread blocks. An empty
 /// tensor has an amax too: 0.
 fn amax_blocks(elements: u64, most: u32) -> u32 {
     (elements / 16).div_ceil(u64::from(AMAX_THREADS)).clamp(1, u64::from(most)) as u32
@@ -347,12 +343,7 @@ fn amax_blocks(elements: u64, most: u32) -> u32 {
 pub fn amax_rows(input: InputType, [rows, cols]: [usize; 2]) -> Result<Launch, LaunchError> {
     check_dimension("columns", cols)?;
     check_size(rows, cols)?;
-    Ok(Launch {
-        kernel: format!("amax_rows_{}", input.name()),
-        grid: [rows as u32, 1, 1],
-        threads: row_threads(cols, 512),
-        shared_bytes: REDUCE_SHARED,
-    })
+    Ok(Launch::new(Kernel::amax_rows(input), [rows as u32, 1, 1], row_threads(cols, 512)))
 }
 
 /// Every column's amax and global scale. Takes [`crate::abi::AmaxParams`].
@@ -362,23 +353,13 @@ pub fn amax_rows(input: InputType, [rows, cols]: [usize; 2]) -> Result<Launch, L
 pub fn amax_columns(input: InputType, [rows, cols]: [usize; 2]) -> Result<Launch, LaunchError> {
     check_dimension("columns", cols)?;
     check_size(rows, cols)?;
-    Ok(Launch {
-        kernel: format!("amax_columns_{}", input.name()),
-        grid: [(cols as u32).div_ceil(32), 1, 1],
-        threads: 32,
-        shared_bytes: 0,
-    })
+    Ok(Launch::new(Kernel::amax_columns(input), [(cols as u32).div_ceil(32), 1, 1], 32))
 }
 
 /// The global scales of amaxes that the caller supplies. Takes [`crate::abi::AmaxParams`].
 #[must_use]
 pub fn global_scales(count: usize) -> Launch {
-    Launch {
-        kernel: "global_scales".to_owned(),
-        grid: [(count as u32).div_ceil(THREADS), 1, 1],
-        threads: THREADS,
-        shared_bytes: 0,
-    }
+    Launch::new(Kernel::global_scales(), [(count as u32).div_ceil(THREADS), 1, 1], THREADS)
 }
 
 /// Codes and scales back to numbers. Takes [`crate::abi::DequantizeParams`].
@@ -386,7 +367,7 @@ pub fn global_scales(count: usize) -> Launch {
 /// # Errors
 /// [`LaunchError`] where columns are not a multiple of 16 or the tensor is too large.
 pub fn dequantize(output: InputType, shape: [usize; 2]) -> Result<Launch, LaunchError> {
-    by_blocks("dequantize_", output, shape)
+    by_blocks(Kernel::dequantize(output), shape)
 }
 
 /// The byte-equal copy that quantizing (rowwise, or both ways with `codes_t` set) is measured
@@ -395,7 +376,7 @@ pub fn dequantize(output: InputType, shape: [usize; 2]) -> Result<Launch, Launch
 /// # Errors
 /// [`LaunchError`] where columns are not a multiple of 16 or the tensor is too large.
 pub fn copy_quantize(input: InputType, shape: [usize; 2]) -> Result<Launch, LaunchError> {
-    by_blocks("copy_quantize_", input, shape)
+    by_blocks(Kernel::copy_quantize(input), shape)
 }
 
 /// The byte-equal copy that dequantizing is measured against. Takes
@@ -404,38 +385,15 @@ pub fn copy_quantize(input: InputType, shape: [usize; 2]) -> Result<Launch, Laun
 /// # Errors
 /// [`LaunchError`] where columns are not a multiple of 16 or the tensor is too large.
 pub fn copy_dequantize(output: InputType, shape: [usize; 2]) -> Result<Launch, LaunchError> {
-    by_blocks("copy_dequantize_", output, shape)
+    by_blocks(Kernel::copy_dequantize(output), shape)
 }
 
-fn by_blocks(kernel: &str, ty: InputType, [rows, cols]: [usize; 2]) -> Result<Launch, LaunchError> {
+fn by_blocks(kernel: Kernel, [rows, cols]: [usize; 2]) -> Result<Launch, LaunchError> {
     check_dimension("columns", cols)?;
     check_size(rows, cols)?;
     let blocks = rows as u32 * (cols / 16) as u32;
-    Ok(Launch {
-        kernel: format!("{kernel}{}", ty.name()),
-        grid: [blocks.div_ceil(THREADS), 1, 1],
-        threads: THREADS,
-        shared_bytes: 0,
-    })
+    Ok(Launch::new(kernel, [blocks.div_ceil(THREADS), 1, 1], THREADS))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Outputs;
-
-    /// The scales of the tallest tile, 16 rows padded to 128, are the last that 32 bits can count.
-    #[test]
-    fn padded_scales_that_32_bits_cannot_count_are_refused() {
-        let config = |outputs| {
-            Config::new(Rule::Plain, Scaling::Tensor, outputs, ScaleLayout::Swizzled128x4).unwrap()
-        };
-        let shape = [16, 1 << 29];
-        for outputs in [Outputs::Columnwise, Outputs::Both] {
-            let refused = LaunchError::TooLarge { rows: 16, cols: 1 << 29 };
-            assert_eq!(check_shape(&config(outputs), shape), Err(refused));
-            assert_eq!(check_shape(&config(outputs), [16, shape[1] - 64]), Ok(()));
-        }
-        assert_eq!(check_shape(&config(Outputs::Rowwise), shape), Ok(()));
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! What every crate of fouroversix speaks of: the options of a quantization ([`config`]), tensors,
-//! errors, and how kernels are launched ([`launch`], [`abi`]).
+//! errors, kernels ([`kernel`], [`instruction_set`]) and how they are launched ([`launch`], [`abi`]).
 //!
-//! Without the default feature `std` there are [`config`] and [`abi`] only, for GPUs.
+//! Without the default feature `std` there are [`config`], [`kernel`], [`instruction_set`] and [`abi`]
+//! only, for GPUs.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod abi;
@@ -14,6 +15,8 @@ mod deviation;
 mod element;
 #[cfg(feature = "std")]
 mod error;
+pub mod instruction_set;
+pub mod kernel;
 #[cfg(feature = "std")]
 pub mod launch;
 mod names;
@@ -34,6 +37,8 @@ pub use deviation::Deviation;
 pub use element::{Element, Values, ValuesMut};
 #[cfg(feature = "std")]
 pub use error::Error;
+pub use instruction_set::InstructionSet;
+pub use kernel::Kernel;
 #[cfg(feature = "std")]
 pub use names::UnknownName;
 #[cfg(feature = "std")]

@@ -5,12 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaContext, result, sys};
-use fouroversix_core::Error;
-use fouroversix_ptx::InstructionSet;
+use fouroversix_core::{Error, InstructionSet, Kernel};
 
 use super::driver::{self, check};
 use super::error::DeviceError;
-use super::kernel::{Kernel, Module};
+use super::kernel::{Loaded, Module};
 
 /// What is known of a device before it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +103,7 @@ pub struct Device {
 
 struct Shared {
     // Unloads its modules before the context is released.
-    modules: Mutex<HashMap<String, Module>>,
+    modules: Mutex<HashMap<Kernel, Module>>,
     context: Arc<CudaContext>,
     info: DeviceInfo,
     instruction_set: InstructionSet,
@@ -214,16 +213,16 @@ impl Device {
     }
 
     /// The kernel, loaded now unless it has been.
-    pub(super) fn kernel(&self, name: &str) -> Result<Kernel, DeviceError> {
+    pub(super) fn load(&self, kernel: Kernel) -> Result<Loaded, DeviceError> {
         self.bind()?;
         let mut modules = self.shared.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = modules.get(name) {
-            return Ok(module.kernel());
+        if let Some(module) = modules.get(&kernel) {
+            return Ok(module.loaded());
         }
-        let module = Module::load(self.shared.instruction_set, name)?;
-        let kernel = module.kernel();
-        modules.insert(name.to_owned(), module);
-        Ok(kernel)
+        let module = Module::load(self.shared.instruction_set, kernel)?;
+        let loaded = module.loaded();
+        modules.insert(kernel, module);
+        Ok(loaded)
     }
 }
 

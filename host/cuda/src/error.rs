@@ -3,7 +3,7 @@
 use std::fmt;
 
 use fouroversix_core::launch::LaunchError;
-use fouroversix_core::{Error, InputType};
+use fouroversix_core::{Error, InputType, InstructionSet, Kernel};
 
 /// A failure of the CUDA side. `Display` names the offending value and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum DeviceError {
     /// The driver's compiler rejected a kernel.
     Compilation {
         /// The kernel.
-        kernel: String,
+        kernel: Kernel,
         /// The driver's name for the error.
         code: String,
         /// The compiler's log.
@@ -56,9 +56,9 @@ pub enum DeviceError {
     /// The library was built without the kernel.
     MissingKernel {
         /// The kernel.
-        kernel: String,
+        kernel: Kernel,
         /// The instruction set it was wanted for.
-        instruction_set: &'static str,
+        instruction_set: InstructionSet,
     },
     /// An address is null.
     Null {

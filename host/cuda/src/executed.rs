@@ -4,10 +4,11 @@
 use fouroversix_core::abi::{GlobalScale, QuantizeParams};
 use fouroversix_core::launch::{self, Launch};
 use fouroversix_core::{
-    Amax, Config, E4m3Max, InputType, Nvfp4Tensor, Outputs, Quantized, Rule, ScaleLayout, Scaling,
+    Amax, Config, E4m3Max, InputType, InstructionSet, Nvfp4Tensor, Outputs, Quantized, Rule,
+    ScaleLayout, Scaling,
 };
 use fouroversix_cpu::{self as cpu, Path};
-use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_ptx as ptx;
 use fouroversix_ptx_executor::{Machine, Module};
 
 use super::address::{OutputAddresses, QuantizeAddresses};
@@ -26,13 +27,14 @@ fn quantize(
 }
 
 fn run<P: Copy>(machine: &mut Machine, launch: &Launch, params: &P) {
-    let text = ptx::source(InstructionSet::Sm89, &launch.kernel);
+    let text = ptx::source(InstructionSet::Sm89, launch.kernel);
     let module = Module::parse(text.expect("every kernel is shipped")).expect("valid PTX");
     // SAFETY: the parameter structs are plain data without padding.
     let bytes =
         unsafe { std::slice::from_raw_parts(std::ptr::from_ref(params).cast(), size_of::<P>()) };
     let Launch { kernel, grid, threads, shared_bytes } = launch;
-    let done = machine.launch(&module, kernel, *grid, [*threads, 1, 1], *shared_bytes, bytes);
+    let done =
+        machine.launch(&module, &kernel.name(), *grid, [*threads, 1, 1], *shared_bytes, bytes);
     done.unwrap_or_else(|fault| panic!("{kernel}: {fault:?}"));
 }
 

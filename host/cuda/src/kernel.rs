@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 
 use cudarc::driver::{result, sys};
 use fouroversix_core::launch::Launch as Geometry;
-use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_core::{InstructionSet, Kernel};
+use fouroversix_ptx as ptx;
 
 use super::device::Device;
 use super::driver::{check, code};
@@ -14,15 +15,15 @@ use super::error::DeviceError;
 /// A module that holds one kernel. Unloaded on drop, in the current context.
 pub(super) struct Module {
     module: sys::CUmodule,
-    kernel: Kernel,
+    loaded: Loaded,
 }
 
 // SAFETY: the driver's handles may be used from any thread.
 unsafe impl Send for Module {}
 
-/// A kernel of a loaded module.
-#[derive(Clone, Debug)]
-pub(super) struct Kernel {
+/// The kernel of a loaded module.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loaded {
     function: Function,
     info: KernelInfo,
 }
@@ -36,11 +37,11 @@ unsafe impl Send for Function {}
 unsafe impl Sync for Function {}
 
 /// What the driver's compiler made of a kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KernelInfo {
-    /// The kernel's name.
-    pub name: String,
+    /// Which kernel.
+    pub kernel: Kernel,
     /// Registers that a thread uses.
     pub registers: u32,
     /// Bytes of stack and spills of a thread: zero, unless something went wrong.
@@ -48,25 +49,24 @@ pub struct KernelInfo {
 }
 
 impl Module {
-    /// Compiles the PTX of `name`, or takes what the driver compiled before from its cache.
-    pub(super) fn load(set: InstructionSet, name: &str) -> Result<Self, DeviceError> {
-        let missing =
-            || DeviceError::MissingKernel { kernel: name.to_owned(), instruction_set: set.name() };
-        let source = ptx::source(set, name).ok_or_else(missing)?;
+    /// Compiles a kernel's PTX, or takes what the driver compiled before from its cache.
+    pub(super) fn load(set: InstructionSet, kernel: Kernel) -> Result<Self, DeviceError> {
+        let missing = || DeviceError::MissingKernel { kernel, instruction_set: set };
+        let source = ptx::source(set, kernel).ok_or_else(missing)?;
         let source = CString::new(source).map_err(|_| missing())?;
-        let module = compile(name, &source)?;
+        let module = compile(kernel, &source)?;
         // SAFETY: the module is loaded; it is unloaded once, here or when the value is dropped.
-        let kernel = unsafe { find(module, name) };
-        let kernel = kernel.inspect_err(|_| {
+        let loaded = unsafe { find(module, kernel) };
+        let loaded = loaded.inspect_err(|_| {
             // SAFETY: nothing of the module is in use. The error at hand says more than a failure
             // to unload would.
             let _ = unsafe { result::module::unload(module) };
         })?;
-        Ok(Self { module, kernel })
+        Ok(Self { module, loaded })
     }
 
-    pub(super) fn kernel(&self) -> Kernel {
-        self.kernel.clone()
+    pub(super) fn loaded(&self) -> Loaded {
+        self.loaded
     }
 }
 
@@ -77,7 +77,7 @@ impl Drop for Module {
     }
 }
 
-fn compile(name: &str, source: &CStr) -> Result<sys::CUmodule, DeviceError> {
+fn compile(kernel: Kernel, source: &CStr) -> Result<sys::CUmodule, DeviceError> {
     use sys::CUjit_option as Option;
     let mut log = vec![0u8; 4096];
     let mut options = [Option::CU_JIT_ERROR_LOG_BUFFER, Option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
@@ -97,7 +97,7 @@ fn compile(name: &str, source: &CStr) -> Result<sys::CUmodule, DeviceError> {
     loaded.result().map_err(|error| {
         let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
         DeviceError::Compilation {
-            kernel: name.to_owned(),
+            kernel,
             code: code(error),
             log: String::from_utf8_lossy(&log[..end]).into_owned(),
         }
@@ -107,9 +107,9 @@ fn compile(name: &str, source: &CStr) -> Result<sys::CUmodule, DeviceError> {
 
 /// # Safety
 /// `module` must be loaded.
-unsafe fn find(module: sys::CUmodule, name: &str) -> Result<Kernel, DeviceError> {
+unsafe fn find(module: sys::CUmodule, kernel: Kernel) -> Result<Loaded, DeviceError> {
     use sys::CUfunction_attribute as Attribute;
-    let entry = CString::new(name).expect("kernel names have no zero byte");
+    let entry = CString::new(kernel.name().as_str()).expect("kernel names have no zero byte");
     // SAFETY: as the caller vouches.
     let function = unsafe { result::module::get_function(module, entry) };
     let function = check("find a kernel in its module", function)?;
@@ -118,10 +118,10 @@ unsafe fn find(module: sys::CUmodule, name: &str) -> Result<Kernel, DeviceError>
         let value = unsafe { result::function::get_function_attribute(function, which) };
         Ok::<u32, DeviceError>(u32::try_from(check("describe a kernel", value)?).unwrap_or(0))
     };
-    Ok(Kernel {
+    Ok(Loaded {
         function: Function(function),
         info: KernelInfo {
-            name: name.to_owned(),
+            kernel,
             registers: attribute(Attribute::CU_FUNC_ATTRIBUTE_NUM_REGS)?,
             local_bytes: attribute(Attribute::CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)?,
         },
@@ -132,7 +132,7 @@ unsafe fn find(module: sys::CUmodule, name: &str) -> Result<Kernel, DeviceError>
 #[derive(Clone, Debug)]
 pub(super) struct Launch<P> {
     device: Device,
-    kernel: Kernel,
+    loaded: Loaded,
     grid: [u32; 3],
     threads: u32,
     shared_bytes: u32,
@@ -146,11 +146,10 @@ pub struct CopyKernel<P>(pub(super) Launch<P>);
 impl<P: Copy> Launch<P> {
     /// Loads the kernel that takes a `P`.
     pub(super) fn new(device: &Device, geometry: &Geometry) -> Result<Self, DeviceError> {
-        let kernel = device.kernel(geometry.kernel.as_ref())?;
-        let Geometry { grid, threads, shared_bytes, .. } = *geometry;
+        let Geometry { kernel, grid, threads, shared_bytes } = *geometry;
         Ok(Self {
             device: device.clone(),
-            kernel,
+            loaded: device.load(kernel)?,
             grid,
             threads,
             shared_bytes,
@@ -159,7 +158,7 @@ impl<P: Copy> Launch<P> {
     }
 
     pub(super) fn info(&self) -> KernelInfo {
-        self.kernel.info.clone()
+        self.loaded.info
     }
 
     /// Enqueues the kernel. Does not allocate, does not wait.
@@ -181,7 +180,7 @@ impl<P: Copy> Launch<P> {
         // SAFETY: the driver copies the parameter before it returns; the rest is the caller's.
         let launched = unsafe {
             result::launch_kernel(
-                self.kernel.function.0,
+                self.loaded.function.0,
                 (x, y, z),
                 (self.threads, 1, 1),
                 self.shared_bytes,

@@ -47,7 +47,7 @@ pub use dequantizer::{AmaxLayout, DequantizeAddresses, Dequantizer};
 pub use device::{Device, DeviceInfo, device_count, devices};
 pub use error::DeviceError;
 pub use fouroversix_core::launch::LaunchError;
-pub use fouroversix_ptx::InstructionSet;
+pub use fouroversix_core::{InstructionSet, Kernel};
 pub use group::{GroupQuantizer, GroupTable};
 pub use kernel::KernelInfo;
 pub use plan::AmaxSource;

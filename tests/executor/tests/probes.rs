@@ -3,13 +3,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_ptx::{self as ptx, InstructionSet, Kernel};
 use fouroversix_ptx_executor::probe::{self, Probe};
 
 fn committed() -> (Vec<Probe>, Vec<probe::Unprobed>) {
     let texts = InstructionSet::ALL
-        .iter()
-        .flat_map(|&isa| ptx::kernels(isa).filter_map(move |name| ptx::source(isa, name)));
+        .into_iter()
+        .flat_map(|set| Kernel::ALL.into_iter().filter_map(move |kernel| ptx::source(set, kernel)));
     probe::probes(texts).expect("committed kernels parse")
 }
 

@@ -6,7 +6,8 @@ use clap::Parser;
 use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::Suite;
 use fouroversix_core::config::InputType;
-use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_core::{InstructionSet, Kernel};
+use fouroversix_ptx as ptx;
 
 /// Runs the carried, generated and large cases on the committed PTX and lists, for each kernel, the
 /// instructions that were never executed, and why. The exit status is 1 if a case fails or an instruction
@@ -51,9 +52,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
             backend.run_copies(element, [32, 80])?;
         }
         let (mut instructions, mut never, mut lacking) = (0, 0, 0);
-        for kernel in ptx::kernels(isa) {
-            instructions += backend.module(kernel)?.instructions(kernel).len();
-            let unreachable = reach::unreachable(ptx::source(isa, kernel).unwrap_or_default());
+        for kernel in Kernel::ALL {
+            instructions += backend.module(kernel)?.instructions(&kernel.name()).len();
+            let text = ptx::source(isa, kernel).unwrap_or_default();
+            let unreachable = reach::unreachable(kernel, text);
             for source in backend.never_executed(kernel)? {
                 never += 1;
                 let why = unreachable.get(&source.pos.line);

@@ -12,10 +12,10 @@ use clap::Parser;
 use fouroversix_conformance::case::Input;
 use fouroversix_conformance::ptx::fallback::{self, Fallback};
 use fouroversix_conformance::rng::Rng;
+use fouroversix_core::InstructionSet;
 use fouroversix_core::config::{
     Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
 };
-use fouroversix_ptx::InstructionSet;
 use fouroversix_reference::Bf16;
 use safetensors::{Dtype, SafeTensors};
 
@@ -43,13 +43,13 @@ type AnyError = Box<dyn Error>;
 /// Rows and columns of what is made here.
 const SHAPE: [usize; 2] = [1024, 1024];
 
-const KERNELS: [(&str, Metric, Scaling); 6] = [
-    ("1d_rowwise", Metric::Mae, Scaling::Tensor),
-    ("1d_rowwise", Metric::Mse, Scaling::Tensor),
-    ("rows", Metric::Mae, Scaling::Row),
-    ("rows", Metric::Mse, Scaling::Row),
-    ("2d_rowwise", Metric::Mae, Scaling::Tile),
-    ("2d_rowwise", Metric::Mse, Scaling::Tile),
+const KERNELS: [(Metric, Scaling); 6] = [
+    (Metric::Mae, Scaling::Tensor),
+    (Metric::Mse, Scaling::Tensor),
+    (Metric::Mae, Scaling::Row),
+    (Metric::Mse, Scaling::Row),
+    (Metric::Mae, Scaling::Tile),
+    (Metric::Mse, Scaling::Tile),
 ];
 
 fn main() -> ExitCode {
@@ -76,18 +76,17 @@ fn run(arguments: &Arguments) -> Result<(), AnyError> {
          that leave the hot loop |
 |---|---|--:|--:|--:|--:|--:|"
     );
-    for (kernel, metric, scaling) in KERNELS {
+    for (metric, scaling) in KERNELS {
         // Both error paths are one kernel, and leave the hot loop alike.
         let error_path = ErrorPath::Strict;
         let rule = Rule::FourOverSix { metric, error_path, e4m3_max: E4m3Max::M256 };
         let config = Config::new(rule, scaling, Outputs::Rowwise, ScaleLayout::Linear)?;
-        let metric = if metric == Metric::Mae { "mae" } else { "mse" };
-        let kernel = format!("quantize_{kernel}_bf16_{metric}");
+        let kernel = fallback::kernel(&config, InputType::Bf16);
         for (name, inputs) in &data {
             let mut sum = Fallback::default();
             let mut worst = 0.0_f64;
             for input in inputs {
-                let one = fallback::measure(isa, &kernel, config, input)?;
+                let one = fallback::measure(isa, kernel, config, input)?;
                 worst = worst.max(one.exact as f64 / one.blocks as f64);
                 sum.add(&one);
             }

@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use fouroversix_core::config::{Config, Scaling};
-use fouroversix_ptx::InstructionSet;
+use fouroversix_core::config::{Config, InputType, Outputs, Scaling};
+use fouroversix_core::kernel::Blocks;
+use fouroversix_core::{InstructionSet, Kernel};
 
 use super::PtxBackend;
 use crate::backend::{Backend, BackendError};
@@ -41,6 +42,18 @@ impl Fallback {
     }
 }
 
+/// The kernel that quantizes one tensor of a configuration: rows in one pass, where they have global
+/// scales of their own.
+#[must_use]
+pub fn kernel(config: &Config, input: InputType) -> Kernel {
+    let rule = config.rule().into();
+    match config.scaling() {
+        Scaling::Row if config.outputs() == Outputs::Rowwise => Kernel::quantize_rows(input, rule),
+        Scaling::Tile => Kernel::quantize(Blocks::Tile, config.outputs(), false, input, rule),
+        _ => Kernel::quantize(Blocks::Row, config.outputs(), false, input, rule),
+    }
+}
+
 /// Runs one of an instruction set's committed kernels on an input, compares all that it writes with the
 /// reference, and counts. It is to be a kernel of one output whose warps the shape fills: blocks at an
 /// edge may count twice.
@@ -49,7 +62,7 @@ impl Fallback {
 /// If the kernel can't be run, writes other bits, or votes otherwise than the kernels of this project.
 pub fn measure(
     isa: InstructionSet,
-    kernel: &str,
+    kernel: Kernel,
     config: Config,
     input: &Arc<Input>,
 ) -> Result<Fallback, BackendError> {
@@ -74,7 +87,7 @@ pub fn measure(
 ///
 /// # Errors
 /// If there is no such kernel, or it votes otherwise than those of this project.
-pub fn so_far(backend: &PtxBackend, kernel: &str) -> Result<Fallback, BackendError> {
+pub fn so_far(backend: &PtxBackend, kernel: Kernel) -> Result<Fallback, BackendError> {
     let votes: Vec<Vote> = backend
         .votes(kernel)?
         .iter()
@@ -83,7 +96,10 @@ pub fn so_far(backend: &PtxBackend, kernel: &str) -> Result<Fallback, BackendErr
             Vote { ballot, lanes: *lanes, yes: *yes }
         })
         .collect();
-    let counted = if kernel.contains("_2d_") { of_tiles(&votes) } else { of_blocks(&votes) };
+    let counted = match kernel.blocks() {
+        Some(Blocks::Tile) => of_tiles(&votes),
+        _ => of_blocks(&votes),
+    };
     let unknown = || format!("{kernel} votes in another order than is known: {votes:?}");
     Ok(counted.ok_or_else(unknown)?)
 }

@@ -7,6 +7,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use fouroversix_core::Kernel;
+use fouroversix_core::kernel::{Blocks, Operation};
+
 /// The value that a branch's condition always has: of the kernel, the branch's line and the predicate.
 type Rule = fn(&Body<'_>, usize, &str) -> Option<bool>;
 
@@ -20,8 +23,8 @@ const RULES: [(Rule, &str); 3] = [
     ),
     (
         present,
-        "a thread past the tensor's edge holds zeros, which the hot path encodes: it never asks for \
-         the exact path",
+        "a thread past the tensor's edge holds zeros, which are encoded without arithmetic where its warp \
+         leaves the hot path: it never asks for the exact path",
     ),
 ];
 
@@ -53,9 +56,10 @@ fn padding(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
 
 /// Whether there is anything at the thread's place: a flag that is only ever set to constants, or that
 /// a row and a column are within bounds.
-/// Only where every block has a scale of its own: the lanes of a tile go to its exact path together.
+/// Only where every block has a scale of its own and a row may end before a warp does: the lanes of a
+/// tile go to its exact path together, and rows in one pass have threads for their blocks alone.
 fn present(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
-    if !body.code.iter().any(|line| line.starts_with(".visible .entry quantize_1d_")) {
+    if body.kernel.operation() != Operation::Quantize || body.kernel.blocks() != Some(Blocks::Row) {
         return None;
     }
     let definition =
@@ -74,6 +78,7 @@ fn present(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
 
 /// The lines of a module's text with one kernel, blanks normalized and semicolons gone.
 struct Body<'a> {
+    kernel: Kernel,
     code: Vec<String>,
     labels: HashMap<&'a str, usize>,
     first: usize,
@@ -99,7 +104,7 @@ fn branch(code: &str) -> Option<Branch<'_>> {
 }
 
 impl<'a> Body<'a> {
-    fn of(text: &'a str) -> Self {
+    fn of(kernel: Kernel, text: &'a str) -> Self {
         let normal = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();
             words.join(" ").trim_end_matches(';').to_owned()
@@ -111,7 +116,7 @@ impl<'a> Body<'a> {
             }
         }
         let first = text.lines().position(|line| line.starts_with('{')).unwrap_or(0);
-        Self { code: text.lines().map(normal).collect(), labels, first }
+        Self { kernel, code: text.lines().map(normal).collect(), labels, first }
     }
 
     /// The one line that sets a register.
@@ -164,8 +169,8 @@ fn in_braces(operands: &str, register: &str) -> bool {
 
 /// The lines of a kernel, counted from one, that no launch can come to, each with the reason.
 #[must_use]
-pub fn unreachable(text: &str) -> BTreeMap<u32, &'static str> {
-    let body = Body::of(text);
+pub fn unreachable(kernel: Kernel, text: &str) -> BTreeMap<u32, &'static str> {
+    let body = Body::of(kernel, text);
     let mut reached = vec![false; body.code.len()];
     let mut open = vec![body.first];
     let mut cut = Vec::new();
@@ -193,8 +198,8 @@ pub fn unreachable(text: &str) -> BTreeMap<u32, &'static str> {
 /// Why the comparison on a line, counted from one, always has the same result, if a branch by it never
 /// varies.
 #[must_use]
-pub fn decided(text: &str, line: u32) -> Option<&'static str> {
-    let body = Body::of(text);
+pub fn decided(kernel: Kernel, text: &str, line: u32) -> Option<&'static str> {
+    let body = Body::of(kernel, text);
     let comparison = body.code[line as usize - 1].as_str();
     (0..body.code.len()).find_map(|at| {
         let (predicate, _) = branch(&body.code[at])?.condition?;
@@ -207,8 +212,8 @@ pub fn decided(text: &str, line: u32) -> Option<&'static str> {
 /// Whether a line, counted from one, stands where a thread past the tensor's edge gets its values: with
 /// an instruction that sets a flag to false which others set to true.
 #[must_use]
-pub fn is_for_absent(text: &str, line: u32) -> bool {
-    let body = Body::of(text);
+pub fn is_for_absent(kernel: Kernel, text: &str, line: u32) -> bool {
+    let body = Body::of(kernel, text);
     let at = line as usize - 1;
     let apart = |line: &&String| line.ends_with(':') || branch(line).is_some();
     let before = body.code[..at].iter().rev().take_while(|line| !apart(line));
@@ -221,7 +226,11 @@ pub fn is_for_absent(text: &str, line: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::unreachable;
+    use fouroversix_core::Kernel;
+
+    fn unreachable(text: &str) -> Vec<u32> {
+        super::unreachable(Kernel::global_scales(), text).into_keys().collect()
+    }
 
     const LOOP: &str = "\
 {
@@ -242,9 +251,8 @@ ret;
 
     #[test]
     fn the_padding_loop_is_entered() {
-        let lines: Vec<u32> = unreachable(LOOP).into_keys().collect();
         // The way around it, and the bracket after `ret`.
-        assert_eq!(lines, [6]);
+        assert_eq!(unreachable(LOOP), [6]);
     }
 
     #[test]
@@ -257,7 +265,7 @@ ret;
     #[test]
     fn constants_decide() {
         let text = "{\nmov.pred %p1, -1;\n@!%p1 bra $a;\nret;\n$a:\nmov.b32 %r1, 0;\nret;\n}";
-        assert_eq!(unreachable(text).into_keys().collect::<Vec<_>>(), [5, 6, 7]);
+        assert_eq!(unreachable(text), [5, 6, 7]);
         assert!(unreachable(&text.replace("mov.pred %p1, -1", "nop")).is_empty());
     }
 }

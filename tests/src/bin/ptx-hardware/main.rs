@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use clap::Parser;
-use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_ptx::{self as ptx, InstructionSet, Kernel};
 use fouroversix_ptx_executor::probe::{self, Probe, ROUNDS, THREADS};
 
 use device::Device;
@@ -66,8 +66,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
     let texts = InstructionSet::ALL
-        .iter()
-        .flat_map(|&isa| ptx::kernels(isa).filter_map(move |name| ptx::source(isa, name)));
+        .into_iter()
+        .flat_map(|set| Kernel::ALL.into_iter().filter_map(move |kernel| ptx::source(set, kernel)));
     let (mut probes, without) = probe::probes(texts)?;
     probes.retain(|probe| probe.instruction.contains(&arguments.filter));
     // A fault ends everything that follows on a device: what can't fault comes first.

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fouroversix_core::launch::{Launch, LaunchError};
-use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_core::{InstructionSet, Kernel};
+use fouroversix_ptx as ptx;
 
 use super::host::{Plain, bytes_of};
 use crate::backend::{Backend, BackendError, SkipReason};
@@ -40,9 +41,9 @@ pub struct PtxBackend {
     approx: ApproxError,
     order: Option<u64>,
     limit: u64,
-    only: Option<String>,
-    modules: Mutex<HashMap<String, Arc<Module>>>,
-    executed: Mutex<BTreeMap<String, Stats>>,
+    only: Option<Kernel>,
+    modules: Mutex<HashMap<Kernel, Arc<Module>>>,
+    executed: Mutex<BTreeMap<Kernel, Stats>>,
 }
 
 /// Which of `count` variants a case is run as, drawn from its description: all must give the same.
@@ -112,19 +113,19 @@ impl PtxBackend {
 
     /// Without the ways to run a case that need other kernels than this one, where it has any that does.
     #[must_use]
-    pub fn only(mut self, kernel: &str) -> Self {
-        self.only = Some(kernel.to_owned());
+    pub fn only(mut self, kernel: Kernel) -> Self {
+        self.only = Some(kernel);
         self
     }
 
     /// Uses `module` for `kernel` instead of what was committed.
-    pub fn replace(&self, kernel: &str, module: Module) {
-        self.modules.lock().unwrap().insert(kernel.to_owned(), Arc::new(module));
+    pub fn replace(&self, kernel: Kernel, module: Module) {
+        self.modules.lock().unwrap().insert(kernel, Arc::new(module));
     }
 
     /// What was executed so far, by kernel.
     #[must_use]
-    pub fn executed(&self) -> BTreeMap<String, Stats> {
+    pub fn executed(&self) -> BTreeMap<Kernel, Stats> {
         self.executed.lock().unwrap().clone()
     }
 
@@ -132,12 +133,12 @@ impl PtxBackend {
     ///
     /// # Errors
     /// Those of [`module`](Self::module).
-    pub fn never_executed(&self, kernel: &str) -> Result<Vec<Source>, BackendError> {
+    pub fn never_executed(&self, kernel: Kernel) -> Result<Vec<Source>, BackendError> {
         let module = self.module(kernel)?;
         let executed = self.executed.lock().unwrap();
-        let counts = executed.get(kernel).map_or(&[][..], |stats| &stats.counts);
+        let counts = executed.get(&kernel).map_or(&[][..], |stats| &stats.counts);
         let mut out: Vec<Source> = module
-            .instructions(kernel)
+            .instructions(&kernel.name())
             .iter()
             .enumerate()
             .filter(|(i, _)| counts.get(*i).is_none_or(|count| *count == 0))
@@ -152,12 +153,12 @@ impl PtxBackend {
     ///
     /// # Errors
     /// Those of [`module`](Self::module).
-    pub fn votes(&self, kernel: &str) -> Result<Vec<(Source, [u64; 2])>, BackendError> {
+    pub fn votes(&self, kernel: Kernel) -> Result<Vec<(Source, [u64; 2])>, BackendError> {
         let module = self.module(kernel)?;
         let executed = self.executed.lock().unwrap();
-        let stats = executed.get(kernel).cloned().unwrap_or_default();
+        let stats = executed.get(&kernel).cloned().unwrap_or_default();
         let count = |counts: &[u64], i| counts.get(i).copied().unwrap_or(0);
-        let all = module.instructions(kernel).iter().enumerate();
+        let all = module.instructions(&kernel.name()).iter().enumerate();
         let mut out: Vec<_> = all
             .filter(|(_, source)| source.text.starts_with("vote."))
             .map(|(i, source)| (source.clone(), [count(&stats.counts, i), count(&stats.votes, i)]))
@@ -170,12 +171,11 @@ impl PtxBackend {
     ///
     /// # Errors
     /// If the launch contract refuses the case.
-    pub fn kernels_of(case: &Case) -> Result<BTreeSet<String>, LaunchError> {
+    pub fn kernels_of(case: &Case) -> Result<BTreeSet<Kernel>, LaunchError> {
         let mut kernels = coverage::kernels(case)?;
-        kernels.retain(|kernel| !kernel.starts_with("quantize_"));
+        kernels.retain(|kernel| !kernel.quantizes());
         kernels.extend(Way::of(case)?.into_iter().map(|(_, launch)| launch.kernel));
-        let unused = if is_grouped(case) { "amax" } else { "amax_grouped" };
-        kernels.remove(&format!("{unused}_{}", case.input.element.name()));
+        kernels.remove(&Kernel::amax(!is_grouped(case), case.input.element));
         Ok(kernels)
     }
 
@@ -183,13 +183,13 @@ impl PtxBackend {
     ///
     /// # Errors
     /// If there is none, or it can't be parsed.
-    pub fn module(&self, kernel: &str) -> Result<Arc<Module>, BackendError> {
-        if let Some(module) = self.modules.lock().unwrap().get(kernel) {
+    pub fn module(&self, kernel: Kernel) -> Result<Arc<Module>, BackendError> {
+        if let Some(module) = self.modules.lock().unwrap().get(&kernel) {
             return Ok(Arc::clone(module));
         }
         let text = match &self.kernels {
             Kernels::Committed(isa) => ptx::source(*isa, kernel)
-                .ok_or_else(|| format!("no kernel {kernel:?} is committed for {isa}"))?
+                .ok_or_else(|| format!("no kernel {kernel} is committed for {isa}"))?
                 .to_owned(),
             Kernels::Folder(folder) => {
                 let path = folder.join(format!("{kernel}.ptx"));
@@ -198,7 +198,7 @@ impl PtxBackend {
         };
         let module = Module::parse(&text).map_err(|error| format!("{kernel}.ptx, {error}"))?;
         let module = Arc::new(module);
-        self.modules.lock().unwrap().insert(kernel.to_owned(), Arc::clone(&module));
+        self.modules.lock().unwrap().insert(kernel, Arc::clone(&module));
         Ok(module)
     }
 
@@ -219,17 +219,17 @@ impl PtxBackend {
         if launch.grid.contains(&0) {
             return Ok(());
         }
-        let module = self.module(&launch.kernel)?;
+        let module = self.module(launch.kernel)?;
         let block = [launch.threads, 1, 1];
         let stats = machine.launch(
             &module,
-            &launch.kernel,
+            &launch.kernel.name(),
             launch.grid,
             block,
             launch.shared_bytes,
             bytes_of(params),
         )?;
-        self.executed.lock().unwrap().entry(launch.kernel.clone()).or_default().merge(&stats);
+        self.executed.lock().unwrap().entry(launch.kernel).or_default().merge(&stats);
         Ok(())
     }
 }

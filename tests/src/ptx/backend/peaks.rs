@@ -2,6 +2,7 @@
 
 use std::mem::size_of;
 
+use fouroversix_core::Kernel;
 use fouroversix_core::abi::{AmaxParams, GlobalScale};
 use fouroversix_core::config::InputType;
 use fouroversix_core::launch::{self, Launch};
@@ -71,7 +72,7 @@ impl Peaks {
     fn check(
         &self,
         machine: &mut Machine,
-        kernel: &str,
+        kernel: Kernel,
         globals: u64,
         count: usize,
     ) -> Result<(), BackendError> {
@@ -110,7 +111,7 @@ impl PtxBackend {
         let [rows, cols] = peaks.input.shape.map(|length| length as u64);
         let params = AmaxParams { input, global, rows, cols, ..AmaxParams::default() };
         self.run(&mut machine, &launch, &params)?;
-        peaks.check(&mut machine, &launch.kernel, global, PLACES)
+        peaks.check(&mut machine, launch.kernel, global, PLACES)
     }
 
     fn peaks_of_tensors(&self, element: InputType) -> Result<(), BackendError> {
@@ -128,7 +129,7 @@ impl PtxBackend {
             let params =
                 AmaxParams { input, global, workspace, rows: 1, cols, ..AmaxParams::default() };
             self.run(&mut machine, &launch, &params)?;
-            peaks.check(&mut machine, &launch.kernel, global, 1)?;
+            peaks.check(&mut machine, launch.kernel, global, 1)?;
         }
         Ok(())
     }
@@ -159,11 +160,11 @@ impl PtxBackend {
         let params =
             AmaxParams { input: machine.memory.alloc_from(&table), ..AmaxParams::default() };
         self.run(&mut machine, &launch, &params)?;
-        peaks.check(&mut machine, &launch.kernel, globals, PLACES)
+        peaks.check(&mut machine, launch.kernel, globals, PLACES)
     }
 
     /// Whether [`only`](Self::only) leaves a launch in.
     fn wants(&self, launch: &Launch) -> bool {
-        self.only.as_ref().is_none_or(|kernel| *kernel == launch.kernel)
+        self.only.is_none_or(|kernel| kernel == launch.kernel)
     }
 }

@@ -78,8 +78,8 @@ impl PtxBackend {
     /// Runs a case in its ways, or in the one that [`only`](Self::only) asks for.
     pub(super) fn quantize_case(&self, case: &Case) -> Result<Outcome, BackendError> {
         let mut ways = Way::of(case)?;
-        if let Some(kernel) = &self.only {
-            let asked = ways.iter().position(|(_, launch)| launch.kernel == *kernel);
+        if let Some(kernel) = self.only {
+            let asked = ways.iter().position(|(_, launch)| launch.kernel == kernel);
             ways = vec![ways.swap_remove(asked.unwrap_or(0))];
         }
         let mut machine = self.machine();
@@ -105,7 +105,7 @@ impl PtxBackend {
         }
         let first = outcomes.swap_remove(0);
         if outcomes.iter().any(|other| *other != first) {
-            let names: Vec<&str> = ways.iter().map(|(_, launch)| launch.kernel.as_str()).collect();
+            let names: Vec<_> = ways.iter().map(|(_, launch)| launch.kernel.to_string()).collect();
             return Err(format!("{} give different bits", names.join(" and ")).into());
         }
         Ok(first)

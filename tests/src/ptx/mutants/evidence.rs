@@ -3,6 +3,8 @@
 use std::cell::OnceCell;
 use std::fmt;
 
+use fouroversix_core::Outputs;
+use fouroversix_core::kernel::{Blocks, KernelRule};
 use fouroversix_ptx as ptx;
 
 use super::shadow::{self, Lanes};
@@ -44,22 +46,22 @@ impl<'a> Evidence<'a> {
 
     /// Why no launch can come to the instruction, if none can.
     pub(super) fn unreachable(&self) -> Option<&'static str> {
-        reach::unreachable(self.original).get(&self.line()).copied()
+        reach::unreachable(self.trial.kernel, self.original).get(&self.line()).copied()
     }
 
     /// Why the comparison always has the same result, if it decides a branch that never varies.
     pub(super) fn decided(&self) -> Option<&'static str> {
-        reach::decided(self.original, self.line())
+        reach::decided(self.trial.kernel, self.original, self.line())
     }
 
     /// Whether the kernel is for one tensor, and the instruction compares where a block of threads begins.
     pub(super) fn is_block_bound(&self) -> bool {
-        !self.trial.kernel.contains("_grouped_") && flow::is_block_bound(self.original, self.line())
+        !self.trial.kernel.grouped() && flow::is_block_bound(self.original, self.line())
     }
 
     /// Whether it sets what a thread past the tensor's edge holds.
     pub(super) fn for_absent(&self) -> bool {
-        reach::is_for_absent(self.original, self.line())
+        reach::is_for_absent(self.trial.kernel, self.original, self.line())
     }
 
     /// Whether the changed instruction gives what the original gives, wherever it is executed.
@@ -81,9 +83,13 @@ impl<'a> Evidence<'a> {
         self.same_in(Lanes::Regular)
     }
 
+    fn is_plain(&self) -> bool {
+        self.trial.kernel.rule() == Some(KernelRule::Plain)
+    }
+
     /// Whether, in a kernel of one candidate, the instruction clamps the scale of another.
     pub(super) fn is_of_no_candidate(&self) -> bool {
-        self.trial.kernel.ends_with("_plain") && flow::clamps_zero(self.original, self.line())
+        self.is_plain() && flow::clamps_zero(self.original, self.line())
     }
 
     /// Whether it does in all cases but those whose every block saturates with both candidates.
@@ -96,7 +102,7 @@ impl<'a> Evidence<'a> {
     /// Whether, in a kernel of one candidate and 1x16 blocks, all is the same in the lower half of the warp,
     /// now or a few instructions on.
     pub(super) fn same_for_the_only_candidate(&self) -> bool {
-        let one = self.trial.kernel.ends_with("_plain") && !self.trial.kernel.contains("_2d_");
+        let one = self.is_plain() && self.trial.kernel.blocks() == Some(Blocks::Row);
         let later = |depth| self.absorbed_in(depth, Lanes::LowerHalf);
         one && (self.same_in(Lanes::LowerHalf) || (1..=12).any(later))
     }
@@ -146,7 +152,7 @@ impl<'a> Evidence<'a> {
         *self.only_more_work.get_or_init(|| {
             more_in_some_case(self.trial, self.original, self.cases, |backend| {
                 let executed = backend.executed();
-                executed.get(self.trial.kernel).map_or(0, |stats| stats.lane_instructions)
+                executed.get(&self.trial.kernel).map_or(0, |stats| stats.lane_instructions)
             })
         })
     }
@@ -212,7 +218,8 @@ impl<'a> Evidence<'a> {
 
     /// Whether rows or columns are multiples of 16 in this kernel's outputs, all of them.
     pub(super) fn has_whole_blocks_of_lines(&self) -> bool {
-        ["_2d_", "_columnwise_"].iter().any(|part| self.trial.kernel.contains(part))
+        let kernel = self.trial.kernel;
+        kernel.blocks() == Some(Blocks::Tile) || kernel.outputs() == Some(Outputs::Columnwise)
     }
 
     /// Whether the instruction tests a flag that says if a block is regular.

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use fouroversix_core::config::InputType;
-use fouroversix_ptx::{self as ptx, InstructionSet};
+use fouroversix_core::{InstructionSet, Kernel};
+use fouroversix_ptx as ptx;
 
 use evidence::Evidence;
 
@@ -42,12 +43,12 @@ enum Check {
     /// [`PtxBackend::run_peaks`]
     Peaks(InputType),
     /// A case whose blocks this kernel must not be certain of.
-    Uncertain(Uncertain, String),
+    Uncertain(Uncertain, Kernel),
 }
 
 /// The checks that mutants are tried on, by the kernels that they launch.
 #[derive(Debug)]
-pub struct Cases(BTreeMap<String, Vec<Check>>);
+pub struct Cases(BTreeMap<Kernel, Vec<Check>>);
 
 impl Cases {
     /// The carried, the generated and the large cases.
@@ -58,7 +59,7 @@ impl Cases {
         let mut suite = Suite::carried()?;
         suite.extend(Suite::generated(4));
         suite.cases.extend(large::cases());
-        let mut by_kernel: BTreeMap<String, Vec<Check>> = BTreeMap::new();
+        let mut by_kernel: BTreeMap<Kernel, Vec<Check>> = BTreeMap::new();
         for case in suite.cases {
             for kernel in PtxBackend::kernels_of(&case).expect("cases can be launched") {
                 by_kernel.entry(kernel).or_default().push(Check::Quantize(case.clone()));
@@ -70,13 +71,13 @@ impl Cases {
         }
         for uncertain in uncertain::cases(1) {
             for kernel in PtxBackend::kernels_of(&uncertain.case).expect("cases can be launched") {
-                let checks = by_kernel.entry(kernel.clone()).or_default();
+                let checks = by_kernel.entry(kernel).or_default();
                 checks.push(Check::Uncertain(uncertain.clone(), kernel));
             }
         }
         for element in ELEMENTS {
-            for kernel in ["amax", "amax_grouped", "amax_rows"] {
-                let kernel = format!("{kernel}_{}", element.name());
+            let one_and_many = [false, true].map(|grouped| Kernel::amax(grouped, element));
+            for kernel in one_and_many.into_iter().chain([Kernel::amax_rows(element)]) {
                 by_kernel.entry(kernel).or_default().push(Check::Peaks(element));
             }
         }
@@ -88,8 +89,8 @@ impl Cases {
     }
 
     /// The checks that launch a kernel.
-    fn of(&self, kernel: &str) -> &[Check] {
-        self.0.get(kernel).map_or(&[], Vec::as_slice)
+    fn of(&self, kernel: Kernel) -> &[Check] {
+        self.0.get(&kernel).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -114,7 +115,7 @@ impl Check {
                 .dequantize(case)
                 .map(|elements| report::dequantize_difference(case, &elements)),
             Self::Peaks(element) => backend.run_peaks(*element).map(|()| None),
-            Self::Uncertain(uncertain, kernel) => uncertain_difference(backend, uncertain, kernel),
+            Self::Uncertain(uncertain, kernel) => uncertain_difference(backend, uncertain, *kernel),
         };
         match result {
             Ok(difference) => difference.map(|_| "wrong bits".to_owned()),
@@ -127,7 +128,7 @@ impl Check {
 fn uncertain_difference(
     backend: &PtxBackend,
     Uncertain { case, blocks }: &Uncertain,
-    kernel: &str,
+    kernel: Kernel,
 ) -> Result<Option<String>, BackendError> {
     let before = fallback::so_far(backend, kernel)?.exact;
     let outcome = backend.quantize(case)?;
@@ -153,7 +154,7 @@ pub struct Trial {
     /// Whose instruction set.
     pub isa: InstructionSet,
     /// Whose kernel.
-    pub kernel: &'static str,
+    pub kernel: Kernel,
     /// What was changed.
     pub mutant: Mutant,
 }
@@ -178,14 +179,14 @@ pub fn draw(seed: u64, count: usize, filter: &str, cases: &Cases) -> Vec<Trial> 
     let mut mutator = Mutator::new(seed);
     let mut choices = Vec::new();
     for isa in InstructionSet::ALL {
-        let named = ptx::kernels(isa).filter(|name| name.contains(filter));
-        choices.extend(named.filter(|name| !cases.of(name).is_empty()).map(|name| (isa, name)));
+        let named = Kernel::ALL.into_iter().filter(|kernel| kernel.name().contains(filter));
+        choices.extend(named.filter(|it| !cases.of(*it).is_empty()).map(|kernel| (isa, kernel)));
     }
     assert!(!choices.is_empty(), "no kernel with cases contains {filter:?}");
     let mut trials = Vec::new();
     while trials.len() < count {
         let (isa, kernel) = choices[mutator.below(choices.len())];
-        let text = ptx::source(isa, kernel).expect("the name is from the index");
+        let text = ptx::source(isa, kernel).expect("every set is carried");
         if let Some(mutant) = mutator.mutate(text) {
             trials.push(Trial { isa, kernel, mutant });
         }

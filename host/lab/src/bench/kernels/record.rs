@@ -60,7 +60,7 @@ impl Row {
             shape: case.shape,
             bytes: case.bytes(),
             correct: false,
-            kernels: kernels.iter().map(|kernel| kernel.name.clone()).collect(),
+            kernels: kernels.iter().map(|info| info.kernel.to_string()).collect(),
             registers: kernels.iter().map(|kernel| kernel.registers).max().unwrap_or(0),
             local_bytes: kernels.iter().map(|kernel| kernel.local_bytes).max().unwrap_or(0),
             time: None,

@@ -1,0 +1,359 @@
+//! A kernel as a value: what it does, and from that its name and what a launch must know of it.
+//!
+//! [`Kernel::ALL`] lists what there is. Entries, PTX files, archives, launches, tests and tables come from
+//! it. A name is made from a kernel and nobody takes one apart: [`Kernel::from_name`] looks it up.
+
+mod all;
+mod name;
+
+use core::fmt;
+
+use crate::abi::{COLUMNS_BYTES, COLUMNS_COLS};
+use crate::config::{InputType, Metric, Outputs, Rule};
+use crate::instruction_set::{Capability, InstructionSet};
+
+pub use name::Name;
+
+/// Shared memory of the kernels that reduce over a thread block.
+const REDUCE_SHARED: u32 = 128;
+/// Shared memory of the 16x16 kernels with columnwise outputs: the tile's codes and scales.
+const TILE_SHARED: u32 = 4 * 544 + 16;
+/// Shared memory of the kernels whose blocks run down columns: their tile.
+const COLUMNS_SHARED: u32 = COLUMNS_COLS * COLUMNS_BYTES;
+
+/// What a kernel does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Codes and block scales of tensors whose global scales are known.
+    Quantize,
+    /// Row scaling in one pass: each row's amax and global scale, then its 1x16 blocks, rowwise.
+    QuantizeRows,
+    /// The amax of a tensor and its global scale.
+    Amax,
+    /// The amax of each row and its global scale.
+    AmaxRows,
+    /// The amax of each column and its global scale.
+    AmaxColumns,
+    /// The global scales of amaxes that the caller supplies.
+    GlobalScales,
+    /// Codes and scales back to numbers.
+    Dequantize,
+    /// The byte-equal copy that quantizing is measured against.
+    CopyQuantize,
+    /// The byte-equal copy that dequantizing is measured against.
+    CopyDequantize,
+}
+
+/// The elements that share a block scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blocks {
+    /// 1x16: 16 elements along a row, or down a column for a columnwise output. `1d` in names.
+    Row,
+    /// 16x16. `2d` in names.
+    Tile,
+}
+
+/// What of a rule is compiled in. Error path and E4M3 bound are flags of a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KernelRule {
+    /// One candidate.
+    Plain,
+    /// Two, compared by the sum of magnitudes of their errors.
+    Mae,
+    /// Two, compared by the sum of squares.
+    Mse,
+}
+
+impl From<Rule> for KernelRule {
+    fn from(rule: Rule) -> Self {
+        match rule {
+            Rule::Plain => Self::Plain,
+            Rule::FourOverSix { metric: Metric::Mae, .. } => Self::Mae,
+            Rule::FourOverSix { metric: Metric::Mse, .. } => Self::Mse,
+        }
+    }
+}
+
+/// A kernel: an entry of the device code, and a PTX module of its own.
+///
+/// Made by the functions named after operations, so that each value is one of [`Kernel::ALL`]. Kernels
+/// are ordered by name, as their files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    operation: Operation,
+    blocks: Option<Blocks>,
+    outputs: Option<Outputs>,
+    grouped: bool,
+    input: Option<InputType>,
+    rule: Option<KernelRule>,
+}
+
+impl Kernel {
+    const fn of(operation: Operation, input: Option<InputType>) -> Self {
+        Self { operation, blocks: None, outputs: None, grouped: false, input, rule: None }
+    }
+
+    /// Takes [`crate::abi::QuantizeParams`]; a `grouped` one a table of tensors in it.
+    #[must_use]
+    pub const fn quantize(
+        blocks: Blocks,
+        outputs: Outputs,
+        grouped: bool,
+        input: InputType,
+        rule: KernelRule,
+    ) -> Self {
+        Self {
+            blocks: Some(blocks),
+            outputs: Some(outputs),
+            grouped,
+            rule: Some(rule),
+            ..Self::of(Operation::Quantize, Some(input))
+        }
+    }
+
+    /// Takes [`crate::abi::QuantizeParams`], and writes the global scales too.
+    #[must_use]
+    pub const fn quantize_rows(input: InputType, rule: KernelRule) -> Self {
+        Self {
+            blocks: Some(Blocks::Row),
+            outputs: Some(Outputs::Rowwise),
+            rule: Some(rule),
+            ..Self::of(Operation::QuantizeRows, Some(input))
+        }
+    }
+
+    /// Takes [`crate::abi::AmaxParams`]; a `grouped` one a table of them as its input.
+    #[must_use]
+    pub const fn amax(grouped: bool, input: InputType) -> Self {
+        Self { grouped, ..Self::of(Operation::Amax, Some(input)) }
+    }
+
+    /// Takes [`crate::abi::AmaxParams`].
+    #[must_use]
+    pub const fn amax_rows(input: InputType) -> Self {
+        Self::of(Operation::AmaxRows, Some(input))
+    }
+
+    /// Takes [`crate::abi::AmaxParams`].
+    #[must_use]
+    pub const fn amax_columns(input: InputType) -> Self {
+        Self::of(Operation::AmaxColumns, Some(input))
+    }
+
+    /// Takes [`crate::abi::AmaxParams`].
+    #[must_use]
+    pub const fn global_scales() -> Self {
+        Self::of(Operation::GlobalScales, None)
+    }
+
+    /// Takes [`crate::abi::DequantizeParams`].
+    #[must_use]
+    pub const fn dequantize(output: InputType) -> Self {
+        Self::of(Operation::Dequantize, Some(output))
+    }
+
+    /// Takes [`crate::abi::QuantizeParams`].
+    #[must_use]
+    pub const fn copy_quantize(input: InputType) -> Self {
+        Self::of(Operation::CopyQuantize, Some(input))
+    }
+
+    /// Takes [`crate::abi::DequantizeParams`].
+    #[must_use]
+    pub const fn copy_dequantize(output: InputType) -> Self {
+        Self::of(Operation::CopyDequantize, Some(output))
+    }
+
+    /// What it does.
+    #[must_use]
+    pub const fn operation(self) -> Operation {
+        self.operation
+    }
+
+    /// The shape of its blocks, where it quantizes.
+    #[must_use]
+    pub const fn blocks(self) -> Option<Blocks> {
+        self.blocks
+    }
+
+    /// What it produces, where it quantizes.
+    #[must_use]
+    pub const fn outputs(self) -> Option<Outputs> {
+        self.outputs
+    }
+
+    /// Whether a launch is of many tensors.
+    #[must_use]
+    pub const fn grouped(self) -> bool {
+        self.grouped
+    }
+
+    /// The type of the elements that it reads, or that it writes where it dequantizes; `None` of
+    /// [`Operation::GlobalScales`].
+    #[must_use]
+    pub const fn input(self) -> Option<InputType> {
+        self.input
+    }
+
+    /// How it chooses block scales, where it quantizes.
+    #[must_use]
+    pub const fn rule(self) -> Option<KernelRule> {
+        self.rule
+    }
+
+    /// Whether it writes codes and block scales of what it is given.
+    #[must_use]
+    pub const fn quantizes(self) -> bool {
+        matches!(self.operation, Operation::Quantize | Operation::QuantizeRows)
+    }
+
+    /// Whether it has two candidates for each block: it quantizes, and not by the plain rule.
+    #[must_use]
+    pub const fn compares(self) -> bool {
+        matches!(self.rule, Some(KernelRule::Mae | KernelRule::Mse))
+    }
+
+    /// Bytes of dynamic shared memory of a thread block.
+    #[must_use]
+    pub const fn shared_bytes(self) -> u32 {
+        match (self.operation, self.blocks, self.outputs) {
+            (_, Some(Blocks::Row), Some(Outputs::Columnwise | Outputs::Both)) => COLUMNS_SHARED,
+            (_, Some(Blocks::Tile), Some(Outputs::Columnwise | Outputs::Both)) => TILE_SHARED,
+            (Operation::QuantizeRows | Operation::Amax | Operation::AmaxRows, ..) => REDUCE_SHARED,
+            _ => 0,
+        }
+    }
+
+    /// Registers that a thread may have (`.maxnreg`), where fewer than the assembler would take let more
+    /// warps hide memory's latency and nothing spills. Measured on H100 (`docs/benchmarks/`);
+    /// `cargo xtask sass` fails on a spill.
+    #[must_use]
+    pub const fn register_limit(self, set: InstructionSet) -> Option<u32> {
+        let (Some(blocks), Some(outputs)) = (self.blocks, self.outputs) else { return None };
+        if !self.compares() || matches!(self.input, Some(InputType::F32)) {
+            return None;
+        }
+        if set.has(Capability::Fp4Kernels) {
+            // More than it takes: left to itself it works scales out twice to save registers.
+            let rowwise = matches!(
+                (self.operation, blocks, outputs),
+                (Operation::Quantize, Blocks::Row, Outputs::Rowwise)
+            );
+            return if rowwise { Some(96) } else { None };
+        }
+        Some(match (blocks, outputs) {
+            (Blocks::Row, Outputs::Rowwise) => 48,
+            (Blocks::Row, Outputs::Columnwise | Outputs::Both) => 64,
+            (Blocks::Tile, Outputs::Rowwise | Outputs::Columnwise) => 56,
+            (Blocks::Tile, Outputs::Both) => 64,
+        })
+    }
+
+    /// The name of its entry and of its PTX file.
+    #[must_use]
+    pub const fn name(self) -> Name {
+        Name::of(self.words())
+    }
+
+    /// The kernel of a name, which a file or another program gives: the inverse of [`Kernel::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let at = Self::ALL.binary_search_by(|kernel| (*kernel.name()).cmp(name)).ok()?;
+        Some(Self::ALL[at])
+    }
+
+    /// The words of its name; blank ones are left out.
+    const fn words(self) -> [&'static str; 6] {
+        let operation = match self.operation {
+            Operation::Quantize => "quantize",
+            // Its blocks and outputs are of one kind, which the name does not say.
+            Operation::QuantizeRows => "quantize_rows",
+            Operation::Amax => "amax",
+            Operation::AmaxRows => "amax_rows",
+            Operation::AmaxColumns => "amax_columns",
+            Operation::GlobalScales => "global_scales",
+            Operation::Dequantize => "dequantize",
+            Operation::CopyQuantize => "copy_quantize",
+            Operation::CopyDequantize => "copy_dequantize",
+        };
+        let [blocks, outputs] = match (self.operation, self.blocks, self.outputs) {
+            (Operation::Quantize, Some(blocks), Some(outputs)) => {
+                let blocks = match blocks {
+                    Blocks::Row => "1d",
+                    Blocks::Tile => "2d",
+                };
+                [blocks, outputs.name()]
+            }
+            _ => [""; 2],
+        };
+        let grouped = if self.grouped { "grouped" } else { "" };
+        let input = match self.input {
+            Some(input) => input.name(),
+            None => "",
+        };
+        let rule = match self.rule {
+            Some(KernelRule::Plain) => "plain",
+            Some(KernelRule::Mae) => "mae",
+            Some(KernelRule::Mse) => "mse",
+            None => "",
+        };
+        [operation, blocks, outputs, grouped, input, rule]
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name())
+    }
+}
+
+impl Ord for Kernel {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.name().cmp(&other.name())
+    }
+}
+
+impl PartialOrd for Kernel {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_sorted_and_no_two_have_a_name() {
+        let names = Kernel::ALL.map(Kernel::name);
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+        for name in names {
+            assert!(!name.contains("__") && !name.ends_with('_'), "{name}");
+        }
+    }
+
+    /// The names are those of entries in PTX that is committed: a change of one is a change of all.
+    #[test]
+    fn names() {
+        use InputType::{Bf16, F16, F32};
+        for (kernel, name) in [
+            (
+                Kernel::quantize(Blocks::Tile, Outputs::Columnwise, true, Bf16, KernelRule::Plain),
+                "quantize_2d_columnwise_grouped_bf16_plain",
+            ),
+            (
+                Kernel::quantize(Blocks::Row, Outputs::Both, false, F32, KernelRule::Mse),
+                "quantize_1d_both_f32_mse",
+            ),
+            (Kernel::quantize_rows(F16, KernelRule::Mae), "quantize_rows_f16_mae"),
+            (Kernel::amax(false, Bf16), "amax_bf16"),
+            (Kernel::amax(true, F32), "amax_grouped_f32"),
+            (Kernel::amax_columns(F16), "amax_columns_f16"),
+            (Kernel::global_scales(), "global_scales"),
+            (Kernel::copy_dequantize(F32), "copy_dequantize_f32"),
+        ] {
+            assert_eq!(kernel.to_string(), name);
+            assert_eq!(Kernel::from_name(name), Some(kernel));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The list of kernels.
+
+use super::{Blocks, Kernel, KernelRule};
+use crate::config::{InputType, Outputs};
+
+/// Kernels that quantize with known global scales: blocks, outputs, one tensor or many, element types,
+/// rules.
+const QUANTIZE: usize = 2 * 3 * 2 * 3 * 3;
+/// Kernels that quantize rows in one pass: element types, rules.
+const ROWS: usize = 3 * 3;
+/// Kernels that know an element type and no more: operations (amax counts twice), element types.
+const OTHERS: usize = 7 * 3;
+
+impl Kernel {
+    /// Every kernel, by name. Each instruction set has them all.
+    pub const ALL: [Self; QUANTIZE + ROWS + OTHERS + 1] = {
+        let mut all = [Self::global_scales(); QUANTIZE + ROWS + OTHERS + 1];
+        let mut sorted = 0;
+        while sorted < all.len() {
+            let kernel = Self::nth(sorted);
+            let (mut place, mut end) = (0, sorted);
+            while place < end {
+                let middle = (place + end) / 2;
+                if all[middle].name().precedes(&kernel.name()) {
+                    place = middle + 1;
+                } else {
+                    end = middle;
+                }
+            }
+            let mut at = sorted;
+            while at > place {
+                all[at] = all[at - 1];
+                at -= 1;
+            }
+            all[place] = kernel;
+            sorted += 1;
+        }
+        all
+    };
+
+    /// The kernels by number, of which the rule or the element type is the last digit.
+    const fn nth(n: usize) -> Self {
+        const BLOCKS: [Blocks; 2] = [Blocks::Row, Blocks::Tile];
+        const OUTPUTS: [Outputs; 3] = [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both];
+        const INPUTS: [InputType; 3] = [InputType::Bf16, InputType::F16, InputType::F32];
+        const RULES: [KernelRule; 3] = [KernelRule::Plain, KernelRule::Mae, KernelRule::Mse];
+        if n < QUANTIZE {
+            let (blocks, outputs, grouped) = (BLOCKS[n / 54], OUTPUTS[n / 18 % 3], n / 9 % 2 == 1);
+            return Self::quantize(blocks, outputs, grouped, INPUTS[n / 3 % 3], RULES[n % 3]);
+        }
+        let n = n - QUANTIZE;
+        if n < ROWS {
+            return Self::quantize_rows(INPUTS[n / 3], RULES[n % 3]);
+        }
+        let n = n - ROWS;
+        let input = INPUTS[n % 3];
+        match n / 3 {
+            0 => Self::copy_quantize(input),
+            1 => Self::amax(false, input),
+            2 => Self::amax(true, input),
+            3 => Self::amax_rows(input),
+            4 => Self::amax_columns(input),
+            5 => Self::dequantize(input),
+            6 => Self::copy_dequantize(input),
+            _ => Self::global_scales(),
+        }
+    }
+}
