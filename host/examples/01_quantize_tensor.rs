@@ -13,8 +13,7 @@ fn main() -> Result<(), fouroversix::Error> {
         (0..shape[0] * shape[1]).map(|i| (i as f32 * 0.37).sin() * 0.05).collect();
 
     for (name, rule) in [("plain", Rule::Plain), ("four over six", Rule::MSE)] {
-        let quantized = quantize(&weights, shape, &Config::rowwise(rule))?;
-        let tensor = quantized.rowwise.expect("rowwise output is what this configuration asks for");
+        let tensor = quantize(&weights, shape, &Config::rowwise(rule))?;
         let bytes = tensor.codes().len() + tensor.scales().len();
         let figures = deviation(tensor.view(), &weights)?;
         println!(

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let on_device = stream.clone_htod(&input)?;
     // The amax pass and the quantization go onto the stream; the host does not wait.
     quantizer.quantize(&stream, &on_device, None, &mut out)?;
-    let from_slices = out.to_host(&stream)?;
+    let from_slices = out.to_host(&stream)?.into_one().expect("one output is configured");
     assert_eq!(from_slices, fouroversix::quantize(&input, shape, &config)?);
 
     // The same with addresses, as any other CUDA crate or a foreign caller has them.
@@ -44,15 +44,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // SAFETY: the memory has the lengths that the shape asks for, belongs to this context, lives
     // until the stream is done, and nothing else uses it.
     unsafe { quantizer.launch(&addresses, stream.cu_stream())? };
-    assert_eq!(out.to_host(&stream)?, from_slices);
+    let from_addresses = out.to_host(&stream)?.into_one();
+    assert_eq!(from_addresses.as_ref(), Some(&from_slices));
 
-    let tensor = from_slices.rowwise.expect("rowwise output is configured");
     println!(
         "{}: {} bytes of codes, {} of scales, amax {}",
         device.info().name,
-        tensor.codes().len(),
-        tensor.scales().len(),
-        tensor.global_amax()[0]
+        from_slices.codes().len(),
+        from_slices.scales().len(),
+        from_slices.global_amax()[0]
     );
     Ok(())
 }

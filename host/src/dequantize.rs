@@ -21,7 +21,7 @@ pub fn dequantize<T: Element>(tensor: &Nvfp4Tensor) -> Result<Vec<T>, Error> {
 /// [`dequantize`] into the caller's buffer of `rows·cols` elements.
 ///
 /// # Errors
-/// [`Error::Dimension`] or [`Error::Length`] when a buffer of `tensor` does not suit its shape, or
+/// [`ShapeError::Dimension`](crate::ShapeError::Dimension) or [`ShapeError::Length`](crate::ShapeError::Length) when a buffer of `tensor` does not suit its shape, or
 /// `out` has another length than `rows·cols`.
 pub fn dequantize_into<T: Element>(tensor: Nvfp4View<'_>, out: &mut [T]) -> Result<(), Error> {
     cpu::dequantize_into(Path::detect(), tensor, out)

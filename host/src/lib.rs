@@ -8,7 +8,7 @@
 //! | to | start with |
 //! |---|---|
 //! | say how to quantize | [`Config`]: [`Rule`], [`Scaling`], [`Outputs`], [`ScaleLayout`] |
-//! | quantize a slice, and come back | [`quantize()`], [`dequantize()`]; [`quantize_into`] without allocating |
+//! | quantize a slice, and come back | [`quantize()`], [`quantize_both`], [`dequantize()`]; [`quantize_into`] without allocating |
 //! | use a GPU | [`cuda::Device`], for device memory on your own stream |
 //! | read and write models | [`checkpoint`] |
 //!
@@ -25,7 +25,7 @@ pub use fouroversix_checkpoint as checkpoint;
 pub use fouroversix_core::{
     Amax, Choices, Config, ConfigBuilder, ConfigError, Deviation, E4m3Max, Element, Error,
     ErrorPath, InputType, Metric, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Outputs, Quantized,
-    QuantizedMut, Rule, ScaleLayout, Scaling, UnknownName,
+    QuantizedMut, Rule, ScaleLayout, Scaling, ShapeError, UnknownName,
 };
 pub use fouroversix_cpu as cpu;
 #[cfg(feature = "cuda")]

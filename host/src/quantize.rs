@@ -1,6 +1,8 @@
 //! Quantization on the CPU: the public entry points.
 
-use fouroversix_core::{Amax, Choices, Config, Element, Error, Quantized, QuantizedMut};
+use fouroversix_core::{
+    Amax, Choices, Config, Element, Error, Nvfp4Tensor, Quantized, QuantizedMut,
+};
 use fouroversix_cpu::{self as cpu, Path};
 
 /// Quantizes a tensor.
@@ -9,20 +11,22 @@ use fouroversix_cpu::{self as cpu, Path};
 /// rounded to nearest even, in the order of TransformerEngine's `quantize_4over6_nvfp4.cuh`; the
 /// CPU path in use never changes a bit. NaN does not count in maxima and becomes code 7; with an
 /// infinite element the global scale is 1; zeros keep their sign; a block of zeros has scale 0.
-/// An empty tensor gives empty outputs.
+/// An empty tensor gives an empty output.
+///
+/// The output is the configured one: of the input, or with [`Outputs::Columnwise`](crate::Outputs::Columnwise) of its transpose.
 ///
 /// # Errors
-/// [`Error::Dimension`] when `cols` is not a multiple of 16, or `rows` is not and the scaling is
-/// [`Scaling::Tile`](crate::Scaling::Tile) or a columnwise output is asked for. [`Error::Length`] when `input` does not
-/// have `rows·cols` elements.
+/// [`ShapeError::Dimension`](crate::ShapeError::Dimension) when `cols` is not a multiple of 16, or
+/// `rows` is not and the scaling is [`Scaling::Tile`](crate::Scaling::Tile) or the output
+/// columnwise. [`ShapeError::Length`](crate::ShapeError::Length) when `input` does not have
+/// `rows·cols` elements. [`Error::Outputs`] when both outputs are configured: see [`quantize_both`].
 ///
 /// # Examples
 /// ```
 /// use fouroversix::{Config, Rule};
 ///
 /// let weights: Vec<f32> = (0..32).map(|i| (i as f32).sin()).collect();
-/// let quantized = fouroversix::quantize(&weights, [2, 16], &Config::rowwise(Rule::MSE))?;
-/// let tensor = quantized.rowwise.expect("rowwise output was asked for");
+/// let tensor = fouroversix::quantize(&weights, [2, 16], &Config::rowwise(Rule::MSE))?;
 /// assert_eq!(tensor.codes().len(), 16);
 /// let back: Vec<f32> = fouroversix::dequantize(&tensor)?;
 /// assert!(back.iter().zip(&weights).all(|(b, w)| (b - w).abs() < 0.2));
@@ -32,22 +36,68 @@ pub fn quantize<T: Element>(
     input: &[T],
     shape: [usize; 2],
     config: &Config,
-) -> Result<Quantized, Error> {
-    cpu::quantize(Path::detect(), input, shape, config, None)
+) -> Result<Nvfp4Tensor, Error> {
+    config.outputs().expect_one()?;
+    let quantized = quantize_outputs(input, shape, config, None)?;
+    Ok(quantized.into_one().expect("one output is configured"))
 }
 
 /// [`quantize`] with the global amax supplied.
 ///
 /// # Errors
-/// As [`quantize`]; and [`Error::AmaxKind`], [`Error::Amax`] or [`Error::Length`] when `amax` does
-/// not suit the scaling, holds NaN or a negative number, or has the wrong length.
+/// As [`quantize`]; and [`Error::AmaxKind`], [`Error::Amax`] or
+/// [`ShapeError::Length`](crate::ShapeError::Length) when `amax` does not suit the scaling, holds
+/// NaN or a negative number, or has the wrong length.
 pub fn quantize_with_amax<T: Element>(
     input: &[T],
     shape: [usize; 2],
     config: &Config,
     amax: Amax<'_>,
+) -> Result<Nvfp4Tensor, Error> {
+    config.outputs().expect_one()?;
+    let quantized = quantize_outputs(input, shape, config, Some(amax))?;
+    Ok(quantized.into_one().expect("one output is configured"))
+}
+
+/// Quantizes a tensor and its transpose: both outputs of a configuration with [`Outputs::Both`](crate::Outputs::Both).
+///
+/// The first is of the input, `[rows, cols]`, the second of its transpose, `[cols, rows]`: what
+/// the products of a training step read.
+///
+/// # Errors
+/// As [`quantize`]; but [`Error::Outputs`] unless both outputs are configured.
+///
+/// # Examples
+/// ```
+/// use fouroversix::{Config, Outputs, quantize_both};
+///
+/// let config = Config::builder().outputs(Outputs::Both).build()?;
+/// let [rowwise, columnwise] = quantize_both(&[1.0_f32; 16 * 32], [16, 32], &config)?;
+/// assert_eq!((rowwise.shape(), columnwise.shape()), ([16, 32], [32, 16]));
+/// # Ok::<(), fouroversix::Error>(())
+/// ```
+pub fn quantize_both<T: Element>(
+    input: &[T],
+    shape: [usize; 2],
+    config: &Config,
+) -> Result<[Nvfp4Tensor; 2], Error> {
+    config.outputs().expect_both()?;
+    let quantized = quantize_outputs(input, shape, config, None)?;
+    Ok(quantized.into_both().expect("both outputs are configured"))
+}
+
+/// The configured outputs, whichever they are: for callers that are generic over [`Outputs`](crate::Outputs).
+/// The others have [`quantize`] and [`quantize_both`].
+///
+/// # Errors
+/// As [`quantize_with_amax`], any outputs being right.
+pub fn quantize_outputs<T: Element>(
+    input: &[T],
+    shape: [usize; 2],
+    config: &Config,
+    amax: Option<Amax<'_>>,
 ) -> Result<Quantized, Error> {
-    cpu::quantize(Path::detect(), input, shape, config, Some(amax))
+    cpu::quantize_outputs(Path::detect(), input, shape, config, amax)
 }
 
 /// [`quantize`] into the caller's buffers, and how often map4 was chosen.
@@ -57,8 +107,8 @@ pub fn quantize_with_amax<T: Element>(
 /// of 16 rows with [`Scaling::Tile`](crate::Scaling::Tile), of 128 with a swizzled scale layout).
 ///
 /// # Errors
-/// As [`quantize_with_amax`]; and [`Error::Outputs`] when `out` does not have the configured
-/// outputs, [`Error::Length`] when one of its buffers has the wrong length.
+/// As [`quantize_outputs`]; and [`Error::Outputs`] when `out` does not have the configured
+/// outputs, [`ShapeError::Length`](crate::ShapeError::Length) when one of its buffers has the wrong length.
 pub fn quantize_into<T: Element>(
     input: &[T],
     shape: [usize; 2],
@@ -78,7 +128,7 @@ pub fn amax<T: Element>(input: &[T]) -> f32 {
 /// The largest magnitude in each row of `input`, `[rows, cols]` row-major, NaN ignored.
 ///
 /// # Errors
-/// [`Error::Length`] when `input` or `out` does not have the length that `shape` asks for.
+/// [`ShapeError::Length`](crate::ShapeError::Length) when `input` or `out` does not have the length that `shape` asks for.
 pub fn row_amax<T: Element>(input: &[T], shape: [usize; 2], out: &mut [f32]) -> Result<(), Error> {
     cpu::row_amax(Path::detect(), input, shape, out)
 }

@@ -10,7 +10,7 @@ use fouroversix_conformance::oracle;
 use fouroversix_conformance::suite::Suite;
 use fouroversix_core::config::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
 use fouroversix_core::kernel::{Kernel, Operation};
-use fouroversix_core::launch;
+use fouroversix_core::{ShapeError, launch};
 use fouroversix_reference as reference;
 
 /// Whether a kernel moves the bytes that others do, to be timed, and computes nothing.
@@ -95,7 +95,8 @@ fn launches_are_refused_where_the_contract_is_not_defined() {
                     format!("{scaling:?} {outputs:?} {shape:?}: {actual:?}, {expected:?}");
                 assert_eq!(actual.is_ok(), expected.is_ok(), "{context}");
                 let dimension = matches!(expected, Err(reference::Error::Dimension { .. }));
-                let refused = matches!(actual, Err(launch::LaunchError::Dimension { .. }));
+                let refused =
+                    matches!(actual, Err(launch::LaunchError::Shape(ShapeError::Dimension { .. })));
                 assert_eq!(refused, dimension, "{context}");
             }
         }

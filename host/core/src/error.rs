@@ -3,31 +3,19 @@
 use std::fmt;
 
 use crate::config::{ConfigError, Outputs};
+use crate::shape::ShapeError;
 
 /// What can go wrong. `Display` is a sentence that names the offending value and the remedy.
+///
+/// Variants that hold another error are transparent: their sentence is its, and `source` goes on
+/// with its source, so that a chain says nothing twice.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The options do not go together.
     Config(ConfigError),
-    /// A dimension is not a multiple of what the block shape needs.
-    Dimension {
-        /// `"rows"` or `"columns"`.
-        dimension: &'static str,
-        /// Its length.
-        length: usize,
-        /// What it must be a multiple of.
-        multiple: usize,
-    },
-    /// A buffer's length does not match its shape.
-    Length {
-        /// Which buffer.
-        buffer: &'static str,
-        /// Its length in elements.
-        actual: usize,
-        /// The length the shape asks for.
-        expected: usize,
-    },
+    /// The shape is not one of NVFP4, or a buffer does not suit it.
+    Shape(ShapeError),
     /// A supplied amax is NaN or negative: no tensor has such a largest magnitude.
     Amax {
         /// Its place in the list.
@@ -45,12 +33,14 @@ pub enum Error {
         /// Its name.
         path: &'static str,
     },
-    /// The buffers passed are not those of the configured outputs.
+    /// The call, or the buffers passed, are not for the configured outputs.
     Outputs {
         /// What was configured.
         configured: Outputs,
+        /// What the call is for, as in `"one output"`.
+        passed: &'static str,
     },
-    /// A device failed; the source is its own error, for CUDA a `DeviceError`.
+    /// A device failed; for CUDA a `DeviceError`.
     Device(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -62,20 +52,37 @@ impl Error {
     }
 }
 
+impl Outputs {
+    /// Refuses two outputs where a call gives one.
+    ///
+    /// # Errors
+    /// [`Error::Outputs`] for [`Outputs::Both`].
+    pub const fn expect_one(self) -> Result<(), Error> {
+        match self {
+            Self::Rowwise | Self::Columnwise => Ok(()),
+            Self::Both => Err(Error::Outputs { configured: self, passed: "one output" }),
+        }
+    }
+
+    /// Refuses one output where a call gives two.
+    ///
+    /// # Errors
+    /// [`Error::Outputs`] unless these are [`Outputs::Both`].
+    pub const fn expect_both(self) -> Result<(), Error> {
+        match self {
+            Self::Both => Ok(()),
+            Self::Rowwise | Self::Columnwise => {
+                Err(Error::Outputs { configured: self, passed: "both outputs" })
+            }
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::Dimension { dimension, length, multiple } => write!(
-                f,
-                "the tensor has {length} {dimension}, which is not a multiple of {multiple}: pad it \
-                 or leave it unquantized"
-            ),
-            Self::Length { buffer, actual, expected } => write!(
-                f,
-                "{buffer} holds {actual} elements but its shape asks for {expected}: pass a buffer \
-                 of exactly that length"
-            ),
+            Self::Shape(error) => error.fmt(f),
             Self::Amax { index, value } => write!(
                 f,
                 "the supplied amax number {index} is {value}: pass the largest magnitude of the \
@@ -89,11 +96,17 @@ impl fmt::Display for Error {
                 f,
                 "this machine cannot run the CPU path {path}: use one of `cpu::Path::available`"
             ),
-            Self::Outputs { configured } => write!(
-                f,
-                "the configuration asks for output {configured:?}, but other buffers were passed: \
-                 pass a buffer for each configured output and no other"
-            ),
+            Self::Outputs { configured, passed } => {
+                let configured = match configured {
+                    Outputs::Both => "both outputs",
+                    one => one.name(),
+                };
+                write!(
+                    f,
+                    "the configuration asks for {configured}, but the call is for {passed}: let both \
+                     say the same"
+                )
+            }
             Self::Device(error) => error.fmt(f),
         }
     }
@@ -102,8 +115,9 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
-            Self::Device(error) => Some(error.as_ref()),
+            Self::Config(error) => error.source(),
+            Self::Shape(error) => error.source(),
+            Self::Device(error) => error.source(),
             _ => None,
         }
     }
@@ -112,5 +126,11 @@ impl std::error::Error for Error {
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
+    }
+}
+
+impl From<ShapeError> for Error {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
     }
 }

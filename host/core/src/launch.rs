@@ -40,6 +40,7 @@ use crate::abi::{
 };
 use crate::config::{Config, E4m3Max, ErrorPath, InputType, Outputs, Rule, ScaleLayout, Scaling};
 use crate::kernel::{Blocks, Kernel};
+use crate::shape::{ShapeError, check_dimension};
 
 /// Threads of a thread block in the kernels that give each thread a block of 16 elements.
 const THREADS: u32 = 128;
@@ -77,22 +78,8 @@ impl Launch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LaunchError {
-    /// A dimension is not a multiple of what the block shape needs.
-    Dimension {
-        /// `"rows"` or `"columns"`.
-        dimension: &'static str,
-        /// Its length.
-        length: usize,
-        /// What it must be a multiple of.
-        multiple: usize,
-    },
-    /// More elements than a kernel can index.
-    TooLarge {
-        /// Rows.
-        rows: usize,
-        /// Columns.
-        cols: usize,
-    },
+    /// The shape is not made of blocks, or has more elements than a kernel can index.
+    Shape(ShapeError),
     /// More tensors than a grid has layers.
     TooManyTensors {
         /// How many.
@@ -103,15 +90,7 @@ pub enum LaunchError {
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dimension { dimension, length, multiple } => write!(
-                f,
-                "the tensor has {length} {dimension}, which is not a multiple of {multiple}: pad it \
-                 or leave it unquantized"
-            ),
-            Self::TooLarge { rows, cols } => write!(
-                f,
-                "a tensor of {rows} x {cols} is more than one launch can index: split it along its longer side"
-            ),
+            Self::Shape(error) => error.fmt(f),
             Self::TooManyTensors { tensors } => write!(
                 f,
                 "{tensors} tensors are more than the 65535 of one grouped launch: launch in parts"
@@ -120,7 +99,20 @@ impl fmt::Display for LaunchError {
     }
 }
 
-impl std::error::Error for LaunchError {}
+impl std::error::Error for LaunchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Shape(error) => error.source(),
+            Self::TooManyTensors { .. } => None,
+        }
+    }
+}
+
+impl From<ShapeError> for LaunchError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
+}
 
 /// The flags that a configuration passes to its kernel.
 #[must_use]
@@ -151,10 +143,10 @@ pub fn rule_flags(rule: Rule) -> u32 {
 /// Checks a shape against a configuration.
 ///
 /// # Errors
-/// [`LaunchError::Dimension`] where columns are not a multiple of 16, or rows where blocks span
-/// them; [`LaunchError::TooLarge`] from 2³⁵ elements on, with few
+/// [`ShapeError::Dimension`] where columns are not a multiple of 16, or rows where blocks span
+/// them; [`ShapeError::TooLarge`] from 2³⁵ elements on, with few
 /// rows or columns and outputs that span rows from 2³³ on.
-pub fn check_shape(config: &Config, [rows, cols]: [usize; 2]) -> Result<(), LaunchError> {
+pub fn check_shape(config: &Config, [rows, cols]: [usize; 2]) -> Result<(), ShapeError> {
     check_dimension("columns", cols)?;
     if config.outputs().columnwise() || config.scaling() == Scaling::Tile {
         check_dimension("rows", rows)?;
@@ -164,21 +156,13 @@ pub fn check_shape(config: &Config, [rows, cols]: [usize; 2]) -> Result<(), Laun
             lines.next_multiple_of(128) as u64 * (length / 16).next_multiple_of(4) as u64
         };
         if padded(rows, cols).max(padded(cols, rows)) > u64::from(u32::MAX) {
-            return Err(LaunchError::TooLarge { rows, cols });
+            return Err(ShapeError::TooLarge { rows, cols });
         }
     }
     check_size(rows, cols)
 }
 
-fn check_dimension(dimension: &'static str, length: usize) -> Result<(), LaunchError> {
-    if length.is_multiple_of(16) {
-        Ok(())
-    } else {
-        Err(LaunchError::Dimension { dimension, length, multiple: 16 })
-    }
-}
-
-fn check_size(rows: usize, cols: usize) -> Result<(), LaunchError> {
+fn check_size(rows: usize, cols: usize) -> Result<(), ShapeError> {
     let blocks = rows as u64 * (cols as u64 / 16);
     // 65535 layers of tiles is the grid's limit along rows.
     let rows_fit = rows as u64 <= 65535 * u64::from(TILE_ROWS);
@@ -186,7 +170,7 @@ fn check_size(rows: usize, cols: usize) -> Result<(), LaunchError> {
     if small && rows_fit && blocks < MAX_BLOCKS {
         Ok(())
     } else {
-        Err(LaunchError::TooLarge { rows, cols })
+        Err(ShapeError::TooLarge { rows, cols })
     }
 }
 

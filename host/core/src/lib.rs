@@ -42,4 +42,6 @@ pub use kernel::Kernel;
 #[cfg(feature = "std")]
 pub use names::UnknownName;
 #[cfg(feature = "std")]
+pub use shape::ShapeError;
+#[cfg(feature = "std")]
 pub use tensor::{Choices, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Quantized, QuantizedMut};

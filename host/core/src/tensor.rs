@@ -1,8 +1,7 @@
 //! Quantized tensors.
 
 use crate::config::{Config, E4m3Max, ScaleLayout, Scaling};
-use crate::error::Error;
-use crate::shape::expect_length;
+use crate::shape::{ShapeError, check_dimension, expect_length};
 
 /// An NVFP4 tensor in host memory, owned.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +26,7 @@ impl Nvfp4Tensor {
     /// - `shape`: `[rows, cols]` in elements.
     ///
     /// # Errors
-    /// [`Error::Dimension`] when `cols` is not a multiple of 16, [`Error::Length`] when a buffer
+    /// [`ShapeError::Dimension`] when `cols` is not a multiple of 16, [`ShapeError::Length`] when a buffer
     /// does not have the length that the shape asks for.
     pub fn from_parts(
         codes: Vec<u8>,
@@ -36,7 +35,7 @@ impl Nvfp4Tensor {
         shape: [usize; 2],
         scale_layout: ScaleLayout,
         e4m3_max: E4m3Max,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, ShapeError> {
         let tensor = Self { codes, scales, global_amax, shape, scale_layout, e4m3_max };
         tensor.view().check()?;
         Ok(tensor)
@@ -151,11 +150,9 @@ impl Nvfp4View<'_> {
     ///
     /// # Errors
     /// As [`Nvfp4Tensor::from_parts`].
-    pub fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), ShapeError> {
         let [rows, cols] = self.shape;
-        if !cols.is_multiple_of(16) {
-            return Err(Error::Dimension { dimension: "columns", length: cols, multiple: 16 });
-        }
+        check_dimension("columns", cols)?;
         expect_length("the code buffer", self.codes.len(), rows.saturating_mul(cols / 2))?;
         expect_length("the scale buffer", self.scales.len(), self.scale_layout.bytes(rows, cols))?;
         if self.global_amax.len() != 1 {
@@ -209,6 +206,21 @@ impl Quantized {
             rowwise: outputs.rowwise().then(|| zeroed([rows, cols])),
             columnwise: outputs.columnwise().then(|| zeroed([cols, rows])),
         }
+    }
+
+    /// The output, where there is one only.
+    #[must_use]
+    pub fn into_one(self) -> Option<Nvfp4Tensor> {
+        match (self.rowwise, self.columnwise) {
+            (Some(one), None) | (None, Some(one)) => Some(one),
+            _ => None,
+        }
+    }
+
+    /// The rowwise output and the columnwise one, where there are both.
+    #[must_use]
+    pub fn into_both(self) -> Option<[Nvfp4Tensor; 2]> {
+        Some([self.rowwise?, self.columnwise?])
     }
 
     /// The buffers, to write to.

@@ -33,8 +33,8 @@ use std::sync::OnceLock;
 
 use fouroversix_core::shape::{check_shape, expect_length};
 use fouroversix_core::{
-    Amax, Choices, Config, Deviation, Element, Error, Nvfp4Mut, Nvfp4View, Outputs, Quantized,
-    QuantizedMut, Scaling, ValuesMut,
+    Amax, Choices, Config, Deviation, Element, Error, Nvfp4Mut, Nvfp4View, Quantized, QuantizedMut,
+    Scaling, ValuesMut,
 };
 
 use element::{CpuElement, with_values};
@@ -136,11 +136,11 @@ impl Path {
     }
 }
 
-/// `fouroversix::quantize` on a chosen path, with the global amax supplied or not.
+/// `fouroversix::quantize_outputs` on a chosen path.
 ///
 /// # Errors
-/// As `fouroversix::quantize_with_amax`; and [`Error::CpuPath`] when the path does not run here.
-pub fn quantize<T: Element>(
+/// As `fouroversix::quantize_outputs`; and [`Error::CpuPath`] when the path does not run here.
+pub fn quantize_outputs<T: Element>(
     path: Path,
     input: &[T],
     shape: [usize; 2],
@@ -260,12 +260,13 @@ fn check_outputs(
 ) -> Result<(), Error> {
     let configured = config.outputs();
     let passed = match (rowwise.is_some(), columnwise.is_some()) {
-        (true, false) => Some(Outputs::Rowwise),
-        (false, true) => Some(Outputs::Columnwise),
-        (true, true) => Some(Outputs::Both),
-        (false, false) => None,
+        found if found == (configured.rowwise(), configured.columnwise()) => return Ok(()),
+        (true, false) => "rowwise",
+        (false, true) => "columnwise",
+        (true, true) => "both outputs",
+        (false, false) => "none",
     };
-    if passed == Some(configured) { Ok(()) } else { Err(Error::Outputs { configured }) }
+    Err(Error::Outputs { configured, passed })
 }
 
 fn check_buffers(
@@ -278,7 +279,7 @@ fn check_buffers(
     let scale_bytes = config.scale_layout().bytes(rows, cols);
     expect_length("the scale buffer", out.scales.len(), scale_bytes)?;
     let amax_count = if config.scaling() == Scaling::Row { rows } else { 1 };
-    expect_length("the global amax buffer", out.global_amax.len(), amax_count)
+    Ok(expect_length("the global amax buffer", out.global_amax.len(), amax_count)?)
 }
 
 /// Puts the supplied amax, or with one amax for the tensor the computed one, into the outputs.

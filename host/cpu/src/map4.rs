@@ -3,7 +3,7 @@
 //! No configuration asks for it; the error study shows it beside the others.
 
 use fouroversix_core::shape::expect_length;
-use fouroversix_core::{E4m3Max, Element, Error, Nvfp4Tensor, ScaleLayout, Scaling};
+use fouroversix_core::{E4m3Max, Element, Error, Nvfp4Tensor, ScaleLayout, Scaling, ShapeError};
 use rayon::prelude::*;
 
 use super::Path;
@@ -15,7 +15,7 @@ use crate::element::{CpuElement, with_values};
 /// Quantizes `[rows, cols]` rowwise with the map4 candidate of the contract for every block.
 ///
 /// # Errors
-/// [`Error::Dimension`] and [`Error::Length`] as [`crate::quantize()`].
+/// [`ShapeError::Dimension`] and [`ShapeError::Length`] as [`crate::quantize_outputs`].
 pub fn map4<T: Element>(
     input: &[T],
     shape: [usize; 2],
@@ -35,7 +35,7 @@ fn map4_values<T: CpuElement>(
     let block_rows = if scaling == Scaling::Tile { 16 } else { 1 };
     for (dimension, length, multiple) in [("rows", rows, block_rows), ("columns", cols, 16)] {
         if !length.is_multiple_of(multiple) {
-            return Err(Error::Dimension { dimension, length, multiple });
+            return Err(ShapeError::Dimension { dimension, length, multiple }.into());
         }
     }
     expect_length("the input", input.len(), rows * cols)?;
@@ -53,7 +53,7 @@ fn map4_values<T: CpuElement>(
         let amax = global_amax[index % global_amax.len()];
         quantize_band(band, cols, &GlobalScale::new(amax, bound), out);
     });
-    Nvfp4Tensor::from_parts(codes, scales, global_amax, shape, ScaleLayout::Linear, bound)
+    Ok(Nvfp4Tensor::from_parts(codes, scales, global_amax, shape, ScaleLayout::Linear, bound)?)
 }
 
 /// One row, or the 16 rows of tiles that share scales.
@@ -118,7 +118,7 @@ mod tests {
                 let rule = Rule::FourOverSix { metric, error_path, e4m3_max: bound };
                 let layout = ScaleLayout::Linear;
                 let config = Config::new(rule, scaling, Outputs::Rowwise, layout).unwrap();
-                let chosen = quantize(Path::detect(), &input, shape, &config, None)
+                let chosen = quantize_outputs(Path::detect(), &input, shape, &config, None)
                     .unwrap()
                     .rowwise
                     .unwrap();

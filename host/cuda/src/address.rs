@@ -1,5 +1,7 @@
 //! Device addresses and what they must satisfy.
 
+use fouroversix_core::ShapeError;
+
 use super::error::DeviceError;
 
 /// An address in device memory (`CUdeviceptr`). 0 is null.
@@ -76,15 +78,15 @@ pub(super) fn optional(
 /// matter.
 ///
 /// # Errors
-/// [`DeviceError::Stride`] for any other strides of a non-empty tensor.
-pub fn check_strides(shape: [usize; 2], strides: [usize; 2]) -> Result<(), DeviceError> {
+/// [`ShapeError::Stride`] for any other strides of a non-empty tensor.
+pub fn check_strides(shape: [usize; 2], strides: [usize; 2]) -> Result<(), ShapeError> {
     let [rows, cols] = shape;
     let rows_fit = rows <= 1 || strides[0] == cols;
     let cols_fit = cols <= 1 || strides[1] == 1;
     if rows * cols == 0 || (rows_fit && cols_fit) {
         Ok(())
     } else {
-        Err(DeviceError::Stride { strides, expected: [cols, 1] })
+        Err(ShapeError::Stride { strides, expected: [cols, 1] })
     }
 }
 

@@ -48,6 +48,6 @@ fn rowwise<T: Element>(
     config: &Config,
     amax: Amax<'_>,
 ) -> Result<Nvfp4Tensor, Error> {
-    let quantized = device.quantize_with_amax(input, shape, config, amax)?;
+    let quantized = device.quantize_outputs(input, shape, config, Some(amax))?;
     Ok(quantized.rowwise.expect("panels are quantized rowwise"))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaStream, sys};
 use fouroversix_core::abi::{DequantizeParams, Divisor, E4M3_MAX_256, ROW_SCALED, SWIZZLED};
 use fouroversix_core::launch::{self, Launch as Geometry, LaunchError};
-use fouroversix_core::shape::expect_length;
+use fouroversix_core::shape::{check_dimension, expect_length};
 use fouroversix_core::{E4m3Max, Element, Error, InputType, Nvfp4Tensor, Nvfp4View, ScaleLayout};
 
 use super::address::{ALIGNMENT, DeviceAddress, WORD, needed, optional};
@@ -80,9 +80,7 @@ impl DequantizePlan {
         amax: AmaxLayout,
     ) -> Result<Self, Error> {
         let [rows, cols] = shape;
-        if !cols.is_multiple_of(16) {
-            return Err(Error::Dimension { dimension: "columns", length: cols, multiple: 16 });
-        }
+        check_dimension("columns", cols)?;
         // Refuses what 32 bits do not hold.
         launch::dequantize(output, shape).map_err(DeviceError::from)?;
         let params = DequantizeParams {
@@ -124,7 +122,7 @@ impl Device {
     /// Prepares dequantizations of `[rows, cols]` tensors to elements of type `output`.
     ///
     /// # Errors
-    /// [`Error::Dimension`] when `cols` is not a multiple of 16; [`Error::Device`] when the shape
+    /// [`ShapeError::Dimension`](fouroversix_core::ShapeError::Dimension) when `cols` is not a multiple of 16; [`Error::Device`] when the shape
     /// is too large for one launch, the build lacks the kernel or the driver fails to load it.
     pub fn dequantizer(
         &self,

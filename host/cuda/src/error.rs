@@ -3,7 +3,7 @@
 use std::fmt;
 
 use fouroversix_core::launch::LaunchError;
-use fouroversix_core::{Error, InputType, InstructionSet, Kernel};
+use fouroversix_core::{Error, InputType, InstructionSet, Kernel, ShapeError};
 
 /// A failure of the CUDA side. `Display` names the offending value and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,13 +76,6 @@ pub enum DeviceError {
     },
     /// No launch serves the request.
     Launch(LaunchError),
-    /// The elements of a row are not next to each other, or rows are not.
-    Stride {
-        /// The strides passed, in elements.
-        strides: [usize; 2],
-        /// The strides that work.
-        expected: [usize; 2],
-    },
     /// The elements are of another type than was prepared for.
     ElementType {
         /// What was prepared for.
@@ -156,14 +149,9 @@ impl fmt::Display for DeviceError {
                  allocate it apart or copy it to an aligned address"
             ),
             Self::Launch(error) => error.fmt(f),
-            Self::Stride { strides, expected } => write!(
-                f,
-                "the input has strides {strides:?} in elements, but {expected:?} is needed: make it \
-                 contiguous and row-major"
-            ),
             Self::ElementType { prepared } => write!(
                 f,
-                "the elements are not {prepared:?}, which the launch was prepared for: prepare one \
+                "the elements are not {prepared}, which the launch was prepared for: prepare one \
                  for their type"
             ),
             Self::CublasAbsent => f.write_str(
@@ -181,7 +169,20 @@ impl fmt::Display for DeviceError {
     }
 }
 
-impl std::error::Error for DeviceError {}
+impl std::error::Error for DeviceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Launch(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<ShapeError> for DeviceError {
+    fn from(error: ShapeError) -> Self {
+        Self::Launch(error.into())
+    }
+}
 
 impl From<LaunchError> for DeviceError {
     fn from(error: LaunchError) -> Self {

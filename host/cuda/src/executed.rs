@@ -23,7 +23,7 @@ fn quantize(
     config: &Config,
     amax: Option<Amax<'_>>,
 ) -> Quantized {
-    cpu::quantize(Path::detect(), input, shape, config, amax).expect("valid")
+    cpu::quantize_outputs(Path::detect(), input, shape, config, amax).expect("valid")
 }
 
 fn run<P: Copy>(machine: &mut Machine, launch: &Launch, params: &P) {

@@ -117,7 +117,7 @@ impl GroupQuantizer {
     /// tensors may be null.
     ///
     /// # Errors
-    /// [`Error::Length`] when there are not as many as shapes were prepared; [`Error::Device`] for
+    /// [`ShapeError::Length`](fouroversix_core::ShapeError::Length) when there are not as many as shapes were prepared; [`Error::Device`] for
     /// an address null or misaligned, or a failure of the driver.
     pub fn table(
         &self,

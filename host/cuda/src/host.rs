@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaStream, result};
 use fouroversix_core::shape::{check_shape, expect_length};
-use fouroversix_core::{Amax, Config, Element, Error, InputType, Quantized, QuantizedMut, Scaling};
+use fouroversix_core::{
+    Amax, Config, Element, Error, InputType, Nvfp4Tensor, Quantized, QuantizedMut, Scaling,
+};
 
 use super::address::{OutputAddresses, QuantizeAddresses};
 use super::device::Device;
@@ -27,25 +29,33 @@ impl Device {
         input: &[T],
         shape: [usize; 2],
         config: &Config,
-    ) -> Result<Quantized, Error> {
-        self.quantize_from(input, shape, config, None)
+    ) -> Result<Nvfp4Tensor, Error> {
+        config.outputs().expect_one()?;
+        let quantized = self.quantize_outputs(input, shape, config, None)?;
+        Ok(quantized.into_one().expect("one output is configured"))
     }
 
-    /// [`Device::quantize`] with the global amax supplied.
+    /// `fouroversix::quantize_both` for a tensor in host memory, bit for bit.
     ///
     /// # Errors
-    /// As `fouroversix::quantize_with_amax` and [`Device::quantize`].
-    pub fn quantize_with_amax<T: Element>(
+    /// As `fouroversix::quantize_both` and [`Device::quantize`].
+    pub fn quantize_both<T: Element>(
         &self,
         input: &[T],
         shape: [usize; 2],
         config: &Config,
-        amax: Amax<'_>,
-    ) -> Result<Quantized, Error> {
-        self.quantize_from(input, shape, config, Some(amax))
+    ) -> Result<[Nvfp4Tensor; 2], Error> {
+        config.outputs().expect_both()?;
+        let quantized = self.quantize_outputs(input, shape, config, None)?;
+        Ok(quantized.into_both().expect("both outputs are configured"))
     }
 
-    fn quantize_from<T: Element>(
+    /// `fouroversix::quantize_outputs` for a tensor in host memory, bit for bit: the configured
+    /// outputs, whichever they are, with the global amax supplied or not.
+    ///
+    /// # Errors
+    /// As `fouroversix::quantize_outputs` and [`Device::quantize`].
+    pub fn quantize_outputs<T: Element>(
         &self,
         input: &[T],
         shape: [usize; 2],
@@ -129,7 +139,7 @@ impl Resident {
     /// Copies a tensor to the device, in the order of `stream`.
     ///
     /// # Errors
-    /// [`Error::Length`] when `input` does not suit `shape`; [`Error::Device`] when there is no room.
+    /// [`ShapeError::Length`](fouroversix_core::ShapeError::Length) when `input` does not suit `shape`; [`Error::Device`] when there is no room.
     pub fn new<T: Element>(
         stream: &Arc<CudaStream>,
         input: &[T],
@@ -141,7 +151,7 @@ impl Resident {
         Ok(Self { memory, element: T::TYPE, shape })
     }
 
-    /// [`Device::quantize_with_amax`], or without, of the tensor.
+    /// [`Device::quantize_outputs`] of the tensor.
     pub fn quantize(
         &self,
         device: &Device,
@@ -154,7 +164,7 @@ impl Resident {
     }
 }
 
-/// Supplied amaxes, checked as `fouroversix::quantize_with_amax` does. Empty where not needed.
+/// Supplied amaxes, checked as `fouroversix::quantize_outputs` does. Empty where not needed.
 #[derive(Debug, Default)]
 struct Supplied {
     rows: Vec<f32>,
@@ -230,7 +240,7 @@ impl super::tensor::DeviceQuantized {
 mod tests {
     use super::*;
     use fouroversix_core::{Outputs, Rule, ScaleLayout};
-    use fouroversix_cpu::{Path, quantize};
+    use fouroversix_cpu::{Path, quantize_outputs};
 
     #[test]
     fn supplied_amaxes_are_checked_like_those_of_the_cpu() {
@@ -254,8 +264,8 @@ mod tests {
                 for amax in amaxes {
                     let config = config(scaling, outputs);
                     let here = Supplied::new(amax, shape, &config).map(|_| ());
-                    let cpu =
-                        quantize(Path::detect(), &input, shape, &config, Some(amax)).map(|_| ());
+                    let cpu = quantize_outputs(Path::detect(), &input, shape, &config, Some(amax))
+                        .map(|_| ());
                     let texts = [here, cpu].map(|it| it.map_err(|error| error.to_string()));
                     assert_eq!(texts[0], texts[1], "{config:?} {amax:?}");
                 }

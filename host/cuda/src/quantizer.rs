@@ -26,7 +26,7 @@ impl Device {
     /// Prepares quantizations of `[rows, cols]` tensors with elements of type `input`.
     ///
     /// # Errors
-    /// [`Error::Dimension`] when the shape does not suit the configuration (see
+    /// [`ShapeError::Dimension`](fouroversix_core::ShapeError::Dimension) when the shape does not suit the configuration (see
     /// `fouroversix::quantize`); [`Error::Device`] when it is too large for one launch, the build
     /// lacks the kernel or the driver fails to load it.
     pub fn quantizer(

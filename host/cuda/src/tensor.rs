@@ -84,7 +84,7 @@ impl Quantizer {
     /// for each row, and with row scaling and columnwise output one for each column. Does not wait.
     ///
     /// # Errors
-    /// [`Error::Length`], [`Error::AmaxKind`], [`Error::Outputs`] when a buffer does not suit what
+    /// [`ShapeError::Length`](fouroversix_core::ShapeError::Length), [`Error::AmaxKind`], [`Error::Outputs`] when a buffer does not suit what
     /// was prepared; [`Error::Device`] when one is misaligned or of another context, or the driver
     /// fails.
     pub fn quantize<T: Element>(
@@ -143,7 +143,7 @@ impl Quantizer {
         if out.rowwise.is_some() != outputs.rowwise()
             || out.columnwise.is_some() != outputs.columnwise()
         {
-            return Err(Error::Outputs { configured: outputs });
+            return Err(Error::Outputs { configured: outputs, passed: "tensors of other outputs" });
         }
         let parts = [(&out.rowwise, [rows, cols]), (&out.columnwise, [cols, rows])];
         for (tensor, [rows, cols]) in parts {
@@ -232,7 +232,14 @@ impl DeviceQuantized {
             let words = &workspace[offset / 4..][..count * size_of::<GlobalScale>() / 4];
             let amax = words.iter().step_by(4).map(|bits| f32::from_bits(*bits)).collect();
             let (layout, bound) = (self.scale_layout, self.e4m3_max);
-            Nvfp4Tensor::from_parts(codes, scales, amax, [rows, cols], layout, bound)
+            Ok::<_, Error>(Nvfp4Tensor::from_parts(
+                codes,
+                scales,
+                amax,
+                [rows, cols],
+                layout,
+                bound,
+            )?)
         };
         let rowwise = self.rowwise.as_ref().map(|it| fetch(it, self.row_global_scales));
         let columnwise = self.columnwise.as_ref().map(|it| fetch(it, self.column_global_scales));

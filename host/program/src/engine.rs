@@ -1,13 +1,13 @@
 //! Where tensors are quantized.
 
-use fouroversix::{Amax, Config, Element, Error, Quantized, quantize, quantize_with_amax};
+use fouroversix::{Amax, Config, Element, Error, Quantized, quantize_outputs};
 
 /// The CPU or a GPU: the bits are the same.
 #[derive(Clone, Debug)]
 pub enum Engine {
-    /// [`fouroversix::quantize()`].
+    /// [`fouroversix::quantize_outputs`].
     Cpu,
-    /// `fouroversix::cuda::Device::quantize`.
+    /// `fouroversix::cuda::Device::quantize_outputs`.
     #[cfg(feature = "cuda")]
     Cuda(fouroversix::cuda::Device),
 }
@@ -23,7 +23,7 @@ impl Engine {
         }
     }
 
-    /// [`fouroversix::quantize_with_amax`], or without an amax [`fouroversix::quantize()`].
+    /// [`fouroversix::quantize_outputs`].
     ///
     /// # Errors
     /// Theirs.
@@ -34,15 +34,10 @@ impl Engine {
         config: &Config,
         amax: Option<Amax<'_>>,
     ) -> Result<Quantized, Error> {
-        match (self, amax) {
-            (Self::Cpu, None) => quantize(input, shape, config),
-            (Self::Cpu, Some(amax)) => quantize_with_amax(input, shape, config, amax),
+        match self {
+            Self::Cpu => quantize_outputs(input, shape, config, amax),
             #[cfg(feature = "cuda")]
-            (Self::Cuda(device), None) => device.quantize(input, shape, config),
-            #[cfg(feature = "cuda")]
-            (Self::Cuda(device), Some(amax)) => {
-                device.quantize_with_amax(input, shape, config, amax)
-            }
+            Self::Cuda(device) => device.quantize_outputs(input, shape, config, amax),
         }
     }
 }

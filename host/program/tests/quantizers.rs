@@ -10,7 +10,7 @@ use fouroversix::checkpoint::{
     Summary, TensorRecord, Values, quantize_checkpoint,
 };
 use fouroversix::cuda::DeviceError;
-use fouroversix::{Amax, Choices, Config, Error, Nvfp4Mut, Rule, Scaling};
+use fouroversix::{Amax, Choices, Config, Error, Nvfp4Mut, Rule, Scaling, ShapeError};
 
 mod common;
 use common::{Folder, contents, weights, write_model, write_safetensors};
@@ -159,6 +159,7 @@ fn errors_of_the_input_are_not_taken_for_the_devices() {
     let config = Config::rowwise(Rule::Plain);
     let values = Values::Bf16(&values);
     let error = quantizer.quantize(values, [1, 20], &config, Amax::Tensor(1.0), out).unwrap_err();
-    assert!(matches!(error, Error::Dimension { length: 20, .. }), "{error}");
+    let refused = ShapeError::Dimension { dimension: "columns", length: 20, multiple: 16 };
+    assert!(matches!(error, Error::Shape(error) if error == refused), "{error}");
     assert_eq!(quantizer.replaced(), None);
 }

@@ -26,7 +26,7 @@ impl CudaBackend {
         let input: Vec<T> = case.input.values().into_iter().map(T::from_f32).collect();
         let (shape, config) = (case.input.shape, &case.config);
         let quantized = match &case.supplied_amax {
-            None => self.device.quantize(&input, shape, config)?,
+            None => self.device.quantize_outputs(&input, shape, config, None)?,
             Some(amax) => {
                 let by_row = config.scaling() == Scaling::Row;
                 let lists = [&amax.rowwise, &amax.columnwise];
@@ -37,7 +37,7 @@ impl CudaBackend {
                         Amax::Tensor(*first.ok_or(Error::AmaxKind { expected: "one" })?)
                     }
                 };
-                self.device.quantize_with_amax(&input, shape, config, amax)?
+                self.device.quantize_outputs(&input, shape, config, Some(amax))?
             }
         };
         Ok(outcome(quantized))

@@ -11,7 +11,7 @@ fn padded_scales_that_32_bits_cannot_count_are_refused() {
     };
     let shape = [16, 1 << 29];
     for outputs in [Outputs::Columnwise, Outputs::Both] {
-        let refused = LaunchError::TooLarge { rows: 16, cols: 1 << 29 };
+        let refused = ShapeError::TooLarge { rows: 16, cols: 1 << 29 };
         assert_eq!(check_shape(&config(outputs), shape), Err(refused));
         assert_eq!(check_shape(&config(outputs), [16, shape[1] - 64]), Ok(()));
     }

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (rows, cols) = weight.dims2()?;
     let elements: Vec<bf16> = weight.flatten_all()?.to_vec1()?;
     let config = Config::rowwise(Rule::MSE);
-    let nvfp4 = quantize(&elements, [rows, cols], &config)?.rowwise.ok_or("no rowwise output")?;
+    let nvfp4 = quantize(&elements, [rows, cols], &config)?;
 
     // The parts as candle tensors: codes two to a byte, one scale byte for 16 weights.
     let codes = Tensor::from_vec(nvfp4.codes().to_vec(), (rows, cols / 2), &Device::Cpu)?;

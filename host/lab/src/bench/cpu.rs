@@ -220,7 +220,7 @@ impl Bench {
                 Ok(usize::from(a.to_bits() != b.to_bits()))
             }
             Kind::Quantize(config) => {
-                let of = |path| cpu::quantize(path, &self.input, self.shape, config, None);
+                let of = |path| cpu::quantize_outputs(path, &self.input, self.shape, config, None);
                 let [a, b] = [of(path)?, of(Path::Scalar)?];
                 let pairs = [(a.rowwise, b.rowwise), (a.columnwise, b.columnwise)];
                 let parts = pairs.into_iter().filter_map(|(a, b)| a.zip(b));
@@ -230,7 +230,8 @@ impl Bench {
             }
             Kind::Dequantize => {
                 let config = Config::rowwise(Rule::Plain);
-                let quantized = cpu::quantize(path, &self.input, self.shape, &config, None)?;
+                let quantized =
+                    cpu::quantize_outputs(path, &self.input, self.shape, &config, None)?;
                 let tensor = quantized.rowwise.as_ref().expect("rowwise output was asked for");
                 let mut expected = vec![bf16::ZERO; self.input.len()];
                 cpu::dequantize_into(Path::Scalar, tensor.view(), &mut expected)?;

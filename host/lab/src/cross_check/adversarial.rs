@@ -1,7 +1,9 @@
 //! The conformance suite's generators, stacked into tensors large enough to be worth a launch.
 
 use fouroversix::cuda::Device;
-use fouroversix::{Element, Error, InputType, Outputs, Rule, ScaleLayout, Scaling, quantize};
+use fouroversix::{
+    Element, Error, InputType, Outputs, Rule, ScaleLayout, Scaling, quantize_outputs,
+};
 use fouroversix_conformance::case::Input;
 use fouroversix_conformance::generate::{PATTERNS, midpoint, near_tie};
 use half::{bf16, f16};
@@ -79,8 +81,8 @@ fn run<T: Element>(
     let elements: Vec<T> = inputs.iter().flat_map(Input::values).map(T::from_f32).collect();
     for layout in [ScaleLayout::Linear, ScaleLayout::Swizzled128x4] {
         let config = mode.config(layout).expect("modes are valid");
-        let expected = quantize(&elements, shape, &config)?;
-        let actual = device.quantize(&elements, shape, &config)?;
+        let expected = quantize_outputs(&elements, shape, &config, None)?;
+        let actual = device.quantize_outputs(&elements, shape, &config, None)?;
         let difference = Difference::between(&expected, &actual);
         report
             .add(elements.len(), difference, |_| format!("{source}, shape {shape:?}, {layout:?}"));

@@ -6,7 +6,7 @@ use cudarc::driver::{CudaSlice, CudaStream, sys};
 use fouroversix::cuda::internals::{self as memory, check};
 use fouroversix::cuda::{AmaxSource, Device, DeviceError, DeviceQuantized, QuantizeAddresses};
 use fouroversix::{
-    Config, Element, Error, InputType, Outputs, Rule, ScaleLayout, Scaling, quantize,
+    Config, Element, Error, InputType, Outputs, Rule, ScaleLayout, Scaling, quantize_outputs,
 };
 use fouroversix_conformance::case::every_rule;
 use half::{bf16, f16};
@@ -75,7 +75,7 @@ impl Bench {
 
     fn compare(&self, config: &Config, input: &[bf16], report: &mut Report) -> Result<(), Error> {
         let shape = [input.len() / SHAPE[1], SHAPE[1]];
-        let expected = quantize(input, shape, config)?;
+        let expected = quantize_outputs(input, shape, config, None)?;
         let difference = Difference::between(&expected, &self.out.to_host(&self.stream)?);
         report.add(input.len(), difference, |_| format!("{config:?}"));
         Ok(())
@@ -161,7 +161,7 @@ fn groups(device: &Device, report: &mut Report) -> Result<(), Error> {
         unsafe { group.launch(&table, 0, stream.cu_stream())? };
         for (input, shape, _, out, _) in &parts {
             if !input.is_empty() {
-                let expected = quantize(input, *shape, &config)?;
+                let expected = quantize_outputs(input, *shape, &config, None)?;
                 let difference = Difference::between(&expected, &out.to_host(&stream)?);
                 report.add(input.len(), difference, |_| format!("{shape:?} {config:?}"));
             }
@@ -180,8 +180,8 @@ fn threads(device: &Device, report: &mut Report) -> Result<(), Error> {
                 let mut report = Report::new(String::new());
                 for seed in 0..20 {
                     let input = random::<f16>(seed, SHAPE);
-                    let expected = quantize(&input, SHAPE, &config)?;
-                    let actual = device.quantize(&input, SHAPE, &config)?;
+                    let expected = quantize_outputs(&input, SHAPE, &config, None)?;
+                    let actual = device.quantize_outputs(&input, SHAPE, &config, None)?;
                     let difference = Difference::between(&expected, &actual);
                     report.add(input.len(), difference, |_| format!("{config:?}, seed {seed}"));
                 }
@@ -211,8 +211,10 @@ fn slices(device: &Device, report: &mut Report) -> Result<(), Error> {
         let input = random::<f32>(seed as u64, SHAPE);
         let slice = check("copy to the device", streams[(seed + 1) % 2].clone_htod(&input))?;
         quantizer.quantize(stream, &slice, None, &mut out)?;
-        let difference =
-            Difference::between(&quantize(&input, SHAPE, &config)?, &out.to_host(stream)?);
+        let difference = Difference::between(
+            &quantize_outputs(&input, SHAPE, &config, None)?,
+            &out.to_host(stream)?,
+        );
         report.add(input.len(), difference, |_| format!("seed {seed}"));
     }
     Ok(())
@@ -232,7 +234,7 @@ fn workspace(device: &Device, report: &mut Report) -> Result<(), Error> {
     // SAFETY: as above, and the workspace holds global scales.
     unsafe { reused.launch(&bench.at, bench.stream.cu_stream())? };
     let amax = fouroversix::Amax::Tensor(fouroversix::amax(&first));
-    let expected = fouroversix::quantize_with_amax(&second, SHAPE, &config, amax)?;
+    let expected = fouroversix::quantize_outputs(&second, SHAPE, &config, Some(amax))?;
     let difference = Difference::between(&expected, &bench.out.to_host(&bench.stream)?);
     report.add(second.len(), difference, |_| "with the first input's amax".to_owned());
     Ok(())
@@ -299,8 +301,8 @@ fn one<T: Element>(
     report: &mut Report,
 ) -> Result<(), Error> {
     let input = random::<T>(3, shape);
-    let expected = quantize(&input, shape, config)?;
-    let actual = device.quantize(&input, shape, config)?;
+    let expected = quantize_outputs(&input, shape, config, None)?;
+    let actual = device.quantize_outputs(&input, shape, config, None)?;
     let difference = Difference::between(&expected, &actual);
     report.add(input.len(), difference, |_| format!("{shape:?} {config:?}"));
     Ok(())

@@ -4,7 +4,7 @@ use fouroversix::cuda::internals as memory;
 use fouroversix::cuda::{AmaxSource, Device};
 use fouroversix::{
     Amax, Config, E4m3Max, Error, ErrorPath, InputType, Metric, Nvfp4Tensor, Outputs, Quantized,
-    Rule, ScaleLayout, Scaling, amax, quantize_with_amax,
+    Rule, ScaleLayout, Scaling, amax, quantize_outputs,
 };
 use half::bf16;
 
@@ -97,9 +97,9 @@ fn compare_panel(
     let panel = panel(first);
     let shape = [panel.len() / SHAPE[1], SHAPE[1]];
     let expected = if config.scaling() == Scaling::Row {
-        fouroversix::quantize(&panel, shape, config)?
+        quantize_outputs(&panel, shape, config, None)?
     } else {
-        quantize_with_amax(&panel, shape, config, Amax::Tensor(LAST))?
+        quantize_outputs(&panel, shape, config, Some(Amax::Tensor(LAST)))?
     };
     let mut difference = Difference::default();
     if let (Some(expected), Some(actual)) = (&expected.rowwise, &actual.rowwise) {

@@ -153,7 +153,8 @@ mod tests {
     fn differences_are_counted_and_placed() {
         let input: Vec<f32> = (0..256).map(|i| (i as f32 * 0.37).sin()).collect();
         let config = Config::rowwise(Rule::Plain);
-        let expected = fouroversix::quantize(&input, [16, 16], &config).expect("valid");
+        let expected =
+            fouroversix::quantize_outputs(&input, [16, 16], &config, None).expect("valid");
         assert_eq!(Difference::between(&expected, &expected.clone()), Difference::default());
 
         let tensor = expected.rowwise.clone().expect("asked for");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fouroversix::cuda::Device;
 use fouroversix::cuda::internals::Resident;
 use fouroversix::{
-    Amax, Element, Error, Outputs, Quantized, ScaleLayout, Scaling, quantize, quantize_with_amax,
+    Amax, Element, Error, Outputs, Quantized, ScaleLayout, Scaling, quantize_outputs,
 };
 use half::{bf16, f16};
 
@@ -123,10 +123,7 @@ impl<T: Element> Tensor<'_, T> {
         let both = Mode { outputs: Outputs::Both, ..mode };
         let config = both.config(self.layout).or_else(|| mode.config(self.layout));
         let config = config.expect("modes are valid");
-        self.with_amax(mode, |amax| match amax {
-            None => quantize(self.input, self.shape, &config),
-            Some(amax) => quantize_with_amax(self.input, self.shape, &config, amax),
-        })
+        self.with_amax(mode, |amax| quantize_outputs(self.input, self.shape, &config, amax))
     }
 
     fn with_amax<R>(&self, mode: Mode, run: impl FnOnce(Option<Amax<'_>>) -> R) -> R {

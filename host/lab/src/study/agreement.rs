@@ -11,6 +11,7 @@ use fouroversix::{
     ScaleLayout, Scaling,
 };
 use fouroversix_cli::Engine;
+use fouroversix_core::shape::check_dimension;
 use half::{bf16, f16};
 use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
@@ -105,7 +106,7 @@ fn empty_rows() -> Vec<Row> {
 /// at a time. `progress` is called with the share done.
 ///
 /// # Errors
-/// [`Error::Dimension`] when a shape is not made of multiples of 16; [`Error::Device`] when the
+/// [`ShapeError::Dimension`](fouroversix::ShapeError::Dimension) when a shape is not made of multiples of 16; [`Error::Device`] when the
 /// driver fails.
 pub fn run(
     engine: &Engine,
@@ -155,9 +156,7 @@ fn for_each_chunk(
 ) -> Result<(), Error> {
     let [rows, cols] = source.shape();
     for (dimension, length) in [("rows", rows), ("columns", cols)] {
-        if !length.is_multiple_of(16) {
-            return Err(Error::Dimension { dimension, length, multiple: 16 });
-        }
+        check_dimension(dimension, length)?;
     }
     let step = (elements / cols.max(1) / 16 * 16).max(16);
     let mut chunk = Vec::new();

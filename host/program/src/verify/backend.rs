@@ -48,10 +48,7 @@ impl Backend {
         let Quantized { rowwise, columnwise } = match self {
             Self::Cpu(path) => quantize_over_garbage(*path, &input, check, amax)?,
             #[cfg(feature = "cuda")]
-            Self::Cuda(device) => match amax {
-                None => device.quantize(&input, SHAPE, &check.config())?,
-                Some(amax) => device.quantize_with_amax(&input, SHAPE, &check.config(), amax)?,
-            },
+            Self::Cuda(device) => device.quantize_outputs(&input, SHAPE, &check.config(), amax)?,
         };
         rowwise.into_iter().chain(columnwise).map(|tensor| self.finish::<T>(tensor)).collect()
     }

@@ -22,6 +22,7 @@ use case::{Case, Data};
 
 use fouroversix::Error;
 use fouroversix::cuda::Device;
+use fouroversix_core::shape::check_dimension;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ impl Default for Options {
 /// A row whose output is not the CPU's is reported as wrong and not timed.
 ///
 /// # Errors
-/// [`Error::Dimension`] when the shape is not made of multiples of 16; [`Error::Device`] when the
+/// [`ShapeError::Dimension`](fouroversix::ShapeError::Dimension) when the shape is not made of multiples of 16; [`Error::Device`] when the
 /// driver fails.
 pub fn run(
     device: &Device,
@@ -67,9 +68,7 @@ pub fn run(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Record, Error> {
     for (dimension, length) in ["rows", "columns"].into_iter().zip(options.shape) {
-        if !length.is_multiple_of(16) {
-            return Err(Error::Dimension { dimension, length, multiple: 16 });
-        }
+        check_dimension(dimension, length)?;
     }
     let mut rows = Vec::new();
     for case in case::all(options.shape) {

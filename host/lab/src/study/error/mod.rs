@@ -83,7 +83,7 @@ pub struct Table {
 /// of them), by each rule, strict, on the CPU. `progress` is called with a line for each source.
 ///
 /// # Errors
-/// [`Error::Dimension`] when the shape is not made of multiples of 16.
+/// [`ShapeError::Dimension`](fouroversix::ShapeError::Dimension) when the shape is not made of multiples of 16.
 pub fn run(
     options: &Options,
     weights: Option<(&str, &[Weights])>,

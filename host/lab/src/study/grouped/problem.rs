@@ -1,6 +1,6 @@
 //! The layer's shapes, products and recipes.
 
-use fouroversix::{Config, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix::{Config, Outputs, Rule, ScaleLayout, Scaling, ShapeError};
 
 /// The size of a grouped linear layer and its micro-batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,12 @@ impl Shape {
     }
 
     /// A dimension that the layer cannot have, as an error.
-    pub(super) fn check(&self) -> Result<(), fouroversix::Error> {
+    pub(super) fn check(&self) -> Result<(), ShapeError> {
         let rows = 16 * self.groups.max(1);
         let dimensions = [("rows", self.m, rows), ("columns", self.n, 16), ("columns", self.k, 16)];
         for (dimension, length, multiple) in dimensions {
             if self.groups == 0 || length == 0 || !length.is_multiple_of(multiple) {
-                return Err(fouroversix::Error::Dimension { dimension, length, multiple });
+                return Err(ShapeError::Dimension { dimension, length, multiple });
             }
         }
         Ok(())

@@ -22,7 +22,8 @@ impl Quantization {
     pub(super) fn new(inputs: &GroupInputs<'_>, recipe: Recipe) -> Result<Self, Error> {
         let quantize = |operand| {
             let config = recipe.config(operand, ScaleLayout::Linear);
-            fouroversix::quantize(inputs.operand(operand), inputs.shape.operand(operand), &config)
+            let (input, shape) = (inputs.operand(operand), inputs.shape.operand(operand));
+            fouroversix::quantize_outputs(input, shape, &config, None)
         };
         let [x, w, dy] = Operand::ALL.map(quantize);
         Ok(Self { operands: [x?, w?, dy?] })
@@ -89,10 +90,10 @@ pub(super) fn square(
         let quantized = if form.transposed {
             let rows = input.chunks_exact(cols);
             let strip: Vec<bf16> = rows.flat_map(|row| &row[first..][..SIDE]).copied().collect();
-            fouroversix::quantize_with_amax(&strip, [depth, SIDE], &config, amax)
+            fouroversix::quantize_outputs(&strip, [depth, SIDE], &config, Some(amax))
         } else {
             let strip = &input[first * cols..][..SIDE * cols];
-            fouroversix::quantize_with_amax(strip, [SIDE, depth], &config, amax)
+            fouroversix::quantize_outputs(strip, [SIDE, depth], &config, Some(amax))
         };
         values(&quantized?, form.transposed, rounded)
     };

@@ -63,7 +63,7 @@ const CHECKED: [Shape; 2] =
 /// wrong the record says so, and nothing more is timed.
 ///
 /// # Errors
-/// [`Error::Dimension`] for a shape that is not made of multiples of 16 for each group;
+/// [`ShapeError::Dimension`](fouroversix::ShapeError::Dimension) for a shape that is not made of multiples of 16 for each group;
 /// [`Error::Device`] when the driver or cuBLASLt is absent or fails.
 pub fn run(
     device: &Device,
