@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fouroversix_core::InputType;
+
 /// Why a checkpoint could not be read or written. `Display` is a sentence that names the offending
-/// value and the remedy.
+/// value and the remedy; what the system said of a file is the `source`.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -43,6 +45,24 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Why the first tensors were left alone.
         reason: String,
+    },
+    /// A pattern of the selection matches no tensor.
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// Whether it is one of those to exclude.
+        exclude: bool,
+        /// The input.
+        path: PathBuf,
+    },
+    /// A weight is beyond the range of the type that it is to become.
+    OutOfRange {
+        /// The tensor's name.
+        tensor: String,
+        /// `[row, column]` of the first one.
+        position: [usize; 2],
+        /// The type.
+        output_type: InputType,
     },
     /// A NaN or an infinity where finite values were expected.
     NonFinite {
@@ -82,6 +102,8 @@ impl CheckpointError {
             Self::Malformed { .. } => "malformed",
             Self::Unquantizable { .. } => "unquantizable",
             Self::NothingSelected { .. } => "nothing-selected",
+            Self::NoMatch { .. } => "no-match",
+            Self::OutOfRange { .. } => "out-of-range",
             Self::NonFinite { .. } => "non-finite",
             Self::Exists { .. } => "exists",
             Self::Busy { .. } => "busy",
@@ -115,6 +137,7 @@ impl CheckpointError {
     pub(crate) fn problem(&self) -> String {
         match self {
             Self::Malformed { problem, .. } => problem.clone(),
+            Self::Read { source, .. } | Self::Write { source, .. } => format!("{self}: {source}"),
             other => other.to_string(),
         }
     }
@@ -124,41 +147,45 @@ impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { path, source } => {
-                write!(f, "cannot read {}: {source}: {}", path.display(), read_remedy(source))
+                write!(f, "cannot read {}: {}", path.display(), read_remedy(source))
             }
             Self::Write { path, source } => {
-                write!(f, "cannot write {}: {source}: {}", path.display(), write_remedy(source))
+                write!(f, "cannot write {}: {}", path.display(), write_remedy(source))
             }
             Self::Malformed { path, problem } => write!(f, "{}: {problem}", path.display()),
-            Self::Unquantizable { tensor, reason } => write!(
-                f,
-                "{tensor} was asked for but can't be quantized ({reason}): leave it out of --include"
-            ),
+            Self::Unquantizable { tensor, reason } => {
+                write!(f, "{tensor} was asked for but can't be quantized ({reason}): leave it out")
+            }
             Self::NothingSelected { path, reason } => write!(
                 f,
                 "{} holds no tensor to quantize ({reason}): pass a file with a 2-D floating tensor \
-                 whose dimensions are multiples of 16, or see --dry-run for every decision",
+                 whose dimensions are multiples of 16",
                 path.display()
             ),
             Self::NonFinite { tensor, position: [row, column], value } => write!(
                 f,
-                "{tensor} holds {value} at [{row}, {column}]: repair it, leave it out with \
-                 --exclude, or accept it with --non-finite saturate"
+                "{tensor} holds {value} at [{row}, {column}]: repair it, leave it out, or let it \
+                 saturate"
             ),
             Self::Exists { path } => {
-                write!(f, "{} exists: choose another output or pass --force", path.display())
+                write!(f, "{} exists: choose another output or have it replaced", path.display())
             }
             Self::Busy { path } => write!(
                 f,
                 "{} is locked by another run: wait for it or choose another output",
                 path.display()
             ),
-            Self::Option { problem } => f.write_str(problem),
-            Self::Quantize(error) if error.is_of_device() => write!(
+            Self::NoMatch { pattern, path, .. } => write!(
                 f,
-                "{error} (run the same command again, with --device cpu if need be; a directory keeps \
-                 its finished shards)"
+                "{pattern:?} matches no tensor of {}: use the names that it holds",
+                path.display()
             ),
+            Self::OutOfRange { tensor, position: [row, column], output_type } => write!(
+                f,
+                "{tensor} has a weight at [{row}, {column}] that {output_type} can't hold: use f32 or \
+                 bf16, or fetch it again if such weights can't be"
+            ),
+            Self::Option { problem } => f.write_str(problem),
             Self::Quantize(error) => error.fmt(f),
         }
     }
@@ -191,7 +218,7 @@ impl std::error::Error for CheckpointError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Read { source, .. } | Self::Write { source, .. } => Some(source),
-            Self::Quantize(error) => Some(error),
+            Self::Quantize(error) => error.source(),
             _ => None,
         }
     }

@@ -57,8 +57,8 @@ pub struct Summary {
     pub output_bytes: u64,
     /// The files with tensors.
     pub shards: Vec<String>,
-    /// Every file of a directory but this one, with `/` between folders. `--force` replaces no
-    /// directory that holds others.
+    /// Every file of a directory but this one, with `/` between folders. Only a directory that
+    /// holds no others is ever replaced.
     #[serde(default)]
     pub files: Vec<String>,
 }
@@ -75,7 +75,7 @@ pub fn decide(
     if checkpoint.is_dir() && options.scaling == Scaling::Row {
         return Err(option_error(
             "row scaling has no place in a checkpoint that serving stacks load (one global scale \
-             for each tensor): use --scaling tensor or tile, or quantize single files",
+             for each tensor): use tensor or tile scaling, or quantize single files",
         ));
     }
     if checkpoint.is_dir() && checkpoint.root().join(ADAPTER).exists() {

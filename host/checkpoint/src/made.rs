@@ -1,4 +1,4 @@
-//! What this program made, and `--force` may therefore replace.
+//! What this program made, and a run may therefore replace.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::error::CheckpointError;
 
-/// A file that only directories made here have; `--force` replaces no others.
+/// A file that only directories made here have; no others are replaced.
 pub(crate) const SUMMARY: &str = "fouroversix.json";
 
 /// The page and the table that `report` writes into a directory unless told otherwise. They are
@@ -31,8 +31,8 @@ pub(crate) fn check_output(output: &Path, force: bool) -> Result<(), CheckpointE
     let is_file = fs::symlink_metadata(&summary).is_ok_and(|kind| kind.is_file());
     let Some(made) = is_file.then(|| fs::read(&summary).ok()).flatten() else {
         let problem = format!(
-            "{} exists and has no {SUMMARY}, so this program did not make it and --force does not \
-             replace it: remove it yourself or choose another output",
+            "{} exists and has no {SUMMARY}, so this program did not make it and does not replace \
+             it: remove it yourself or choose another output",
             output.display()
         );
         return Err(CheckpointError::Option { problem });
@@ -50,7 +50,7 @@ pub(crate) fn check_output(output: &Path, force: bool) -> Result<(), CheckpointE
         count => format!(" and {} more", count - 1),
     };
     let problem = format!(
-        "{} holds {first}{others}, which this program did not write and --force would remove: move \
+        "{} holds {first}{others}, which this program did not write and would have to remove: move \
          it away or choose another output",
         output.display()
     );
@@ -106,8 +106,8 @@ pub(crate) fn check_output_file(output: &Path, force: bool) -> Result<(), Checkp
         return Ok(());
     }
     let problem = format!(
-        "{} exists and this program did not make it (no fouroversix in its header), so --force does \
-         not replace it: remove it yourself or choose another output",
+        "{} exists and this program did not make it (no fouroversix in its header), so it does not \
+         replace it: remove it yourself or choose another output",
         output.display()
     );
     Err(CheckpointError::Option { problem })

@@ -136,13 +136,12 @@ impl Checkpoint {
             );
             return Err(CheckpointError::malformed(self.root(), problem));
         }
-        if let Some([row, col]) = stored.first_overflow::<T>() {
-            let problem = format!(
-                "{} has a weight at [{row}, {col}] that the output type can't hold: pass --dtype \
-                 f32 or bf16, or fetch it again if such weights can't be",
-                name.tensor
-            );
-            return Err(CheckpointError::malformed(self.root(), problem));
+        if let Some(position) = stored.first_overflow::<T>() {
+            return Err(CheckpointError::OutOfRange {
+                tensor: name.tensor.clone(),
+                position,
+                output_type: T::TYPE,
+            });
         }
         Ok(())
     }

@@ -172,7 +172,7 @@ impl Layout {
         for (i, entry) in header.entries.iter().enumerate() {
             if region_of.insert(entry.name.clone(), i).is_some() {
                 let problem = format!(
-                    "the output would hold two tensors called {}: leave one out with --exclude",
+                    "the output would hold two tensors called {}: exclude one of them",
                     entry.name
                 );
                 return Err(CheckpointError::Option { problem });

@@ -104,7 +104,7 @@ impl Selection {
     ///
     /// # Errors
     /// [`CheckpointError::Unquantizable`] when a pattern without wildcards names a tensor that
-    /// can't be quantized, [`CheckpointError::Option`] when a pattern matches nothing,
+    /// can't be quantized, [`CheckpointError::NoMatch`] when a pattern matches nothing,
     /// [`CheckpointError::NothingSelected`] when nothing is left to do.
     pub fn decide(
         &self,
@@ -133,15 +133,14 @@ impl Selection {
     }
 
     fn check_patterns(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let patterns = self.include.iter().map(|glob| ("--include", glob));
-        for (option, glob) in patterns.chain(self.exclude.iter().map(|glob| ("--exclude", glob))) {
+        let patterns = self.include.iter().map(|glob| (false, glob));
+        for (exclude, glob) in patterns.chain(self.exclude.iter().map(|glob| (true, glob))) {
             if !checkpoint.tensors().any(|(_, entry)| glob.matches(&entry.name)) {
-                let problem = format!(
-                    "{option} {:?} matches no tensor of {}: see the names with inspect",
-                    glob.as_str(),
-                    checkpoint.root().display()
-                );
-                return Err(CheckpointError::Option { problem });
+                return Err(CheckpointError::NoMatch {
+                    pattern: glob.as_str().to_owned(),
+                    exclude,
+                    path: checkpoint.root().to_owned(),
+                });
             }
         }
         Ok(())
@@ -154,11 +153,11 @@ impl Selection {
         scaling: Scaling,
     ) -> Result<Decision, CheckpointError> {
         if let Some(glob) = self.exclude.iter().find(|glob| glob.matches(&entry.name)) {
-            return Ok(Decision::keep(format!("--exclude {}", glob.as_str())));
+            return Ok(Decision::keep(format!("excluded by {}", glob.as_str())));
         }
         let included = self.include.iter().find(|glob| glob.matches(&entry.name));
         if included.is_none() && !self.include.is_empty() {
-            return Ok(Decision::keep("no --include matches"));
+            return Ok(Decision::keep("not included"));
         }
         if let Some(obstacle) = obstacle(entry, scaling) {
             return match included {
@@ -170,7 +169,7 @@ impl Selection {
             };
         }
         if let Some(glob) = included {
-            return Ok(Decision::quantize(format!("--include {}", glob.as_str())));
+            return Ok(Decision::quantize(format!("included by {}", glob.as_str())));
         }
         let Some(families) = families else {
             return Ok(Decision::quantize(format!("2-D {}", entry.dtype)));
@@ -225,7 +224,7 @@ pub fn notes(checkpoint: &Checkpoint, decisions: &[Decision]) -> Vec<String> {
             Some(named) => format!("model type {named} is not in the table of families"),
             None => "config.json names no model type".to_owned(),
         };
-        notes.push(format!("{named}: general rules for names decided; --dry-run shows how"));
+        notes.push(format!("{named}: general rules for names decided: look at the reasons"));
     }
     let stacks = checkpoint.tensors().zip(decisions).filter(|(_, d)| d.reason == STACK);
     let (count, bytes) = stacks

@@ -84,11 +84,43 @@ fn library_kind(error: &fouroversix::Error) -> &'static str {
     }
 }
 
+/// An error and what caused it.
+fn chain(error: &dyn std::error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    error.source().map_or(Ok(()), |source| {
+        f.write_str(": ")?;
+        chain(source, f)
+    })
+}
+
+/// The options of this program that mend what the library found.
+const fn advice(error: &CheckpointError) -> Option<&'static str> {
+    Some(match error {
+        CheckpointError::Exists { .. } => "--force replaces what this program made",
+        CheckpointError::NonFinite { .. } => {
+            "--exclude leaves a tensor out, --non-finite saturate accepts such values"
+        }
+        CheckpointError::NothingSelected { .. } => "--dry-run shows the decision on every tensor",
+        CheckpointError::Unquantizable { .. } => "it is named by --include",
+        CheckpointError::NoMatch { exclude: true, .. } => "of --exclude; inspect shows the names",
+        CheckpointError::NoMatch { exclude: false, .. } => "of --include; inspect shows the names",
+        CheckpointError::OutOfRange { .. } => "--dtype says the type",
+        CheckpointError::Quantize(error) if error.is_of_device() => {
+            "run the same command again, with --device cpu if need be; a directory keeps its finished \
+             shards"
+        }
+        _ => return None,
+    })
+}
+
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Checkpoint(error) => error.fmt(f),
-            Self::Library(error) => error.fmt(f),
+            Self::Checkpoint(error) => {
+                chain(error, f)?;
+                advice(error).map_or(Ok(()), |advice| write!(f, " ({advice})"))
+            }
+            Self::Library(error) => chain(error, f),
             Self::Said { text, .. } => f.write_str(text),
             Self::Output { error, complete } => {
                 write!(f, "cannot write to standard output: {error}: check where it goes")?;

@@ -140,7 +140,7 @@ fn a_device_that_was_asked_for_fails_and_leaves_finished_shards() {
     let mut failing = Failing { panels_left: 24, code: "CUDA_ERROR_OUT_OF_MEMORY" };
     let error = quantize(&model, &output, Scaling::Tensor, &mut failing, &mut notes).unwrap_err();
     let said = error.to_string();
-    assert!(said.contains("CUDA_ERROR_OUT_OF_MEMORY") && said.contains("--device cpu"), "{said}");
+    assert!(said.contains("CUDA_ERROR_OUT_OF_MEMORY"), "{said}");
     assert!(matches!(error, CheckpointError::Quantize(Error::Device(_))));
     assert!(!output.exists() && !notes.0.iter().any(|note| note.contains("finished")));
     quantize(&model, &output, Scaling::Tensor, &mut CpuQuantizer, &mut notes).unwrap();
