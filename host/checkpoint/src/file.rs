@@ -1,6 +1,7 @@
 //! A safetensors file, memory-mapped.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -13,13 +14,22 @@ use super::header::{Header, TensorEntry};
 const PAGE: usize = 64 * 1024;
 
 /// A safetensors file whose header was checked and whose bytes are mapped, not read.
-#[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
     file: File,
     header: Header,
     index: HashMap<String, usize>,
     map: Mmap,
+}
+
+impl fmt::Debug for TensorFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TensorFile")
+            .field("path", &self.path)
+            .field("tensors", &self.header.entries.len())
+            .field("bytes", &self.map.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl TensorFile {

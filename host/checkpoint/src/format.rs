@@ -1,5 +1,8 @@
 //! How a quantized tensor lies in a checkpoint: names, types and the meaning of its global scale.
 
+use std::fmt;
+
+use fouroversix_core::debug::Few;
 use fouroversix_core::{E4m3Max, Element, named};
 
 use super::codes::{E2M1_VALUES, E4M3_VALUES};
@@ -99,7 +102,7 @@ pub struct PartNames {
 }
 
 /// The global scale as stored: one number, or one for each row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum GlobalScale {
     /// A weight is `q · (s / g)`.
     Divisor(Vec<f32>),
@@ -137,7 +140,7 @@ impl GlobalScale {
 }
 
 /// A quantized tensor of a checkpoint, borrowed from its file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoredTensor<'a> {
     /// `[rows, cols]` in elements; the rows of all matrices of a stack.
     pub shape: [usize; 2],
@@ -150,6 +153,28 @@ pub struct StoredTensor<'a> {
     pub scales: &'a [u8],
     /// The global scale.
     pub global: GlobalScale,
+}
+
+impl fmt::Debug for GlobalScale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Divisor(_) => "Divisor",
+            Self::Multiplier(_) => "Multiplier",
+        };
+        f.debug_tuple(name).field(&Few(self.values())).finish()
+    }
+}
+
+impl fmt::Debug for StoredTensor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredTensor")
+            .field("shape", &self.shape)
+            .field("stack", &self.stack)
+            .field("codes", &Few(self.codes))
+            .field("scales", &Few(self.scales))
+            .field("global", &self.global)
+            .finish()
+    }
 }
 
 impl StoredTensor<'_> {

@@ -94,7 +94,7 @@ impl TensorEntry {
 }
 
 /// What precedes the tensors' bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Header {
     /// The tensors, in the order their bytes lie.
     pub entries: Vec<TensorEntry>,
@@ -102,6 +102,16 @@ pub struct Header {
     pub metadata: BTreeMap<String, String>,
     /// Where the first tensor's bytes start in the file.
     pub data_start: u64,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header")
+            .field("tensors", &self.entries.len())
+            .field("metadata", &self.metadata.keys())
+            .field("data_start", &self.data_start)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Header {

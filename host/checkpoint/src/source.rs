@@ -1,6 +1,7 @@
 //! What is to be read: one safetensors file, or a Hugging Face model directory.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,6 @@ pub(crate) use super::layout::index_of;
 const NAMED: usize = 3;
 
 /// A checkpoint opened for reading: every header checked, no tensor read.
-#[derive(Debug)]
 pub struct Checkpoint {
     root: PathBuf,
     is_dir: bool,
@@ -27,6 +27,16 @@ pub struct Checkpoint {
     stem: String,
     notes: Vec<String>,
     config: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("root", &self.root)
+            .field("files", &self.files.len())
+            .field("tensors", &self.index.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Checkpoint {

@@ -1,10 +1,14 @@
 //! A global amax from the caller.
 
+use std::fmt;
+
+use crate::debug::Few;
+
 /// A global amax that the caller supplies in place of the one computed from the input.
 ///
 /// It is used as it is: with a value below the input's own maximum elements saturate at ±6 times
 /// the largest block scale.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Amax<'a> {
     /// For [`Scaling::Tensor`](crate::Scaling::Tensor) and [`Scaling::Tile`](crate::Scaling::Tile).
     Tensor(f32),
@@ -19,4 +23,18 @@ pub enum Amax<'a> {
         /// One for each column.
         columns: &'a [f32],
     },
+}
+
+impl fmt::Debug for Amax<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tensor(amax) => f.debug_tuple("Tensor").field(amax).finish(),
+            Self::Rows(rows) => f.debug_tuple("Rows").field(&Few(rows)).finish(),
+            Self::RowsAndColumns { rows, columns } => f
+                .debug_struct("RowsAndColumns")
+                .field("rows", &Few(rows))
+                .field("columns", &Few(columns))
+                .finish(),
+        }
+    }
 }

@@ -1,8 +1,11 @@
 //! Element types, and slices of them.
 
+use std::fmt;
+
 use half::{bf16, f16};
 
 use crate::config::InputType;
+use crate::debug::Few;
 
 mod sealed {
     pub trait Sealed {}
@@ -90,7 +93,7 @@ impl Element for f32 {
 }
 
 /// Elements of a tensor as the quantizer takes them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Values<'a> {
     /// bfloat16.
     Bf16(&'a [bf16]),
@@ -128,8 +131,17 @@ impl Values<'_> {
     }
 }
 
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bf16(values) => f.debug_tuple("Bf16").field(&Few(values)).finish(),
+            Self::F16(values) => f.debug_tuple("F16").field(&Few(values)).finish(),
+            Self::F32(values) => f.debug_tuple("F32").field(&Few(values)).finish(),
+        }
+    }
+}
+
 /// As [`Values`], to write to.
-#[derive(Debug)]
 pub enum ValuesMut<'a> {
     /// bfloat16.
     Bf16(&'a mut [bf16]),
@@ -137,4 +149,14 @@ pub enum ValuesMut<'a> {
     F16(&'a mut [f16]),
     /// IEEE binary32.
     F32(&'a mut [f32]),
+}
+
+impl fmt::Debug for ValuesMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bf16(values) => Values::Bf16(values).fmt(f),
+            Self::F16(values) => Values::F16(values).fmt(f),
+            Self::F32(values) => Values::F32(values).fmt(f),
+        }
+    }
 }

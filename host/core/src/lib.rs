@@ -10,6 +10,9 @@ pub mod abi;
 mod amax;
 pub mod config;
 #[cfg(feature = "std")]
+#[doc(hidden)]
+pub mod debug;
+#[cfg(feature = "std")]
 mod deviation;
 #[cfg(feature = "std")]
 mod element;

@@ -1,10 +1,13 @@
 //! Quantized tensors.
 
+use std::fmt;
+
 use crate::config::{Config, E4m3Max, ScaleLayout, Scaling};
+use crate::debug::Few;
 use crate::shape::{ShapeError, check_dimension, expect_length};
 
 /// An NVFP4 tensor in host memory, owned.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Nvfp4Tensor {
     codes: Vec<u8>,
     scales: Vec<u8>,
@@ -125,11 +128,17 @@ impl Nvfp4Tensor {
     }
 }
 
+impl fmt::Debug for Nvfp4Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().describe("Nvfp4Tensor", f)
+    }
+}
+
 /// An NVFP4 tensor, or some rows of one, in somebody else's buffers.
 ///
 /// The fields are those of [`Nvfp4Tensor::from_parts`]. Functions that take a view check it, so
 /// one may be written down field by field.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Nvfp4View<'a> {
     /// E2M1 codes, `[rows, cols/2]` bytes.
     pub codes: &'a [u8],
@@ -145,7 +154,25 @@ pub struct Nvfp4View<'a> {
     pub e4m3_max: E4m3Max,
 }
 
+impl fmt::Debug for Nvfp4View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe("Nvfp4View", f)
+    }
+}
+
 impl Nvfp4View<'_> {
+    fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [rows, cols] = self.shape;
+        f.debug_struct(name)
+            .field("shape", &format_args!("[{rows}, {cols}]"))
+            .field("codes", &Few(self.codes))
+            .field("scales", &Few(self.scales))
+            .field("scale_layout", &self.scale_layout)
+            .field("global_amax", &Few(self.global_amax))
+            .field("e4m3_max", &self.e4m3_max)
+            .finish()
+    }
+
     /// Checks the lengths of the buffers against the shape.
     ///
     /// # Errors
@@ -164,7 +191,6 @@ impl Nvfp4View<'_> {
 
 /// Where one quantization of a `[rows, cols]` input goes, in the caller's buffers. Every byte of
 /// them is written, the padding of a swizzled scale buffer with zeros.
-#[derive(Debug)]
 pub struct Nvfp4Mut<'a> {
     /// `rows·cols/2` bytes.
     pub codes: &'a mut [u8],
@@ -172,6 +198,16 @@ pub struct Nvfp4Mut<'a> {
     pub scales: &'a mut [u8],
     /// One, or with row scaling one for each row.
     pub global_amax: &'a mut [f32],
+}
+
+impl fmt::Debug for Nvfp4Mut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nvfp4Mut")
+            .field("codes", &Few(self.codes))
+            .field("scales", &Few(self.scales))
+            .field("global_amax", &Few(self.global_amax))
+            .finish()
+    }
 }
 
 /// Where a quantization goes: the parts that [`crate::Outputs`] asks for.

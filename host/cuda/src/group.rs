@@ -1,5 +1,6 @@
 //! Many tensors in one launch, as mixture-of-experts layers need.
 
+use std::fmt;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaStream, sys};
@@ -19,7 +20,7 @@ use super::plan::{AmaxSource, AmaxStep, Plan};
 ///
 /// The tensors are quantized by one launch. Amaxes that are not there yet take one launch before it
 /// where there is one for each tensor, and one for each tensor where there are more.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GroupQuantizer {
     device: Device,
     plans: Vec<Plan>,
@@ -29,7 +30,7 @@ pub struct GroupQuantizer {
 }
 
 /// The launches that find a group's amaxes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Amaxes {
     /// The tensor's number, what its launch does, and the launch.
     Each(Vec<(usize, AmaxStep, Launch<AmaxParams>)>),
@@ -38,13 +39,30 @@ enum Amaxes {
 }
 
 /// The addresses of a group's tensors, on the device.
-#[derive(Debug)]
 pub struct GroupTable {
     addresses: Vec<QuantizeAddresses>,
     table: CudaSlice<u8>,
     address: DeviceAddress,
     /// What the launch of all amaxes reads, if there is one.
     amax: Option<(CudaSlice<u8>, DeviceAddress)>,
+}
+
+impl fmt::Debug for GroupTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupTable")
+            .field("tensors", &self.addresses.len())
+            .field("address", &format_args!("{:#x}", self.address))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GroupQuantizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupQuantizer")
+            .field("device", &self.device)
+            .field("tensors", &self.plans.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Device {

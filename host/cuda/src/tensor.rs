@@ -1,5 +1,6 @@
 //! Quantized tensors in device memory.
 
+use std::fmt;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut};
@@ -14,11 +15,20 @@ use super::plan::AmaxSource;
 use super::quantizer::Quantizer;
 
 /// One quantization in device memory.
-#[derive(Debug)]
 pub struct DeviceTensor {
     codes: CudaSlice<u8>,
     scales: CudaSlice<u8>,
     shape: [usize; 2],
+}
+
+impl fmt::Debug for DeviceTensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceTensor")
+            .field("shape", &format_args!("{:?}", self.shape))
+            .field("code_bytes", &self.codes.len())
+            .field("scale_bytes", &self.scales.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl DeviceTensor {
@@ -42,7 +52,6 @@ impl DeviceTensor {
 }
 
 /// What a [`Quantizer`] writes, in device memory that may be used again for the next input.
-#[derive(Debug)]
 pub struct DeviceQuantized {
     rowwise: Option<DeviceTensor>,
     columnwise: Option<DeviceTensor>,
@@ -201,6 +210,18 @@ pub struct DeviceAmax<'a> {
     pub rows: &'a CudaSlice<f32>,
     /// With row scaling and columnwise output one for each column.
     pub columns: Option<&'a CudaSlice<f32>>,
+}
+
+impl fmt::Debug for DeviceQuantized {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceQuantized")
+            .field("rowwise", &self.rowwise)
+            .field("columnwise", &self.columnwise)
+            .field("scale_layout", &self.scale_layout)
+            .field("e4m3_max", &self.e4m3_max)
+            .field("workspace_bytes", &self.workspace.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl DeviceQuantized {
