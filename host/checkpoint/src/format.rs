@@ -3,7 +3,7 @@
 use std::fmt;
 
 use fouroversix_core::debug::Few;
-use fouroversix_core::{E4m3Max, Element, named};
+use fouroversix_core::{E4m3Max, Element, named, serde_by_name};
 
 use super::codes::{E2M1_VALUES, E4M3_VALUES};
 
@@ -20,6 +20,7 @@ pub enum Format {
 }
 
 named!(Format, "checkpoint format", [CompressedTensors, ModelOpt]);
+serde_by_name!(Format);
 
 impl Format {
     /// `compressed-tensors` or `modelopt`.

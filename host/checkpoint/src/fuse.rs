@@ -1,6 +1,6 @@
 //! Parts that serving stacks fuse into one matrix, and which therefore share a global scale.
 
-use fouroversix_core::named;
+use fouroversix_core::{named, serde_by_name};
 
 use super::families::{Families, Fused};
 
@@ -30,6 +30,7 @@ impl Fuse {
 }
 
 named!(Fuse, "choice of fused parts", [None, Linear, Experts]);
+serde_by_name!(Fuse);
 
 /// What vLLM 0.33 packs in models of many types: `packed_modules_mapping`, `orig_to_new_stacked`
 /// and `stacked_params_mapping` in `model_executor/models/*.py`; the last three groups are

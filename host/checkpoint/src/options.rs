@@ -170,9 +170,12 @@ mod tests {
     fn round_trip<T>(values: &[T])
     where
         T: Copy + Debug + Display + PartialEq + FromStr<Err = UnknownName>,
+        T: serde::Serialize + serde::de::DeserializeOwned,
     {
         for value in values {
             assert_eq!(value.to_string().parse(), Ok(*value));
+            let json = serde_json::to_string(value).unwrap();
+            assert_eq!(serde_json::from_str::<T>(&json).unwrap(), *value);
         }
         let error = "nonsense".parse::<T>().unwrap_err().to_string();
         assert!(values.iter().all(|value| error.contains(&value.to_string())), "{error}");

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
-use fouroversix_core::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling, named};
+use fouroversix_core::{
+    Config, InputType, Outputs, Rule, ScaleLayout, Scaling, named, serde_by_name,
+};
 use half::{bf16, f16};
 
 use super::error::CheckpointError;
@@ -65,6 +67,7 @@ impl NonFinite {
 }
 
 named!(NonFinite, "policy for NaN and infinities", [Error, Saturate]);
+serde_by_name!(NonFinite);
 
 /// What holds for every tensor of a run.
 #[derive(Clone, Copy, Debug)]

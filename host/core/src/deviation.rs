@@ -4,6 +4,7 @@
 ///
 /// Sums are taken in FP64 over FP32 dequantized values; those of panels of a tensor add up.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Deviation {
     /// Sum of squared differences.
     pub squared_error: f64,

@@ -23,6 +23,8 @@ pub mod kernel;
 #[cfg(feature = "std")]
 pub mod launch;
 mod names;
+#[cfg(feature = "serde")]
+mod serialize;
 #[cfg(feature = "std")]
 pub mod shape;
 #[cfg(feature = "std")]

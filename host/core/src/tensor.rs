@@ -274,6 +274,7 @@ impl Quantized {
 /// A block is a 1x16 block or, with [`crate::Scaling::Tile`], a 16x16 tile: what makes one choice.
 /// With [`crate::Outputs::Both`] the two quantizations are added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Choices {
     /// Blocks that took map4; none under the plain rule.
     pub map4: u64,
