@@ -1,6 +1,6 @@
 //! Quantizes tensors that live in device memory, on the program's own stream.
 //!
-//! `cargo run --release -p fouroversix --features cuda --example 06_quantize_on_stream`
+//! `cargo run --release -p fouroversix --features cudarc --example 06_quantize_on_stream`
 
 use cudarc::driver::{CudaContext, DevicePtr};
 use fouroversix::cuda::{AmaxSource, Device, OutputAddresses, QuantizeAddresses};

@@ -13,6 +13,7 @@ use super::device::Device;
 use super::error::DeviceError;
 use super::kernel::{CopyKernel, KernelInfo, Launch};
 use super::memory::{self, Elements};
+use super::raw::RawStream;
 
 /// How the global amax lies in device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +39,42 @@ impl AmaxLayout {
             Self::Tensor | Self::Rows => 1,
             Self::TensorGlobalScale | Self::RowGlobalScales => 4,
         }
+    }
+}
+
+/// What a dequantization is prepared for, its shape aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct DequantizeConfig {
+    /// The element type written.
+    pub output: InputType,
+    /// The bound that the global scale was made with.
+    pub e4m3_max: E4m3Max,
+    /// How block scales lie. Default: [`ScaleLayout::Linear`].
+    pub scale_layout: ScaleLayout,
+    /// How the global amax lies. Default: [`AmaxLayout::Tensor`].
+    pub amax_layout: AmaxLayout,
+}
+
+impl DequantizeConfig {
+    /// To elements of type `output`, from tensors quantized with the bound `e4m3_max`, with linear
+    /// scales and one amax.
+    #[must_use]
+    pub const fn new(output: InputType, e4m3_max: E4m3Max) -> Self {
+        let (scale_layout, amax_layout) = (ScaleLayout::Linear, AmaxLayout::Tensor);
+        Self { output, e4m3_max, scale_layout, amax_layout }
+    }
+
+    /// The same with another layout of block scales.
+    #[must_use]
+    pub const fn with_scale_layout(self, scale_layout: ScaleLayout) -> Self {
+        Self { scale_layout, ..self }
+    }
+
+    /// The same with another layout of the global amax.
+    #[must_use]
+    pub const fn with_amax_layout(self, amax_layout: AmaxLayout) -> Self {
+        Self { amax_layout, ..self }
     }
 }
 
@@ -72,13 +109,8 @@ pub(super) struct DequantizePlan {
 }
 
 impl DequantizePlan {
-    pub(super) fn new(
-        output: InputType,
-        shape: [usize; 2],
-        scale_layout: ScaleLayout,
-        e4m3_max: E4m3Max,
-        amax: AmaxLayout,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(config: &DequantizeConfig, shape: [usize; 2]) -> Result<Self, Error> {
+        let DequantizeConfig { output, e4m3_max, scale_layout, amax_layout: amax } = *config;
         let [rows, cols] = shape;
         check_dimension("columns", cols)?;
         // Refuses what 32 bits do not hold.
@@ -119,20 +151,17 @@ impl DequantizePlan {
 }
 
 impl Device {
-    /// Prepares dequantizations of `[rows, cols]` tensors to elements of type `output`.
+    /// Prepares dequantizations of `[rows, cols]` tensors.
     ///
     /// # Errors
     /// [`ShapeError::Dimension`](fouroversix_core::ShapeError::Dimension) when `cols` is not a multiple of 16; [`Error::Device`] when the shape
     /// is too large for one launch, the build lacks the kernel or the driver fails to load it.
     pub fn dequantizer(
         &self,
-        output: InputType,
+        config: &DequantizeConfig,
         shape: [usize; 2],
-        scale_layout: ScaleLayout,
-        e4m3_max: E4m3Max,
-        amax: AmaxLayout,
     ) -> Result<Dequantizer, Error> {
-        let plan = DequantizePlan::new(output, shape, scale_layout, e4m3_max, amax)?;
+        let plan = DequantizePlan::new(config, shape)?;
         let launch = plan
             .launch()
             .map_err(DeviceError::from)?
@@ -165,11 +194,14 @@ impl Device {
         let Nvfp4View { codes, scales, global_amax, shape, scale_layout, e4m3_max } = tensor;
         expect_length("the output", output.len(), shape[0] * shape[1])?;
         let layout = if global_amax.len() == 1 { AmaxLayout::Tensor } else { AmaxLayout::Rows };
-        let dequantizer = self.dequantizer(T::TYPE, shape, scale_layout, e4m3_max, layout)?;
+        let config = DequantizeConfig::new(T::TYPE, e4m3_max)
+            .with_scale_layout(scale_layout)
+            .with_amax_layout(layout);
+        let dequantizer = self.dequantizer(&config, shape)?;
         if output.is_empty() {
             return Ok(());
         }
-        let stream = self.stream()?;
+        let stream = self.new_stream()?;
         let codes = uploaded(&stream, codes)?;
         let scales = uploaded(&stream, scales)?;
         let amax = uploaded(&stream, global_amax)?;
@@ -183,7 +215,7 @@ impl Device {
         };
         // SAFETY: the buffers have the lengths that the shape asks for, and are of this stream, on
         // which they are freed after the launch.
-        unsafe { dequantizer.launch(&addresses, stream.cu_stream())? };
+        unsafe { dequantizer.enqueue(&addresses, stream.cu_stream())? };
         Ok(memory::download(&stream, &result, Elements::of_mut(output))?)
     }
 }
@@ -202,8 +234,15 @@ impl Dequantizer {
     pub unsafe fn launch(
         &self,
         at: &DequantizeAddresses,
-        stream: sys::CUstream,
+        stream: impl Into<RawStream>,
     ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        unsafe { self.enqueue(at, stream.into().handle()) }
+    }
+
+    /// # Safety
+    /// As [`Dequantizer::launch`].
+    unsafe fn enqueue(&self, at: &DequantizeAddresses, stream: sys::CUstream) -> Result<(), Error> {
         let Some(launch) = &self.launch else { return Ok(()) };
         let params = self.plan.params(at)?;
         // SAFETY: the kernel's parameter is `DequantizeParams`; the rest is the caller's promise.
@@ -225,11 +264,11 @@ impl Dequantizer {
         &self,
         copy: &CopyKernel<DequantizeParams>,
         at: &DequantizeAddresses,
-        stream: sys::CUstream,
+        stream: impl Into<RawStream>,
     ) -> Result<(), Error> {
         let params = self.plan.params(at)?;
         // SAFETY: the kernel's parameter is `DequantizeParams`; the rest is the caller's promise.
-        unsafe { copy.0.enqueue(&params, stream) }.map_err(Error::from)
+        unsafe { copy.0.enqueue(&params, stream.into().handle()) }.map_err(Error::from)
     }
 
     /// What the driver's compiler made of the kernel.

@@ -10,6 +10,7 @@ use fouroversix_core::{Error, InstructionSet, Kernel};
 use super::driver::{self, check};
 use super::error::DeviceError;
 use super::kernel::{Loaded, Module};
+use super::raw::RawContext;
 
 /// What is known of a device before it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,13 +125,10 @@ impl Device {
         Ok(Self::from_context(context)?)
     }
 
-    /// Uses a context that the program has opened with `cudarc`.
-    ///
-    /// # Errors
-    /// As [`Device::new`].
-    pub fn with_context(context: Arc<CudaContext>) -> Result<Self, Error> {
+    #[cfg(feature = "cudarc")]
+    pub(super) fn in_context(context: Arc<CudaContext>) -> Result<Self, DeviceError> {
         driver::load()?;
-        Ok(Self::from_context(context)?)
+        Self::from_context(context)
     }
 
     /// Uses the context current on this thread, whoever made it.
@@ -145,7 +143,7 @@ impl Device {
         driver::load()?;
         let context = check("find the current context", result::ctx::get_current())?;
         // SAFETY: the context is a live one, and the caller keeps it alive.
-        unsafe { Self::from_raw(context.unwrap_or(std::ptr::null_mut())) }
+        unsafe { Self::borrow(context.unwrap_or(std::ptr::null_mut())) }
     }
 
     /// Uses a raw context. It is borrowed: dropping the handle does not destroy it.
@@ -156,7 +154,14 @@ impl Device {
     /// # Safety
     /// `context` must be null or a context that is not destroyed before the handle and its clones,
     /// and what was made with them, are gone.
-    pub unsafe fn from_raw(context: sys::CUcontext) -> Result<Self, Error> {
+    pub unsafe fn from_raw(context: impl Into<RawContext>) -> Result<Self, Error> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::borrow(context.into().handle()) }
+    }
+
+    /// # Safety
+    /// As [`Device::from_raw`].
+    unsafe fn borrow(context: sys::CUcontext) -> Result<Self, Error> {
         driver::load()?;
         if context.is_null() {
             return Err(DeviceError::NoContext.into());
@@ -195,9 +200,7 @@ impl Device {
         self.shared.instruction_set
     }
 
-    /// The context, as `cudarc` has it.
-    #[must_use]
-    pub fn context(&self) -> &Arc<CudaContext> {
+    pub(super) fn cuda_context(&self) -> &Arc<CudaContext> {
         &self.shared.context
     }
 
@@ -258,7 +261,8 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("9999") || text.contains("no CUDA driver"), "{text}");
         // SAFETY: a null context is refused before it is used.
-        let error = unsafe { Device::from_raw(std::ptr::null_mut()) }.expect_err("null");
+        let error = unsafe { Device::from_raw(std::ptr::null_mut::<std::ffi::c_void>()) }
+            .expect_err("null");
         assert!(matches!(error, Error::Device(_)), "{error}");
     }
 

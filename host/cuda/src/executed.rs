@@ -12,7 +12,7 @@ use fouroversix_ptx as ptx;
 use fouroversix_ptx_executor::{Machine, Module};
 
 use super::address::{OutputAddresses, QuantizeAddresses};
-use super::dequantizer::{AmaxLayout, DequantizeAddresses, DequantizePlan};
+use super::dequantizer::{AmaxLayout, DequantizeAddresses, DequantizeConfig, DequantizePlan};
 use super::plan::{AmaxSource, Plan};
 
 const SHAPE: [usize; 2] = [128, 64];
@@ -196,7 +196,10 @@ fn planned_launches_dequantize_like_the_cpu() {
             let tensor = tensor.expect("rowwise");
             let amax = if scaling == Scaling::Row { AmaxLayout::Rows } else { AmaxLayout::Tensor };
             let bound: E4m3Max = tensor.e4m3_max();
-            let plan = DequantizePlan::new(InputType::F32, SHAPE, layout, bound, amax);
+            let to = DequantizeConfig::new(InputType::F32, bound)
+                .with_scale_layout(layout)
+                .with_amax_layout(amax);
+            let plan = DequantizePlan::new(&to, SHAPE);
             let plan = plan.expect("a valid shape");
             let mut machine = Machine::new();
             let memory = &mut machine.memory;

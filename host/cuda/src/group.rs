@@ -1,19 +1,19 @@
 //! Many tensors in one launch, as mixture-of-experts layers need.
 
 use std::fmt;
-use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, CudaStream, sys};
+use cudarc::driver::CudaSlice;
 use fouroversix_core::abi::{AmaxParams, QuantizeParams, QuantizeTensor, SKIPPABLE};
 use fouroversix_core::shape::expect_length;
 use fouroversix_core::{Config, Error, InputType, launch};
 
-use super::address::{DeviceAddress, QuantizeAddresses, WORD, optional};
+use super::address::{ALIGNMENT, DeviceAddress, QuantizeAddresses, WORD, needed, optional};
 use super::device::Device;
 use super::error::DeviceError;
 use super::kernel::{KernelInfo, Launch};
 use super::memory;
 use super::plan::{AmaxSource, AmaxStep, Plan};
+use super::raw::RawStream;
 
 /// A quantization of many tensors, prepared: one configuration and element type, any shapes, an
 /// amax (or amaxes) for each.
@@ -41,10 +41,11 @@ enum Amaxes {
 /// The addresses of a group's tensors, on the device.
 pub struct GroupTable {
     addresses: Vec<QuantizeAddresses>,
-    table: CudaSlice<u8>,
     address: DeviceAddress,
     /// What the launch of all amaxes reads, if there is one.
-    amax: Option<(CudaSlice<u8>, DeviceAddress)>,
+    amax: Option<DeviceAddress>,
+    /// The memory, where the table owns it.
+    memory: Option<CudaSlice<u8>>,
 }
 
 impl fmt::Debug for GroupTable {
@@ -52,6 +53,7 @@ impl fmt::Debug for GroupTable {
         f.debug_struct("GroupTable")
             .field("tensors", &self.addresses.len())
             .field("address", &format_args!("{:#x}", self.address))
+            .field("owned", &self.memory.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -129,38 +131,62 @@ impl GroupQuantizer {
         self.plans[tensor].workspace.bytes()
     }
 
-    /// Checks the tensors' addresses and copies them to the device, on `stream`.
+    /// Bytes of device memory that a table of the tensors' addresses takes.
+    #[must_use]
+    pub fn table_bytes(&self) -> usize {
+        let amaxes = match &self.amax {
+            Amaxes::Each(_) => 0,
+            Amaxes::Together(tensors, _) => tensors.len(),
+        };
+        self.amax_table_offset() + amaxes * size_of::<AmaxParams>()
+    }
+
+    /// Where in the table the entries of the launch of all amaxes are: after the tensors'.
+    const fn amax_table_offset(&self) -> usize {
+        (self.plans.len() * size_of::<QuantizeTensor>()).next_multiple_of(ALIGNMENT as usize)
+    }
+
+    /// Checks the tensors' addresses and copies them to device memory `at`, on `stream`.
     ///
     /// Each tensor has its own workspace; the `skip` fields are not looked at. Addresses of empty
-    /// tensors may be null.
+    /// tensors may be null. Does not allocate.
     ///
     /// # Errors
-    /// [`ShapeError::Length`](fouroversix_core::ShapeError::Length) when there are not as many as shapes were prepared; [`Error::Device`] for
-    /// an address null or misaligned, or a failure of the driver.
-    pub fn table(
+    /// [`ShapeError::Length`](fouroversix_core::ShapeError::Length) when there are not as many as
+    /// shapes were prepared; [`Error::Device`] for an address null or misaligned, or a failure of
+    /// the driver.
+    ///
+    /// # Safety
+    /// `at` must be the address of [`GroupQuantizer::table_bytes`] bytes of live memory of the
+    /// device, which stay and are not written to as long as the table is launched with, and `stream`
+    /// a stream of the device's context.
+    pub unsafe fn write_table(
         &self,
-        stream: &Arc<CudaStream>,
+        at: DeviceAddress,
         addresses: &[QuantizeAddresses],
+        stream: impl Into<RawStream>,
     ) -> Result<GroupTable, Error> {
         expect_length("the list of addresses", addresses.len(), self.plans.len())?;
+        needed("the table", at, ALIGNMENT)?;
+        let stream = stream.into().handle();
         let entries = self.plans.iter().zip(addresses).map(|(plan, at)| plan.tensor(at));
         let entries = entries.collect::<Result<Vec<QuantizeTensor>, DeviceError>>()?;
-        let mut table = memory::allocate(stream, size_of_val(entries.as_slice()))?;
-        memory::upload(stream, &entries, &mut table)?;
-        let address = memory::address(&table, stream);
+        self.device.bind()?;
+        // SAFETY: the caller's promise.
+        unsafe { memory::write(at, &entries, stream)? };
         let amax = match &self.amax {
             Amaxes::Each(_) => None,
             Amaxes::Together(tensors, _) => {
                 let params =
                     |i: &usize| self.plans[*i].amax_params(AmaxStep::Input, &addresses[*i]);
                 let entries = tensors.iter().map(params).collect::<Result<Vec<_>, _>>()?;
-                let mut table = memory::allocate(stream, size_of_val(entries.as_slice()))?;
-                memory::upload(stream, &entries, &mut table)?;
-                let address = memory::address(&table, stream);
-                Some((table, address))
+                let at = at + self.amax_table_offset() as DeviceAddress;
+                // SAFETY: the caller's promise: it is part of the table's bytes.
+                unsafe { memory::write(at, &entries, stream)? };
+                Some(at)
             }
         };
-        Ok(GroupTable { addresses: addresses.to_vec(), table, address, amax })
+        Ok(GroupTable { addresses: addresses.to_vec(), address: at, amax, memory: None })
     }
 
     /// Enqueues the quantization of all tensors on `stream`.
@@ -179,12 +205,13 @@ impl GroupQuantizer {
         &self,
         table: &GroupTable,
         skip: DeviceAddress,
-        stream: sys::CUstream,
+        stream: impl Into<RawStream>,
     ) -> Result<(), Error> {
+        let stream = stream.into().handle();
         optional("the skip flag", skip, WORD)?;
         match &self.amax {
             Amaxes::Together(_, launch) => {
-                let input = table.amax.as_ref().map_or(0, |(_, address)| *address);
+                let input = table.amax.unwrap_or(0);
                 let params = AmaxParams { input, skip, flags: self.flags, ..Default::default() };
                 // SAFETY: the kernel's parameter is `AmaxParams`; the table is this quantizer's,
                 // so it has the entries; the rest is the caller's promise.
@@ -228,10 +255,10 @@ impl GroupQuantizer {
     }
 }
 
+#[cfg(feature = "cudarc")]
 impl GroupTable {
-    /// The memory that holds the table.
-    #[must_use]
-    pub fn memory(&self) -> &CudaSlice<u8> {
-        &self.table
+    /// The table, owner of the memory that it lies in.
+    pub(super) fn keeping(self, memory: CudaSlice<u8>) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 }

@@ -72,7 +72,7 @@ impl Device {
             }
             return Ok(empty);
         }
-        let stream = self.stream()?;
+        let stream = self.new_stream()?;
         let resident = Resident::new(&stream, input, shape)?;
         self.quantize_resident(&stream, &resident, config, supplied)
     }
@@ -87,7 +87,7 @@ impl Device {
     ) -> Result<Quantized, Error> {
         let source = if supplied.is_some() { AmaxSource::Supplied } else { AmaxSource::Input };
         let quantizer = self.quantizer(config, input.element, input.shape, source)?;
-        let out = quantizer.allocate(stream)?;
+        let out = quantizer.allocate_outputs(stream)?;
         let mut addresses = out.addresses(stream);
         addresses.input = memory::address(&input.memory, stream);
         let supplied = supplied.unwrap_or_default();
@@ -106,15 +106,15 @@ impl Device {
         }
         // SAFETY: the buffers were allocated for this launch on its stream, where they are freed
         // after it.
-        unsafe { quantizer.launch(&addresses, stream.cu_stream())? };
+        unsafe { quantizer.enqueue(&addresses, stream.cu_stream())? };
         out.to_host(stream)
     }
 }
 
 impl Device {
     /// A stream for one copy-in, launch, copy-out.
-    pub fn stream(&self) -> Result<Arc<CudaStream>, DeviceError> {
-        check("create a stream", self.context().new_stream())
+    pub(super) fn new_stream(&self) -> Result<Arc<CudaStream>, DeviceError> {
+        check("create a stream", self.cuda_context().new_stream())
     }
 
     /// Bytes of device memory that are free, and that there are.

@@ -3,7 +3,9 @@
 //! [`Device`] opens a device (or borrows a context that another library made) and loads kernels as
 //! they are needed. [`Device::quantizer`] checks a configuration and shape once; the [`Quantizer`]
 //! then launches on device memory, on the caller's stream, without allocating or waiting:
-//! [`Quantizer::launch`] on raw addresses, [`Quantizer::quantize`] on `cudarc`'s slices.
+//! [`Quantizer::launch`] takes addresses and a [`RawStream`], whichever library made them. With the
+//! feature `cudarc` there are functions on its contexts, streams and slices besides: for programs
+//! that use the same version of it (0.19).
 //! [`Device::group_quantizer`] and [`Device::dequantizer`] are its siblings. [`Device::quantize`] is
 //! for tensors in host memory. All give the bits of the CPU path.
 //!
@@ -25,6 +27,9 @@
 //! # Ok::<(), fouroversix::Error>(())
 //! ```
 
+// What only the interface through cudarc uses is compiled without it too, and used by nobody.
+#![cfg_attr(not(feature = "cudarc"), allow(dead_code, unreachable_pub))]
+
 mod address;
 #[cfg(feature = "checkpoint")]
 mod checkpoint;
@@ -40,10 +45,13 @@ mod kernel;
 mod memory;
 mod plan;
 mod quantizer;
+mod raw;
 mod tensor;
+#[cfg(feature = "cudarc")]
+mod with_cudarc;
 
 pub use address::{DeviceAddress, OutputAddresses, QuantizeAddresses, check_strides};
-pub use dequantizer::{AmaxLayout, DequantizeAddresses, Dequantizer};
+pub use dequantizer::{AmaxLayout, DequantizeAddresses, DequantizeConfig, Dequantizer};
 pub use device::{Device, DeviceInfo, device_count, devices};
 pub use error::DeviceError;
 pub use fouroversix_core::launch::LaunchError;
@@ -52,9 +60,12 @@ pub use group::{GroupQuantizer, GroupTable};
 pub use kernel::KernelInfo;
 pub use plan::AmaxSource;
 pub use quantizer::Quantizer;
+pub use raw::{RawContext, RawStream};
+#[cfg(feature = "cudarc")]
 pub use tensor::{DeviceAmax, DeviceQuantized, DeviceTensor};
 
 /// What this project's benchmarks use besides: no part of the interface, may change at any time.
+#[cfg(feature = "cudarc")]
 #[doc(hidden)]
 pub mod internals {
     pub use crate::driver::check;

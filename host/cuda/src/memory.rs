@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result, sys};
 use fouroversix_core::Element;
 use fouroversix_core::abi::{AmaxParams, GlobalScale, QuantizeTensor};
 
@@ -64,6 +64,24 @@ pub fn zeroed(stream: &Arc<CudaStream>, bytes: usize) -> Result<CudaSlice<u8>, D
     check("allocate device memory", stream.alloc_zeros::<u8>(bytes.max(1)))
 }
 
+/// Copies plain values to device memory, in the order of `stream`, whose context is current.
+///
+/// # Safety
+/// There must be room for them at `to`, in live memory of the stream's context.
+pub(super) unsafe fn write<T: Plain>(
+    to: DeviceAddress,
+    from: &[T],
+    stream: sys::CUstream,
+) -> Result<(), DeviceError> {
+    if from.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: the caller's promise. The source is pageable memory, which the driver has read when
+    // the call returns.
+    let copied = unsafe { result::memcpy_htod_async(to, from, stream) };
+    check("copy to the device", copied)
+}
+
 /// Copies plain values to the start of device memory, in the order of `stream`.
 pub fn upload<T: Plain>(
     stream: &Arc<CudaStream>,
@@ -87,11 +105,8 @@ pub fn upload_at<T: Plain>(
     }
     check("use the context", stream.context().bind_to_thread())?;
     let (address, _written) = to.device_ptr_mut(stream);
-    let address = address + offset as DeviceAddress;
-    // SAFETY: the destination has the room. The source is pageable memory, which the driver has
-    // read when the call returns.
-    let copied = unsafe { result::memcpy_htod_async(address, from, stream.cu_stream()) };
-    check("copy to the device", copied)
+    // SAFETY: the destination has the room, and is of the stream's context.
+    unsafe { write(address + offset as DeviceAddress, from, stream.cu_stream()) }
 }
 
 /// Copies the start of device memory to plain values, and waits for it.

@@ -9,6 +9,7 @@ use super::device::Device;
 use super::error::DeviceError;
 use super::kernel::{CopyKernel, KernelInfo, Launch};
 use super::plan::{AmaxSource, AmaxStep, Plan};
+use super::raw::RawStream;
 
 /// A quantization prepared for one configuration, input type and shape.
 ///
@@ -123,17 +124,56 @@ impl Quantizer {
     /// The addresses must be those of live memory of the device with the lengths that
     /// [`QuantizeAddresses`] states, and stay so until the work is done; what is written must not
     /// be touched by other work that may run at the same time. `stream` must be a stream of the
-    /// device's context (null for the default stream).
+    /// device's context ([`RawStream::DEFAULT`] for the default one).
     pub unsafe fn launch(
+        &self,
+        at: &QuantizeAddresses,
+        stream: impl Into<RawStream>,
+    ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        unsafe { self.enqueue(at, stream.into().handle()) }
+    }
+
+    /// # Safety
+    /// As [`Quantizer::launch`].
+    pub(super) unsafe fn enqueue(
         &self,
         at: &QuantizeAddresses,
         stream: sys::CUstream,
     ) -> Result<(), Error> {
         // SAFETY: the caller's promise.
         unsafe {
-            self.launch_amax(at, stream)?;
-            self.launch_quantize(at, stream)
+            self.enqueue_amax(at, stream)?;
+            self.enqueue_quantize(at, stream)
         }
+    }
+
+    /// # Safety
+    /// As [`Quantizer::launch_amax`].
+    unsafe fn enqueue_amax(
+        &self,
+        at: &QuantizeAddresses,
+        stream: sys::CUstream,
+    ) -> Result<(), Error> {
+        for (step, launch) in &self.amax {
+            let params = self.plan.amax_params(*step, at)?;
+            // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's promise.
+            unsafe { launch.enqueue(&params, stream)? };
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`Quantizer::launch_quantize`].
+    unsafe fn enqueue_quantize(
+        &self,
+        at: &QuantizeAddresses,
+        stream: sys::CUstream,
+    ) -> Result<(), Error> {
+        let Some(launch) = &self.quantize else { return Ok(()) };
+        let params = self.plan.quantize_params(at)?;
+        // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
+        unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
     }
 
     /// The first part of [`Quantizer::launch`]: the passes that leave global scales in the
@@ -147,14 +187,10 @@ impl Quantizer {
     pub unsafe fn launch_amax(
         &self,
         at: &QuantizeAddresses,
-        stream: sys::CUstream,
+        stream: impl Into<RawStream>,
     ) -> Result<(), Error> {
-        for (step, launch) in &self.amax {
-            let params = self.plan.amax_params(*step, at)?;
-            // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's promise.
-            unsafe { launch.enqueue(&params, stream)? };
-        }
-        Ok(())
+        // SAFETY: the caller's promise.
+        unsafe { self.enqueue_amax(at, stream.into().handle()) }
     }
 
     /// The second part of [`Quantizer::launch`].
@@ -167,12 +203,10 @@ impl Quantizer {
     pub unsafe fn launch_quantize(
         &self,
         at: &QuantizeAddresses,
-        stream: sys::CUstream,
+        stream: impl Into<RawStream>,
     ) -> Result<(), Error> {
-        let Some(launch) = &self.quantize else { return Ok(()) };
-        let params = self.plan.quantize_params(at)?;
-        // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
-        unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
+        // SAFETY: the caller's promise.
+        unsafe { self.enqueue_quantize(at, stream.into().handle()) }
     }
 
     /// The kernel that does the loads and stores of the quantize kernel and nothing else.
@@ -190,11 +224,11 @@ impl Quantizer {
         &self,
         copy: &CopyKernel<QuantizeParams>,
         at: &QuantizeAddresses,
-        stream: sys::CUstream,
+        stream: impl Into<RawStream>,
     ) -> Result<(), Error> {
         let params = self.plan.copy_params(at)?;
         // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
-        unsafe { copy.0.enqueue(&params, stream) }.map_err(Error::from)
+        unsafe { copy.0.enqueue(&params, stream.into().handle()) }.map_err(Error::from)
     }
 
     /// What the driver's compiler made of the kernels: names, registers, bytes of stack.

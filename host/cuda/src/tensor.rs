@@ -63,16 +63,16 @@ pub struct DeviceQuantized {
 }
 
 impl Quantizer {
-    /// Allocates what a quantization writes.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the driver has no such memory.
-    pub fn allocate(&self, stream: &Arc<CudaStream>) -> Result<DeviceQuantized, Error> {
+    /// Memory for what a quantization writes.
+    pub(super) fn allocate_outputs(
+        &self,
+        stream: &Arc<CudaStream>,
+    ) -> Result<DeviceQuantized, DeviceError> {
         let layout = self.config().scale_layout();
         let tensor = |[rows, cols]: [usize; 2]| {
             let codes = memory::allocate(stream, rows * cols / 2)?;
             let scales = memory::allocate(stream, layout.bytes(rows, cols))?;
-            Ok::<_, DeviceError>(DeviceTensor { codes, scales, shape: [rows, cols] })
+            Ok(DeviceTensor { codes, scales, shape: [rows, cols] })
         };
         let [rows, cols] = self.shape();
         let outputs = self.config().outputs();
@@ -87,16 +87,9 @@ impl Quantizer {
         })
     }
 
-    /// [`Quantizer::launch`] on `cudarc`'s slices, in the order of `stream`.
-    ///
-    /// `input` is `[rows, cols]` row-major. `amax` is for [`AmaxSource::Supplied`]: one value or one
-    /// for each row, and with row scaling and columnwise output one for each column. Does not wait.
-    ///
-    /// # Errors
-    /// [`ShapeError::Length`](fouroversix_core::ShapeError::Length), [`Error::AmaxKind`], [`Error::Outputs`] when a buffer does not suit what
-    /// was prepared; [`Error::Device`] when one is misaligned or of another context, or the driver
-    /// fails.
-    pub fn quantize<T: Element>(
+    /// [`Quantizer::launch`] on slices, checked.
+    #[cfg(feature = "cudarc")]
+    pub(super) fn quantize_slices<T: Element>(
         &self,
         stream: &Arc<CudaStream>,
         input: &impl DevicePtr<T>,
@@ -137,9 +130,10 @@ impl Quantizer {
         }
         // SAFETY: the slices have the lengths and the context that the launch needs (checked
         // above), are borrowed for it, and cudarc orders their other uses with it.
-        unsafe { self.launch(&addresses, stream.cu_stream()) }
+        unsafe { self.enqueue(&addresses, stream.cu_stream()) }
     }
 
+    #[cfg(feature = "cudarc")]
     fn check_buffers(
         &self,
         stream: &CudaStream,
@@ -162,7 +156,7 @@ impl Quantizer {
             expect_length("the scale buffer", tensor.scales.len(), bytes.max(1))?;
         }
         expect_length("the workspace", out.workspace.len(), self.workspace_bytes())?;
-        let context = self.device().context().cu_ctx();
+        let context = self.device().cuda_context().cu_ctx();
         let buffers = [("the stream", stream), ("the input", input)];
         let outputs = [("the output", out.workspace.stream().as_ref())];
         for (buffer, stream) in buffers.into_iter().chain(outputs) {
@@ -173,6 +167,7 @@ impl Quantizer {
         Ok(())
     }
 
+    #[cfg(feature = "cudarc")]
     fn check_amax<'a>(
         &self,
         amax: Option<DeviceAmax<'a>>,
@@ -193,7 +188,7 @@ impl Quantizer {
             let slice = slice.ok_or(Error::AmaxKind { expected: "one for each row and column" })?;
             expect_length("the supplied column amax", slice.len(), columns)?;
         }
-        let context = self.device().context().cu_ctx();
+        let context = self.device().cuda_context().cu_ctx();
         let slices = [Some(amax.rows), amax.columns];
         if slices.into_iter().flatten().any(|slice| slice.context().cu_ctx() != context) {
             return Err(DeviceError::OtherContext { buffer: "the supplied amax" }.into());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cudarc::driver::{CudaSlice, CudaStream, sys};
 use fouroversix::cuda::internals::{self as memory, CopyKernel, Elements};
 use fouroversix::cuda::{
-    AmaxLayout, AmaxSource, DequantizeAddresses, Dequantizer, Device, DeviceQuantized, KernelInfo,
-    QuantizeAddresses, Quantizer,
+    AmaxSource, DequantizeAddresses, DequantizeConfig, Dequantizer, Device, DeviceQuantized,
+    KernelInfo, QuantizeAddresses, Quantizer,
 };
 use fouroversix::{Element, Error, InputType, ScaleLayout};
 use fouroversix_core::abi::{DequantizeParams, QuantizeParams};
@@ -141,7 +141,8 @@ fn prepare_dequantize<T: Element>(
 ) -> Result<Prepared, Error> {
     let tensor = fouroversix::quantize(input, case.shape, &case.config)?;
     let (layout, bound): (ScaleLayout, _) = (tensor.scale_layout(), tensor.e4m3_max());
-    let dequantizer = device.dequantizer(T::TYPE, case.shape, layout, bound, AmaxLayout::Tensor)?;
+    let config = DequantizeConfig::new(T::TYPE, bound).with_scale_layout(layout);
+    let dequantizer = device.dequantizer(&config, case.shape)?;
     let (mut memory, mut slots) = (Vec::new(), Vec::new());
     for _ in 0..slot_count(device, case) {
         let output = memory::allocate(stream, size_of_val(input))?;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use cudarc::driver::{CudaSlice, CudaStream, sys};
 use fouroversix::cuda::internals::{self as memory, Elements, check};
 use fouroversix::cuda::{
-    AmaxLayout, AmaxSource, DequantizeAddresses, Dequantizer, Device, DeviceAddress,
-    GroupQuantizer, GroupTable, OutputAddresses, QuantizeAddresses,
+    AmaxLayout, AmaxSource, DequantizeAddresses, DequantizeConfig, Dequantizer, Device,
+    DeviceAddress, GroupQuantizer, GroupTable, OutputAddresses, QuantizeAddresses,
 };
 use fouroversix::{Error, InputType, ScaleLayout};
 use half::bf16;
@@ -235,13 +235,10 @@ impl<'a> Step<'a> {
             let [rows, cols] = memory.shape.operand(operand);
             for transposed in [false, true] {
                 let shape = if transposed { [cols, rows] } else { [rows, cols] };
-                let dequantizer = device.dequantizer(
-                    InputType::Bf16,
-                    shape,
-                    memory.layout,
-                    config.rule().e4m3_max(),
-                    AmaxLayout::TensorGlobalScale,
-                )?;
+                let to = DequantizeConfig::new(InputType::Bf16, config.rule().e4m3_max())
+                    .with_scale_layout(memory.layout)
+                    .with_amax_layout(AmaxLayout::TensorGlobalScale);
+                let dequantizer = device.dequantizer(&to, shape)?;
                 let from = group.output(Form { operand, transposed });
                 let addresses = DequantizeAddresses {
                     codes: from.codes,
