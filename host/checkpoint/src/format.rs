@@ -76,10 +76,10 @@ impl Format {
 
     /// A stored global scale with its meaning.
     #[must_use]
-    pub const fn global(self, values: Vec<f32>) -> GlobalScale {
+    pub const fn global(self, values: Vec<f32>) -> StoredGlobal {
         match self {
-            Self::CompressedTensors => GlobalScale::Divisor(values),
-            Self::ModelOpt => GlobalScale::Multiplier(values),
+            Self::CompressedTensors => StoredGlobal::Divisor(values),
+            Self::ModelOpt => StoredGlobal::Multiplier(values),
         }
     }
 }
@@ -104,14 +104,14 @@ pub struct PartNames {
 
 /// The global scale as stored: one number, or one for each row.
 #[derive(Clone, PartialEq)]
-pub enum GlobalScale {
+pub enum StoredGlobal {
     /// A weight is `q · (s / g)`.
     Divisor(Vec<f32>),
     /// A weight is `q · (s · g)`.
     Multiplier(Vec<f32>),
 }
 
-impl GlobalScale {
+impl StoredGlobal {
     /// The numbers.
     #[must_use]
     pub fn values(&self) -> &[f32] {
@@ -153,10 +153,10 @@ pub struct StoredTensor<'a> {
     /// E4M3 block scales, `[rows, cols/16]`.
     pub scales: &'a [u8],
     /// The global scale.
-    pub global: GlobalScale,
+    pub global: StoredGlobal,
 }
 
-impl fmt::Debug for GlobalScale {
+impl fmt::Debug for StoredGlobal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
             Self::Divisor(_) => "Divisor",
@@ -281,10 +281,10 @@ mod tests {
             scales: &scales,
             global,
         };
-        let divided = stored(GlobalScale::Divisor(vec![7.0])).dequantize::<f32>();
+        let divided = stored(StoredGlobal::Divisor(vec![7.0])).dequantize::<f32>();
         assert_eq!(divided[0], 1.5 * (3.0_f32 / 7.0));
         assert_eq!(divided[1].to_bits(), (-0.0_f32).to_bits());
-        let multiplied = stored(GlobalScale::Multiplier(vec![0.1])).dequantize::<bf16>();
+        let multiplied = stored(StoredGlobal::Multiplier(vec![0.1])).dequantize::<bf16>();
         assert_eq!(multiplied[0], bf16::from_f32(1.5 * (3.0_f32 * 0.1)));
     }
 }

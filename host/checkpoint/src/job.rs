@@ -16,7 +16,7 @@ use super::format::Format;
 use super::ignore::excluded;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
-use super::quantizer::Quantizer;
+use super::quantizer::QuantizePanels;
 use super::record::TensorRecord;
 use super::roles::Quantization;
 use super::run::{Observer, Runner, Settings};
@@ -103,7 +103,7 @@ pub fn quantize_checkpoint(
     checkpoint: &Checkpoint,
     output: &Path,
     options: &QuantizeOptions,
-    quantizer: &mut dyn Quantizer,
+    quantizer: &mut dyn QuantizePanels,
     observer: &mut dyn Observer,
 ) -> Result<Summary, CheckpointError> {
     let decisions = decide(checkpoint, options)?;

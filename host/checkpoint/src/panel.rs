@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::error::CheckpointError;
 use super::format::{StoredTensor, Values};
 use super::header::TensorEntry;
-use super::quantizer::Quantizer;
+use super::quantizer::QuantizePanels;
 use super::record::Histograms;
 
 /// Ranges of at most `size` that make up `0..len`.
@@ -98,7 +98,7 @@ pub(crate) struct Panel<'a> {
 impl Panel<'_> {
     pub(crate) fn quantize(
         &self,
-        quantizer: &mut dyn Quantizer,
+        quantizer: &mut dyn QuantizePanels,
         config: &Config,
         codes: &mut [u8],
         scales: &mut [u8],

@@ -1,4 +1,4 @@
-//! Who quantizes: the CPU, or whatever else implements [`Quantizer`].
+//! Who quantizes: the CPU, or whatever else implements [`QuantizePanels`].
 
 use fouroversix_core::{Amax, Choices, Config, Error, Nvfp4Mut, QuantizedMut};
 use fouroversix_cpu::{Path, quantize_into};
@@ -6,7 +6,7 @@ use fouroversix_cpu::{Path, quantize_into};
 use super::format::Values;
 
 /// Quantizes panels of rows.
-pub trait Quantizer {
+pub trait QuantizePanels {
     /// What it runs on, for people.
     fn name(&self) -> String;
 
@@ -39,7 +39,7 @@ pub trait Quantizer {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuQuantizer;
 
-impl Quantizer for CpuQuantizer {
+impl QuantizePanels for CpuQuantizer {
     fn name(&self) -> String {
         format!("cpu ({})", Path::detect().name())
     }
@@ -73,7 +73,7 @@ pub struct OrCpu<Q> {
     failure: Option<String>,
 }
 
-impl<Q: Quantizer> OrCpu<Q> {
+impl<Q: QuantizePanels> OrCpu<Q> {
     /// Starts with `device`.
     #[must_use]
     pub fn new(device: Q) -> Self {
@@ -81,7 +81,7 @@ impl<Q: Quantizer> OrCpu<Q> {
     }
 }
 
-impl<Q: Quantizer> Quantizer for OrCpu<Q> {
+impl<Q: QuantizePanels> QuantizePanels for OrCpu<Q> {
     /// The device's name; both once the CPU has taken over.
     fn name(&self) -> String {
         match self.failure {

@@ -1,7 +1,7 @@
 //! Computes one output file, panel by panel of rows.
 //!
 //! A tensor is looked at twice: once for its amax (and that of the parts it is fused with), once to
-//! quantize it. Panels keep the memory in use to a few times [`Quantizer::panel_bytes`], whatever
+//! quantize it. Panels keep the memory in use to a few times [`QuantizePanels::panel_bytes`], whatever
 //! the tensor's size; pages of the source are dropped once used; the disk is written by a thread of
 //! its own ([`FileWriter`]) and the next panel is fetched by the system meanwhile.
 
@@ -23,7 +23,7 @@ use super::panel::{
     Panel, PanelAmax, Totals, byte_range, chunks, fill_dequantized, float_type, panels, row_amax,
 };
 use super::plan::{Plan, ShardPlan, Task, Work};
-use super::quantizer::Quantizer;
+use super::quantizer::QuantizePanels;
 use super::record::{Figures, Histograms, TensorRecord};
 use super::scan::{extent, values};
 use super::source::Checkpoint;
@@ -97,7 +97,7 @@ impl Settings {
 /// Computes the shards of a plan, one call each.
 pub(crate) struct Runner<'a> {
     checkpoint: &'a Checkpoint,
-    quantizer: &'a mut dyn Quantizer,
+    quantizer: &'a mut dyn QuantizePanels,
     observer: &'a mut dyn Observer,
     settings: Settings,
     /// Members of each group.
@@ -115,7 +115,7 @@ impl<'a> Runner<'a> {
         checkpoint: &'a Checkpoint,
         plan: &Plan,
         settings: Settings,
-        quantizer: &'a mut dyn Quantizer,
+        quantizer: &'a mut dyn QuantizePanels,
         observer: &'a mut dyn Observer,
     ) -> Self {
         let mut members: HashMap<String, Vec<String>> = HashMap::new();

@@ -1,13 +1,13 @@
-//! A CUDA device as a [`Quantizer`] of checkpoints.
+//! A CUDA device as a [`QuantizePanels`] of checkpoints.
 
-use fouroversix_checkpoint::{Quantizer, choices_from_codes};
+use fouroversix_checkpoint::{QuantizePanels, choices_from_codes};
 use fouroversix_core::{
     Amax, Choices, Config, Element, Error, Nvfp4Mut, Nvfp4Tensor, Rule, Values,
 };
 
 use super::device::Device;
 
-impl Quantizer for Device {
+impl QuantizePanels for Device {
     fn name(&self) -> String {
         format!("cuda:{} ({})", self.info().ordinal, self.info().name)
     }

@@ -96,19 +96,19 @@ pub struct DequantizeAddresses {
 /// A dequantization prepared for one output type, layout and shape.
 #[derive(Clone, Debug)]
 pub struct Dequantizer {
-    plan: DequantizePlan,
+    setup: DequantizeSetup,
     launch: Option<Launch<DequantizeParams>>,
 }
 
 /// What a dequantization needs, worked out without a device.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DequantizePlan {
+pub(super) struct DequantizeSetup {
     output: InputType,
     shape: [usize; 2],
     params: DequantizeParams,
 }
 
-impl DequantizePlan {
+impl DequantizeSetup {
     pub(super) fn new(config: &DequantizeConfig, shape: [usize; 2]) -> Result<Self, Error> {
         let DequantizeConfig { output, e4m3_max, scale_layout, amax_layout: amax } = *config;
         let [rows, cols] = shape;
@@ -161,13 +161,13 @@ impl Device {
         config: &DequantizeConfig,
         shape: [usize; 2],
     ) -> Result<Dequantizer, Error> {
-        let plan = DequantizePlan::new(config, shape)?;
-        let launch = plan
+        let setup = DequantizeSetup::new(config, shape)?;
+        let launch = setup
             .launch()
             .map_err(DeviceError::from)?
             .map(|launch| Launch::new(self, &launch))
             .transpose()?;
-        Ok(Dequantizer { plan, launch })
+        Ok(Dequantizer { setup, launch })
     }
 
     /// Dequantizes a tensor in host memory: `fouroversix::dequantize`, bit for bit.
@@ -244,14 +244,14 @@ impl Dequantizer {
     /// As [`Dequantizer::launch`].
     unsafe fn enqueue(&self, at: &DequantizeAddresses, stream: sys::CUstream) -> Result<(), Error> {
         let Some(launch) = &self.launch else { return Ok(()) };
-        let params = self.plan.params(at)?;
+        let params = self.setup.params(at)?;
         // SAFETY: the kernel's parameter is `DequantizeParams`; the rest is the caller's promise.
         unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
     }
 
     /// The kernel that does the loads and stores of the dequantize kernel and nothing else.
     pub fn copy_kernel(&self, device: &Device) -> Result<CopyKernel<DequantizeParams>, Error> {
-        let launch = launch::copy_dequantize(self.plan.output, self.plan.shape)
+        let launch = launch::copy_dequantize(self.setup.output, self.setup.shape)
             .map_err(DeviceError::from)?;
         Ok(CopyKernel(Launch::new(device, &launch)?))
     }
@@ -266,7 +266,7 @@ impl Dequantizer {
         at: &DequantizeAddresses,
         stream: impl Into<RawStream>,
     ) -> Result<(), Error> {
-        let params = self.plan.params(at)?;
+        let params = self.setup.params(at)?;
         // SAFETY: the kernel's parameter is `DequantizeParams`; the rest is the caller's promise.
         unsafe { copy.0.enqueue(&params, stream.into().handle()) }.map_err(Error::from)
     }

@@ -12,8 +12,8 @@ use fouroversix_ptx as ptx;
 use fouroversix_ptx_executor::{Machine, Module};
 
 use super::address::{OutputAddresses, QuantizeAddresses};
-use super::dequantizer::{AmaxLayout, DequantizeAddresses, DequantizeConfig, DequantizePlan};
-use super::plan::{AmaxSource, Plan};
+use super::dequantizer::{AmaxLayout, DequantizeAddresses, DequantizeConfig, DequantizeSetup};
+use super::setup::{AmaxSource, QuantizeSetup};
 
 const SHAPE: [usize; 2] = [128, 64];
 
@@ -47,23 +47,23 @@ fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Allocates what a plan's launches touch.
+/// Allocates what a setup's launches touch.
 fn place(
     machine: &mut Machine,
-    plan: &Plan,
+    setup: &QuantizeSetup,
     input: &[f32],
     amax: [&[f32]; 2],
     skip: u32,
 ) -> QuantizeAddresses {
     let memory = &mut machine.memory;
-    let [rows, cols] = plan.shape;
+    let [rows, cols] = setup.shape;
     let mut output = |wanted: bool, [rows, cols]: [usize; 2]| {
         let mut allocate = |bytes: usize| if wanted { memory.alloc(bytes) } else { 0 };
         let codes = allocate(rows * cols / 2);
-        let scales = allocate(plan.config.scale_layout().bytes(rows, cols));
+        let scales = allocate(setup.config.scale_layout().bytes(rows, cols));
         OutputAddresses { codes, scales }
     };
-    let outputs = plan.config.outputs();
+    let outputs = setup.config.outputs();
     let mut at = QuantizeAddresses {
         rowwise: output(outputs.rowwise(), [rows, cols]),
         columnwise: output(outputs.columnwise(), [cols, rows]),
@@ -72,31 +72,31 @@ fn place(
     at.input = memory.alloc_from(&floats(input));
     at.row_amax = memory.alloc_from(&floats(amax[0]));
     at.column_amax = memory.alloc_from(&floats(amax[1]));
-    at.workspace = memory.alloc_from(&vec![0; plan.workspace.bytes()]);
+    at.workspace = memory.alloc_from(&vec![0; setup.workspace.bytes()]);
     at.skip = memory.alloc_from(&skip.to_le_bytes());
     at
 }
 
-/// Runs a plan on a fresh machine as [`super::Quantizer::launch`] does.
+/// Runs a setup on a fresh machine as [`super::Quantizer::launch`] does.
 fn execute(
-    plan: &Plan,
+    setup: &QuantizeSetup,
     input: &[f32],
     amax: [&[f32]; 2],
     skip: u32,
 ) -> (Machine, QuantizeAddresses) {
     let mut machine = Machine::new();
-    let at = place(&mut machine, plan, input, amax, skip);
-    for (step, launch) in plan.amax_launches(1).expect("planned") {
-        run(&mut machine, &launch, &plan.amax_params(step, &at).expect("aligned"));
+    let at = place(&mut machine, setup, input, amax, skip);
+    for (step, launch) in setup.amax_launches(1).expect("planned") {
+        run(&mut machine, &launch, &setup.amax_params(step, &at).expect("aligned"));
     }
-    let launch = plan.quantize_launch().expect("planned").expect("not empty");
-    run(&mut machine, &launch, &plan.quantize_params(&at).expect("aligned"));
+    let launch = setup.quantize_launch().expect("planned").expect("not empty");
+    run(&mut machine, &launch, &setup.quantize_params(&at).expect("aligned"));
     (machine, at)
 }
 
 /// Reads what was written, as [`super::DeviceQuantized::to_host`] does.
-fn fetch(plan: &Plan, machine: &mut Machine, at: &QuantizeAddresses) -> Quantized {
-    let layout = plan.config.scale_layout();
+fn fetch(setup: &QuantizeSetup, machine: &mut Machine, at: &QuantizeAddresses) -> Quantized {
+    let layout = setup.config.scale_layout();
     let mut read = |output: OutputAddresses, [rows, cols]: [usize; 2], globals: (usize, usize)| {
         let mut bytes = |at: u64, count| machine.memory.read(at, count).expect("all was written");
         let codes = bytes(output.codes, rows * cols / 2);
@@ -105,36 +105,36 @@ fn fetch(plan: &Plan, machine: &mut Machine, at: &QuantizeAddresses) -> Quantize
         let size = size_of::<GlobalScale>();
         let scalars = bytes(at.workspace + offset as u64, count * size);
         let amax = scalars.chunks(size).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]]));
-        let bound = plan.config.rule().e4m3_max();
+        let bound = setup.config.rule().e4m3_max();
         Nvfp4Tensor::from_parts(codes, scales, amax.collect(), [rows, cols], layout, bound)
             .expect("lengths are right")
     };
-    let [rows, cols] = plan.shape;
-    let outputs = plan.config.outputs();
+    let [rows, cols] = setup.shape;
+    let outputs = setup.config.outputs();
     let rowwise =
-        outputs.rowwise().then(|| read(at.rowwise, [rows, cols], plan.row_global_scales()));
+        outputs.rowwise().then(|| read(at.rowwise, [rows, cols], setup.row_global_scales()));
     let columnwise = outputs
         .columnwise()
-        .then(|| read(at.columnwise, [cols, rows], plan.column_global_scales()));
+        .then(|| read(at.columnwise, [cols, rows], setup.column_global_scales()));
     Quantized { rowwise, columnwise }
 }
 
-fn plan(config: &Config, source: AmaxSource) -> Plan {
-    Plan::new(config, InputType::F32, SHAPE, source).expect("a valid shape")
+fn setup(config: &Config, source: AmaxSource) -> QuantizeSetup {
+    QuantizeSetup::new(config, InputType::F32, SHAPE, source).expect("a valid shape")
 }
 
 #[test]
-fn planned_launches_quantize_like_the_cpu() {
+fn set_up_launches_quantize_like_the_cpu() {
     let input = input();
     for scaling in [Scaling::Tensor, Scaling::Row, Scaling::Tile] {
         for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
             for (turn, rule) in Rule::ALL.into_iter().enumerate() {
                 let layout = [ScaleLayout::Linear, ScaleLayout::Swizzled128x4][turn % 2];
                 let Ok(config) = Config::new(rule, scaling, outputs, layout) else { continue };
-                let plan = plan(&config, AmaxSource::Input);
-                let (mut machine, at) = execute(&plan, &input, [&[], &[]], 0);
+                let setup = setup(&config, AmaxSource::Input);
+                let (mut machine, at) = execute(&setup, &input, [&[], &[]], 0);
                 let expected = quantize(&input, SHAPE, &config, None);
-                let actual = fetch(&plan, &mut machine, &at);
+                let actual = fetch(&setup, &mut machine, &at);
                 assert_eq!(actual, expected, "{config:?}");
                 let counters = machine.memory.read(at.workspace, 16).expect("written");
                 assert_eq!(counters, [0; 16], "ready for the next launch");
@@ -152,15 +152,15 @@ fn supplied_amaxes_reach_their_outputs() {
         for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
             let layout = ScaleLayout::Linear;
             let config = Config::new(Rule::Plain, scaling, outputs, layout).expect("plain");
-            let plan = plan(&config, AmaxSource::Supplied);
+            let setup = setup(&config, AmaxSource::Supplied);
             let (row_amax, amax) = if scaling == Scaling::Row {
                 (&rows[..], Amax::RowsAndColumns { rows: &rows, columns: &columns })
             } else {
                 (&rows[9..10], Amax::Tensor(rows[9]))
             };
-            let (mut machine, at) = execute(&plan, &input, [row_amax, &columns], 0);
+            let (mut machine, at) = execute(&setup, &input, [row_amax, &columns], 0);
             let expected = quantize(&input, SHAPE, &config, Some(amax));
-            assert_eq!(fetch(&plan, &mut machine, &at), expected, "{config:?}");
+            assert_eq!(fetch(&setup, &mut machine, &at), expected, "{config:?}");
         }
     }
 }
@@ -174,9 +174,9 @@ fn a_skip_flag_leaves_memory_as_it_is() {
         (Scaling::Row, Outputs::Rowwise),
     ] {
         let config = Config::new(rules[1], scaling, outputs, ScaleLayout::Swizzled128x4);
-        let plan = plan(&config.expect("valid"), AmaxSource::Input);
-        let (mut machine, at) = execute(&plan, &input(), [&[], &[]], 1);
-        let workspace = machine.memory.read(at.workspace, plan.workspace.bytes());
+        let setup = setup(&config.expect("valid"), AmaxSource::Input);
+        let (mut machine, at) = execute(&setup, &input(), [&[], &[]], 1);
+        let workspace = machine.memory.read(at.workspace, setup.workspace.bytes());
         assert!(workspace.expect("was zeroed").iter().all(|byte| *byte == 0));
         for address in [at.rowwise.codes, at.rowwise.scales] {
             let written = machine.memory.written(address, 64).expect("allocated");
@@ -186,7 +186,7 @@ fn a_skip_flag_leaves_memory_as_it_is() {
 }
 
 #[test]
-fn planned_launches_dequantize_like_the_cpu() {
+fn set_up_launches_dequantize_like_the_cpu() {
     let [rows, cols] = SHAPE;
     for layout in [ScaleLayout::Linear, ScaleLayout::Swizzled128x4] {
         for (rule, scaling) in Rule::ALL.into_iter().zip([Scaling::Row, Scaling::Tensor].repeat(5))
@@ -199,8 +199,8 @@ fn planned_launches_dequantize_like_the_cpu() {
             let to = DequantizeConfig::new(InputType::F32, bound)
                 .with_scale_layout(layout)
                 .with_amax_layout(amax);
-            let plan = DequantizePlan::new(&to, SHAPE);
-            let plan = plan.expect("a valid shape");
+            let setup = DequantizeSetup::new(&to, SHAPE);
+            let setup = setup.expect("a valid shape");
             let mut machine = Machine::new();
             let memory = &mut machine.memory;
             let at = DequantizeAddresses {
@@ -210,8 +210,8 @@ fn planned_launches_dequantize_like_the_cpu() {
                 output: memory.alloc(rows * cols * 4),
                 skip: 0,
             };
-            let launch = plan.launch().expect("planned").expect("not empty");
-            run(&mut machine, &launch, &plan.params(&at).expect("aligned"));
+            let launch = setup.launch().expect("planned").expect("not empty");
+            run(&mut machine, &launch, &setup.params(&at).expect("aligned"));
             let actual = machine.memory.read(at.output, rows * cols * 4).expect("all written");
             let mut expected = vec![0.0f32; SHAPE[0] * SHAPE[1]];
             cpu::dequantize_into(Path::detect(), tensor.view(), &mut expected).expect("valid");
@@ -231,22 +231,23 @@ fn a_group_is_quantized_tensor_by_tensor() {
         let config = Config::new(Rule::ALL[6], scaling, outputs, ScaleLayout::Swizzled128x4);
         let config = config.expect("valid");
         let new = |[rows, cols]: [usize; 2]| {
-            let plan = Plan::for_group(&config, InputType::F32, [rows, cols], AmaxSource::Input);
-            (plan.expect("valid"), &input[..rows * cols])
+            let setup =
+                QuantizeSetup::for_group(&config, InputType::F32, [rows, cols], AmaxSource::Input);
+            (setup.expect("valid"), &input[..rows * cols])
         };
         let group = [[16, 80], [0, 80], [48, 144], [32, 16]].map(new);
         let mut machine = Machine::new();
         let mut entries = Vec::new();
         let mut placed = Vec::new();
-        for (plan, input) in &group {
-            let at = place(&mut machine, plan, input, [&[], &[]], 0);
-            for (step, launch) in plan.amax_launches(1).expect("planned") {
-                run(&mut machine, &launch, &plan.amax_params(step, &at).expect("aligned"));
+        for (setup, input) in &group {
+            let at = place(&mut machine, setup, input, [&[], &[]], 0);
+            for (step, launch) in setup.amax_launches(1).expect("planned") {
+                run(&mut machine, &launch, &setup.amax_params(step, &at).expect("aligned"));
             }
-            entries.push(plan.tensor(&at).expect("aligned"));
+            entries.push(setup.tensor(&at).expect("aligned"));
             placed.push(at);
         }
-        let shapes = group.each_ref().map(|(plan, _)| plan.shape);
+        let shapes = group.each_ref().map(|(setup, _)| setup.shape);
         let launch = launch::quantize_grouped(&config, InputType::F32, &shapes).expect("valid");
         // SAFETY: plain data without padding.
         let table = unsafe {
@@ -256,12 +257,12 @@ fn a_group_is_quantized_tensor_by_tensor() {
         let flags = launch::flags(&config);
         let params = QuantizeParams { group: group_address, flags, ..QuantizeParams::default() };
         run(&mut machine, &launch, &params);
-        for ((plan, input), at) in group.iter().zip(&placed) {
+        for ((setup, input), at) in group.iter().zip(&placed) {
             if input.is_empty() {
                 continue;
             }
-            let expected = quantize(input, plan.shape, &config, None);
-            assert_eq!(fetch(plan, &mut machine, at), expected, "{config:?}");
+            let expected = quantize(input, setup.shape, &config, None);
+            assert_eq!(fetch(setup, &mut machine, at), expected, "{config:?}");
         }
     }
 }
@@ -271,11 +272,11 @@ fn a_copy_writes_the_bytes_of_every_output() {
     let input = input();
     for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
         let config = Config::new(Rule::Plain, Scaling::Tensor, outputs, ScaleLayout::Linear);
-        let plan = plan(&config.expect("plain"), AmaxSource::Input);
+        let setup = setup(&config.expect("plain"), AmaxSource::Input);
         let mut machine = Machine::new();
-        let at = place(&mut machine, &plan, &input, [&[], &[]], 0);
+        let at = place(&mut machine, &setup, &input, [&[], &[]], 0);
         let launch = launch::copy_quantize(InputType::F32, SHAPE).expect("valid");
-        run(&mut machine, &launch, &plan.copy_params(&at).expect("aligned"));
+        run(&mut machine, &launch, &setup.copy_params(&at).expect("aligned"));
         let [rows, cols] = SHAPE;
         for output in [at.rowwise, at.columnwise] {
             if output.codes != 0 {

@@ -12,8 +12,8 @@ use super::device::Device;
 use super::error::DeviceError;
 use super::kernel::{KernelInfo, Launch};
 use super::memory;
-use super::plan::{AmaxSource, AmaxStep, Plan};
 use super::raw::RawStream;
+use super::setup::{AmaxSource, AmaxStep, QuantizeSetup};
 
 /// A quantization of many tensors, prepared: one configuration and element type, any shapes, an
 /// amax (or amaxes) for each.
@@ -23,7 +23,7 @@ use super::raw::RawStream;
 #[derive(Clone)]
 pub struct GroupQuantizer {
     device: Device,
-    plans: Vec<Plan>,
+    setups: Vec<QuantizeSetup>,
     amax: Amaxes,
     quantize: Option<Launch<QuantizeParams>>,
     flags: u32,
@@ -62,7 +62,7 @@ impl fmt::Debug for GroupQuantizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupQuantizer")
             .field("device", &self.device)
-            .field("tensors", &self.plans.len())
+            .field("tensors", &self.setups.len())
             .finish_non_exhaustive()
     }
 }
@@ -79,15 +79,15 @@ impl Device {
         shapes: &[[usize; 2]],
         source: AmaxSource,
     ) -> Result<GroupQuantizer, Error> {
-        let plan = |shape: &[usize; 2]| Plan::for_group(config, input, *shape, source);
-        let plans = shapes.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
-        let amax = Amaxes::new(self, input, &plans)?;
+        let setup = |shape: &[usize; 2]| QuantizeSetup::for_group(config, input, *shape, source);
+        let setups = shapes.iter().map(setup).collect::<Result<Vec<_>, _>>()?;
+        let amax = Amaxes::new(self, input, &setups)?;
         let launch = launch::quantize_grouped(config, input, shapes).map_err(DeviceError::from)?;
         let quantize = if launch.grid.contains(&0) { None } else { Some(launch) };
         let quantize = quantize.map(|launch| Launch::new(self, &launch)).transpose()?;
         Ok(GroupQuantizer {
             device: self.clone(),
-            plans,
+            setups,
             amax,
             quantize,
             flags: launch::flags(config),
@@ -96,15 +96,15 @@ impl Device {
 }
 
 impl Amaxes {
-    fn new(device: &Device, input: InputType, plans: &[Plan]) -> Result<Self, Error> {
+    fn new(device: &Device, input: InputType, setups: &[QuantizeSetup]) -> Result<Self, Error> {
         let multiprocessors = device.info().multiprocessors;
         let mut each = Vec::new();
-        for (index, plan) in plans.iter().enumerate() {
-            for (step, launch) in plan.amax_launches(multiprocessors).map_err(DeviceError::from)? {
+        for (index, setup) in setups.iter().enumerate() {
+            for (step, launch) in setup.amax_launches(multiprocessors).map_err(DeviceError::from)? {
                 each.push((index, step, launch));
             }
         }
-        let elements = each.iter().map(|(index, step, _)| plans[*index].one_amax_of(*step));
+        let elements = each.iter().map(|(index, step, _)| setups[*index].one_amax_of(*step));
         if let Some(elements) = elements.collect::<Option<Vec<u64>>>()
             && !elements.is_empty()
         {
@@ -128,7 +128,7 @@ impl GroupQuantizer {
     /// When there is no such tensor.
     #[must_use]
     pub fn workspace_bytes(&self, tensor: usize) -> usize {
-        self.plans[tensor].workspace.bytes()
+        self.setups[tensor].workspace.bytes()
     }
 
     /// Bytes of device memory that a table of the tensors' addresses takes.
@@ -143,7 +143,7 @@ impl GroupQuantizer {
 
     /// Where in the table the entries of the launch of all amaxes are: after the tensors'.
     const fn amax_table_offset(&self) -> usize {
-        (self.plans.len() * size_of::<QuantizeTensor>()).next_multiple_of(ALIGNMENT as usize)
+        (self.setups.len() * size_of::<QuantizeTensor>()).next_multiple_of(ALIGNMENT as usize)
     }
 
     /// Checks the tensors' addresses and copies them to device memory `at`, on `stream`.
@@ -166,10 +166,10 @@ impl GroupQuantizer {
         addresses: &[QuantizeAddresses],
         stream: impl Into<RawStream>,
     ) -> Result<GroupTable, Error> {
-        expect_length("the list of addresses", addresses.len(), self.plans.len())?;
+        expect_length("the list of addresses", addresses.len(), self.setups.len())?;
         needed("the table", at, ALIGNMENT)?;
         let stream = stream.into().handle();
-        let entries = self.plans.iter().zip(addresses).map(|(plan, at)| plan.tensor(at));
+        let entries = self.setups.iter().zip(addresses).map(|(setup, at)| setup.tensor(at));
         let entries = entries.collect::<Result<Vec<QuantizeTensor>, DeviceError>>()?;
         self.device.bind()?;
         // SAFETY: the caller's promise.
@@ -178,7 +178,7 @@ impl GroupQuantizer {
             Amaxes::Each(_) => None,
             Amaxes::Together(tensors, _) => {
                 let params =
-                    |i: &usize| self.plans[*i].amax_params(AmaxStep::Input, &addresses[*i]);
+                    |i: &usize| self.setups[*i].amax_params(AmaxStep::Input, &addresses[*i]);
                 let entries = tensors.iter().map(params).collect::<Result<Vec<_>, _>>()?;
                 let at = at + self.amax_table_offset() as DeviceAddress;
                 // SAFETY: the caller's promise: it is part of the table's bytes.
@@ -220,7 +220,7 @@ impl GroupQuantizer {
             Amaxes::Each(launches) => {
                 for (index, step, launch) in launches {
                     let at = QuantizeAddresses { skip, ..table.addresses[*index] };
-                    let params = self.plans[*index].amax_params(*step, &at)?;
+                    let params = self.setups[*index].amax_params(*step, &at)?;
                     // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's.
                     unsafe { launch.enqueue(&params, stream)? };
                 }

@@ -13,7 +13,7 @@ use super::device::Device;
 use super::driver::check;
 use super::error::DeviceError;
 use super::memory::{self, Elements};
-use super::plan::AmaxSource;
+use super::setup::AmaxSource;
 
 impl Device {
     /// Quantizes a tensor in host memory: `fouroversix::quantize`, bit for bit.

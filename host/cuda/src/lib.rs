@@ -43,9 +43,9 @@ mod group;
 mod host;
 mod kernel;
 mod memory;
-mod plan;
 mod quantizer;
 mod raw;
+mod setup;
 mod tensor;
 #[cfg(feature = "cudarc")]
 mod with_cudarc;
@@ -58,9 +58,9 @@ pub use fouroversix_core::launch::LaunchError;
 pub use fouroversix_core::{InstructionSet, Kernel};
 pub use group::{GroupQuantizer, GroupTable};
 pub use kernel::KernelInfo;
-pub use plan::AmaxSource;
 pub use quantizer::Quantizer;
 pub use raw::{RawContext, RawStream};
+pub use setup::AmaxSource;
 #[cfg(feature = "cudarc")]
 pub use tensor::{DeviceAmax, DeviceQuantized, DeviceTensor};
 

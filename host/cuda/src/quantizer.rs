@@ -8,8 +8,8 @@ use super::address::QuantizeAddresses;
 use super::device::Device;
 use super::error::DeviceError;
 use super::kernel::{CopyKernel, KernelInfo, Launch};
-use super::plan::{AmaxSource, AmaxStep, Plan};
 use super::raw::RawStream;
+use super::setup::{AmaxSource, AmaxStep, QuantizeSetup};
 
 /// A quantization prepared for one configuration, input type and shape.
 ///
@@ -18,7 +18,7 @@ use super::raw::RawStream;
 #[derive(Clone, Debug)]
 pub struct Quantizer {
     device: Device,
-    plan: Plan,
+    setup: QuantizeSetup,
     amax: Vec<(AmaxStep, Launch<AmaxParams>)>,
     quantize: Option<Launch<QuantizeParams>>,
 }
@@ -37,50 +37,50 @@ impl Device {
         shape: [usize; 2],
         source: AmaxSource,
     ) -> Result<Quantizer, Error> {
-        Quantizer::new(self, Plan::new(config, input, shape, source)?)
+        Quantizer::new(self, QuantizeSetup::new(config, input, shape, source)?)
     }
 }
 
 impl Quantizer {
-    fn new(device: &Device, plan: Plan) -> Result<Self, Error> {
+    fn new(device: &Device, setup: QuantizeSetup) -> Result<Self, Error> {
         let multiprocessors = device.info().multiprocessors;
-        let amax = plan.amax_launches(multiprocessors).map_err(DeviceError::from)?.into_iter();
+        let amax = setup.amax_launches(multiprocessors).map_err(DeviceError::from)?.into_iter();
         let amax = amax.map(|(step, launch)| Ok((step, Launch::new(device, &launch)?)));
         let amax = amax.collect::<Result<_, DeviceError>>()?;
-        let quantize = plan.quantize_launch().map_err(DeviceError::from)?;
+        let quantize = setup.quantize_launch().map_err(DeviceError::from)?;
         let quantize = quantize.map(|launch| Launch::new(device, &launch)).transpose()?;
-        Ok(Self { device: device.clone(), plan, amax, quantize })
+        Ok(Self { device: device.clone(), setup, amax, quantize })
     }
 
     /// What was prepared for.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.plan.config
+        &self.setup.config
     }
 
     /// The element type of the input.
     #[must_use]
     pub fn input_type(&self) -> InputType {
-        self.plan.input
+        self.setup.input
     }
 
     /// `[rows, cols]` of the input in elements.
     #[must_use]
     pub fn shape(&self) -> [usize; 2] {
-        self.plan.shape
+        self.setup.shape
     }
 
     /// Where the global amax comes from.
     #[must_use]
     pub fn amax_source(&self) -> AmaxSource {
-        self.plan.source
+        self.setup.source
     }
 
     /// Bytes of workspace that a launch needs. They must be zero before the first launch that uses
     /// them, and no two launches that use the same ones may overlap.
     #[must_use]
     pub fn workspace_bytes(&self) -> usize {
-        self.plan.workspace.bytes()
+        self.setup.workspace.bytes()
     }
 
     /// Offset into the workspace of the global scales of the rowwise output (one, or with row
@@ -89,19 +89,19 @@ impl Quantizer {
     /// columnwise output's too.
     #[must_use]
     pub fn row_global_scales(&self) -> (usize, usize) {
-        self.plan.row_global_scales()
+        self.setup.row_global_scales()
     }
 
     /// As [`Quantizer::row_global_scales`], of the columnwise output.
     #[must_use]
     pub fn column_global_scales(&self) -> (usize, usize) {
-        self.plan.column_global_scales()
+        self.setup.column_global_scales()
     }
 
     /// Numbers of global scales of the rowwise output (or the tensor) and, where it has its own,
     /// the columnwise output.
     pub(super) fn global_scale_counts(&self) -> [usize; 2] {
-        [self.plan.workspace.rows, self.plan.workspace.columns]
+        [self.setup.workspace.rows, self.setup.workspace.columns]
     }
 
     /// The device that was prepared for.
@@ -156,7 +156,7 @@ impl Quantizer {
         stream: sys::CUstream,
     ) -> Result<(), Error> {
         for (step, launch) in &self.amax {
-            let params = self.plan.amax_params(*step, at)?;
+            let params = self.setup.amax_params(*step, at)?;
             // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's promise.
             unsafe { launch.enqueue(&params, stream)? };
         }
@@ -171,7 +171,7 @@ impl Quantizer {
         stream: sys::CUstream,
     ) -> Result<(), Error> {
         let Some(launch) = &self.quantize else { return Ok(()) };
-        let params = self.plan.quantize_params(at)?;
+        let params = self.setup.quantize_params(at)?;
         // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
         unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
     }
@@ -212,7 +212,7 @@ impl Quantizer {
     /// The kernel that does the loads and stores of the quantize kernel and nothing else.
     pub fn copy_kernel(&self) -> Result<CopyKernel<QuantizeParams>, Error> {
         let geometry =
-            launch::copy_quantize(self.plan.input, self.plan.shape).map_err(DeviceError::from)?;
+            launch::copy_quantize(self.setup.input, self.setup.shape).map_err(DeviceError::from)?;
         Ok(CopyKernel(Launch::new(&self.device, &geometry)?))
     }
 
@@ -226,7 +226,7 @@ impl Quantizer {
         at: &QuantizeAddresses,
         stream: impl Into<RawStream>,
     ) -> Result<(), Error> {
-        let params = self.plan.copy_params(at)?;
+        let params = self.setup.copy_params(at)?;
         // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
         unsafe { copy.0.enqueue(&params, stream.into().handle()) }.map_err(Error::from)
     }

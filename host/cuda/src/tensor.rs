@@ -11,8 +11,8 @@ use fouroversix_core::{E4m3Max, Element, Error, Nvfp4Tensor, Quantized, ScaleLay
 use super::address::{OutputAddresses, QuantizeAddresses};
 use super::error::DeviceError;
 use super::memory;
-use super::plan::AmaxSource;
 use super::quantizer::Quantizer;
+use super::setup::AmaxSource;
 
 /// One quantization in device memory.
 pub struct DeviceTensor {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use fouroversix::Config;
 #[cfg(feature = "cuda")]
 use fouroversix::checkpoint::OrCpu;
-use fouroversix::checkpoint::{CpuQuantizer, Quantizer};
+use fouroversix::checkpoint::{CpuQuantizer, QuantizePanels};
 use serde::Serialize;
 
 use super::engine::Engine;
@@ -94,7 +94,7 @@ pub fn take(choice: DeviceChoice, config: &Config) -> Result<Taken, CliError> {
 impl Taken {
     /// Its quantizer. One that was taken by `auto` goes on with the CPU where it fails; one that
     /// was asked for does not run on what was not asked for.
-    pub fn quantizer(&self) -> Box<dyn Quantizer> {
+    pub fn quantizer(&self) -> Box<dyn QuantizePanels> {
         match &self.engine {
             Engine::Cpu => Box::new(CpuQuantizer),
             #[cfg(feature = "cuda")]
@@ -107,7 +107,7 @@ impl Taken {
     }
 
     /// For the summary of what `quantizer` did.
-    pub fn ran(&self, quantizer: &dyn Quantizer) -> Ran {
+    pub fn ran(&self, quantizer: &dyn QuantizePanels) -> Ran {
         let why = match quantizer.replaced() {
             Some(replaced) => format!("{}; {replaced}", self.why),
             None => self.why.clone(),

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use fouroversix::Scaling;
 use fouroversix::checkpoint::{
-    Checkpoint, GlobalScale, Histograms, Quantization, Role, StoredName, StoredTensor, TensorEntry,
-    choices_from_codes,
+    Checkpoint, Histograms, Quantization, Role, StoredGlobal, StoredName, StoredTensor,
+    TensorEntry, choices_from_codes,
 };
 use serde_json::{Value, json};
 
@@ -112,7 +112,7 @@ fn totals(
 /// What the codes and scales of a tensor look like.
 struct Statistics {
     shape: Vec<usize>,
-    global: GlobalScale,
+    global: StoredGlobal,
     /// Smallest and largest block scale, as E4M3 bytes, of those that are numbers and not negative.
     scales: (u8, u8),
     zero_scales: usize,
@@ -146,7 +146,7 @@ impl Statistics {
 
     /// Smallest and largest block scale as numbers: with a global scale of 1 that is what they are.
     fn scale_values(&self) -> (f32, f32) {
-        let one = GlobalScale::Multiplier(vec![1.0]);
+        let one = StoredGlobal::Multiplier(vec![1.0]);
         (one.block_scale(0, self.scales.0), one.block_scale(0, self.scales.1))
     }
 

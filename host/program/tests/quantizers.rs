@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fouroversix::checkpoint::{
-    Checkpoint, CheckpointError, CpuQuantizer, Fuse, Observer, OrCpu, QuantizeOptions, Quantizer,
-    Summary, TensorRecord, Values, quantize_checkpoint,
+    Checkpoint, CheckpointError, CpuQuantizer, Fuse, Observer, OrCpu, QuantizeOptions,
+    QuantizePanels, Summary, TensorRecord, Values, quantize_checkpoint,
 };
 use fouroversix::cuda::DeviceError;
 use fouroversix::{Amax, Choices, Config, Error, Nvfp4Mut, Rule, Scaling, ShapeError};
@@ -21,7 +21,7 @@ struct Failing {
     code: &'static str,
 }
 
-impl Quantizer for Failing {
+impl QuantizePanels for Failing {
     fn name(&self) -> String {
         "cuda:7 (a double)".to_owned()
     }
@@ -76,7 +76,7 @@ fn quantize(
     input: &Path,
     output: &Path,
     scaling: Scaling,
-    quantizer: &mut dyn Quantizer,
+    quantizer: &mut dyn QuantizePanels,
     notes: &mut Notes,
 ) -> Result<Summary, CheckpointError> {
     let options = QuantizeOptions::default()

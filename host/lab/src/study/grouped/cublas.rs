@@ -10,7 +10,7 @@ use cudarc::driver::sys::CUstream;
 mod library;
 
 use self::library::{Functions, HeuristicResult};
-use super::matmul::{Layout, Operands, Plan};
+use super::matmul::{Layout, MatmulSpec, Operands};
 use fouroversix::cuda::{DeviceAddress, DeviceError};
 
 /// Bytes of workspace that products get: what NVIDIA recommends for Hopper and later.
@@ -65,7 +65,7 @@ pub(super) struct Matrix {
 #[derive(Debug)]
 pub(super) struct Matmul<'a> {
     library: &'a CublasLt,
-    plan: Plan,
+    spec: MatmulSpec,
     description: sys::cublasLtMatmulDesc_t,
     /// First operand, second operand, output.
     layouts: [sys::cublasLtMatrixLayout_t; 3],
@@ -78,16 +78,16 @@ pub(super) struct Matmul<'a> {
 }
 
 impl<'a> Matmul<'a> {
-    /// `output = alpha·A·Bᵀ`; see [`Plan`]. All addresses are multiples of 256.
+    /// `output = alpha·A·Bᵀ`; see [`MatmulSpec`]. All addresses are multiples of 256.
     pub(super) fn new(
         library: &'a CublasLt,
-        plan: Plan,
+        spec: MatmulSpec,
         alpha: f32,
         operands: [Matrix; 2],
         output: DeviceAddress,
         workspace: DeviceAddress,
     ) -> Result<Self, DeviceError> {
-        let mut this = Self::described(library, plan, alpha, operands, output, workspace)?;
+        let mut this = Self::described(library, spec, alpha, operands, output, workspace)?;
         this.algorithm = this.choose()?;
         Ok(this)
     }
@@ -95,19 +95,19 @@ impl<'a> Matmul<'a> {
     /// Without an algorithm: what needs no device.
     fn described(
         library: &'a CublasLt,
-        plan: Plan,
+        spec: MatmulSpec,
         alpha: f32,
         [a, b]: [Matrix; 2],
         output: DeviceAddress,
         workspace: DeviceAddress,
     ) -> Result<Self, DeviceError> {
-        let kind = match plan.operands {
+        let kind = match spec.operands {
             Operands::Bf16 => sys::cudaDataType::CUDA_R_16BF,
             Operands::Nvfp4 => sys::cudaDataType::CUDA_R_4F_E2M1,
         };
         let mut this = Self {
             library,
-            plan,
+            spec,
             description: null_mut(),
             layouts: [null_mut(); 3],
             algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
@@ -118,13 +118,13 @@ impl<'a> Matmul<'a> {
             workspace,
         };
         this.describe()?;
-        if plan.operands == Operands::Nvfp4 {
+        if spec.operands == Operands::Nvfp4 {
             this.set_scales(b.scales, a.scales)?;
         }
         let layouts = [
-            (kind, plan.first),
-            (kind, plan.second),
-            (sys::cudaDataType::CUDA_R_16BF, plan.output),
+            (kind, spec.first),
+            (kind, spec.second),
+            (sys::cudaDataType::CUDA_R_16BF, spec.output),
         ];
         for (index, (kind, layout)) in layouts.into_iter().enumerate() {
             let Layout { rows, columns, stride } = layout;
@@ -138,7 +138,7 @@ impl<'a> Matmul<'a> {
     }
 
     fn check(&self, action: &'static str, status: library::Status) -> Result<(), DeviceError> {
-        self.library.functions.check(action, status, &self.plan)
+        self.library.functions.check(action, status, &self.spec)
     }
 
     /// Sums and scale factors in FP32; the first operand transposed.
@@ -204,7 +204,7 @@ impl<'a> Matmul<'a> {
         };
         self.check("find an algorithm", status)?;
         if count == 0 {
-            let status = format!("there is none for {}", self.plan);
+            let status = format!("there is none for {}", self.spec);
             return Err(DeviceError::Cublas { action: "find an algorithm", status });
         }
         self.check("find an algorithm", found.state)?;
@@ -214,7 +214,7 @@ impl<'a> Matmul<'a> {
     /// Enqueues the product.
     ///
     /// # Safety
-    /// The memory passed to [`Matmul::new`] must be alive and of the lengths of its plan until the
+    /// The memory passed to [`Matmul::new`] must be alive and of the lengths of its spec until the
     /// work is done, and `stream` of the context in which the library was opened.
     pub(super) unsafe fn launch(&self, stream: CUstream) -> Result<(), DeviceError> {
         let (alpha, beta) = (self.alpha, 0.0_f32);
@@ -313,9 +313,9 @@ mod tests {
         let functions = Functions::load().expect("cuBLASLt is there");
         let library = CublasLt { functions, handle: null_mut() };
         for operands in [Operands::Bf16, Operands::Nvfp4] {
-            let plan = Plan::new([96, 48, 64], operands);
+            let spec = MatmulSpec::new([96, 48, 64], operands);
             let matrices = [256, 512].map(|at| Matrix { elements: at, scales: at << 8 });
-            let matmul = Matmul::described(&library, plan, 0.5, matrices, 1 << 20, 2 << 20);
+            let matmul = Matmul::described(&library, spec, 0.5, matrices, 1 << 20, 2 << 20);
             let matmul = matmul.expect("valid attributes and values");
             assert_eq!([matmul.first, matmul.second], [512, 256]);
             let preference = Preference::new(&matmul).expect("needs no device");

@@ -14,7 +14,7 @@ use half::bf16;
 
 use super::cublas::{CublasLt, Matmul, Matrix, WORKSPACE};
 use super::inputs::Inputs;
-use super::matmul::{Operands, Plan, alpha};
+use super::matmul::{MatmulSpec, Operands, alpha};
 use super::problem::{Form, Operand, Product, Recipe, Shape};
 
 /// Offsets of one group's tensors in the layer's memory.
@@ -288,7 +288,7 @@ fn prepare_product<'a>(
     product: Product,
 ) -> Result<Matmul<'a>, Error> {
     let group = &memory.groups[index];
-    let plan = Plan::new(product.dimensions(&memory.shape), operands);
+    let spec = MatmulSpec::new(product.dimensions(&memory.shape), operands);
     let output = group.outputs[product as usize];
     let forms = product.forms();
     let (factor, matrices) = match operands {
@@ -318,7 +318,7 @@ fn prepare_product<'a>(
         }
     };
     let workspace = memory.cublas_workspace;
-    Ok(Matmul::new(library, plan, factor, matrices, output, workspace)?)
+    Ok(Matmul::new(library, spec, factor, matrices, output, workspace)?)
 }
 
 #[cfg(test)]

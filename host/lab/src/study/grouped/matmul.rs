@@ -38,7 +38,7 @@ pub(super) struct Layout {
 
 /// `D = alpha·A·Bᵀ`, `A [rows, depth]`, `B [columns, depth]`, `D [rows, columns]` row-major in bf16.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Plan {
+pub(super) struct MatmulSpec {
     pub(super) operands: Operands,
     /// Our `B`, cuBLASLt's first operand, which it transposes.
     pub(super) first: Layout,
@@ -47,7 +47,7 @@ pub(super) struct Plan {
     pub(super) output: Layout,
 }
 
-impl Plan {
+impl MatmulSpec {
     pub(super) const fn new([rows, columns, depth]: [usize; 3], operands: Operands) -> Self {
         const fn layout(rows: usize, columns: usize) -> Layout {
             Layout { rows: rows as u64, columns: columns as u64, stride: rows as i64 }
@@ -61,7 +61,7 @@ impl Plan {
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for MatmulSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operands, first, second, output } = self;
         let Layout { rows: columns, columns: rows, stride } = output;
@@ -82,18 +82,18 @@ mod tests {
     use super::*;
 
     /// Reads the buffers as cuBLASLt would.
-    fn multiply(plan: &Plan, first: &[f32], second: &[f32]) -> Vec<f32> {
+    fn multiply(spec: &MatmulSpec, first: &[f32], second: &[f32]) -> Vec<f32> {
         let at = |layout: &Layout, matrix: &[f32], row: u64, column: u64| {
             assert!(row < layout.rows && column < layout.columns);
             matrix[(column as i64 * layout.stride) as usize + row as usize]
         };
-        let mut output = vec![f32::NAN; (plan.output.rows * plan.output.columns) as usize];
-        for column in 0..plan.output.columns {
-            for row in 0..plan.output.rows {
-                let sum = (0..plan.first.rows)
-                    .map(|l| at(&plan.first, first, l, row) * at(&plan.second, second, l, column))
+        let mut output = vec![f32::NAN; (spec.output.rows * spec.output.columns) as usize];
+        for column in 0..spec.output.columns {
+            for row in 0..spec.output.rows {
+                let sum = (0..spec.first.rows)
+                    .map(|l| at(&spec.first, first, l, row) * at(&spec.second, second, l, column))
                     .sum();
-                output[(column as i64 * plan.output.stride) as usize + row as usize] = sum;
+                output[(column as i64 * spec.output.stride) as usize + row as usize] = sum;
             }
         }
         output
@@ -110,14 +110,14 @@ mod tests {
                 expected.push((0..depth).map(|l| a[i * depth + l] * b[j * depth + l]).sum::<f32>());
             }
         }
-        let plan = Plan::new([rows, columns, depth], Operands::Bf16);
-        assert_eq!(multiply(&plan, &b, &a), expected);
+        let spec = MatmulSpec::new([rows, columns, depth], Operands::Bf16);
+        assert_eq!(multiply(&spec, &b, &a), expected);
     }
 
     #[test]
     fn plans_are_told_with_their_dimensions() {
         assert_eq!(
-            Plan::new([48, 32, 64], Operands::Bf16).to_string(),
+            MatmulSpec::new([48, 32, 64], Operands::Bf16).to_string(),
             "the 48 x 32 product of bf16 operands of depth 64, leading dimensions 64, 64, 32"
         );
     }

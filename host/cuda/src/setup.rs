@@ -72,7 +72,7 @@ impl Workspace {
 
 /// The launches of one configuration, input type and shape.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct QuantizeSetup {
     pub(super) config: Config,
     pub(super) input: InputType,
     pub(super) shape: [usize; 2],
@@ -83,7 +83,7 @@ pub(super) struct Plan {
     grouped: bool,
 }
 
-impl Plan {
+impl QuantizeSetup {
     pub(super) fn new(
         config: &Config,
         input: InputType,
@@ -187,7 +187,7 @@ impl Plan {
         (Workspace::COUNTERS, self.workspace.rows)
     }
 
-    /// As [`Plan::row_global_scales`], of the columnwise output.
+    /// As [`QuantizeSetup::row_global_scales`], of the columnwise output.
     pub(super) fn column_global_scales(&self) -> (usize, usize) {
         match self.workspace.columns {
             0 => self.row_global_scales(),
