@@ -30,7 +30,9 @@ pub use fouroversix_core::{
 pub use fouroversix_cpu as cpu;
 #[cfg(feature = "cuda")]
 pub use fouroversix_cuda as cuda;
-pub use quantize::{amax, quantize, quantize_into, quantize_with_amax, row_amax};
+pub use quantize::{
+    amax, quantize, quantize_both, quantize_into, quantize_outputs, quantize_with_amax, row_amax,
+};
 
 /// Runs the README's program.
 #[cfg(doctest)]

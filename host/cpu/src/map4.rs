@@ -81,7 +81,7 @@ fn quantize_band<T: CpuElement>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dequantize_into, quantize};
+    use crate::{dequantize_into, quantize_outputs};
     use fouroversix_core::{Config, ErrorPath, Metric, Outputs, Rule};
 
     /// About normal: sums of twelve uniform numbers.

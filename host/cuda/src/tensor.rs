@@ -72,7 +72,7 @@ impl Quantizer {
         let tensor = |[rows, cols]: [usize; 2]| {
             let codes = memory::allocate(stream, rows * cols / 2)?;
             let scales = memory::allocate(stream, layout.bytes(rows, cols))?;
-            Ok(DeviceTensor { codes, scales, shape: [rows, cols] })
+            Ok::<_, DeviceError>(DeviceTensor { codes, scales, shape: [rows, cols] })
         };
         let [rows, cols] = self.shape();
         let outputs = self.config().outputs();
