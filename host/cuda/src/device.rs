@@ -125,7 +125,6 @@ impl Device {
         Ok(Self::from_context(context)?)
     }
 
-    #[cfg(feature = "cudarc")]
     pub(super) fn in_context(context: Arc<CudaContext>) -> Result<Self, DeviceError> {
         driver::load()?;
         Self::from_context(context)

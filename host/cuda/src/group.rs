@@ -255,7 +255,6 @@ impl GroupQuantizer {
     }
 }
 
-#[cfg(feature = "cudarc")]
 impl GroupTable {
     /// The table, owner of the memory that it lies in.
     pub(super) fn keeping(self, memory: CudaSlice<u8>) -> Self {

@@ -221,7 +221,7 @@ impl super::tensor::DeviceQuantized {
     /// Where the tensors lie: for launches on `stream`, which must be the one they were allocated
     /// on.
     pub fn addresses(&self, stream: &Arc<CudaStream>) -> QuantizeAddresses {
-        let output = |tensor: Option<&super::DeviceTensor>| {
+        let output = |tensor: Option<&super::tensor::DeviceTensor>| {
             tensor.map_or_else(OutputAddresses::default, |tensor| OutputAddresses {
                 codes: memory::address(tensor.codes(), stream),
                 scales: memory::address(tensor.scales(), stream),

@@ -88,7 +88,6 @@ impl Quantizer {
     }
 
     /// [`Quantizer::launch`] on slices, checked.
-    #[cfg(feature = "cudarc")]
     pub(super) fn quantize_slices<T: Element>(
         &self,
         stream: &Arc<CudaStream>,
@@ -133,7 +132,6 @@ impl Quantizer {
         unsafe { self.enqueue(&addresses, stream.cu_stream()) }
     }
 
-    #[cfg(feature = "cudarc")]
     fn check_buffers(
         &self,
         stream: &CudaStream,
@@ -167,7 +165,6 @@ impl Quantizer {
         Ok(())
     }
 
-    #[cfg(feature = "cudarc")]
     fn check_amax<'a>(
         &self,
         amax: Option<DeviceAmax<'a>>,
