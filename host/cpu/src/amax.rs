@@ -1,18 +1,24 @@
 //! Largest magnitudes. A maximum is exact, so its order is free.
 
+use fouroversix_core::{Element, Values};
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::Path;
-use crate::element::CpuElement;
+use crate::path::Path;
+use crate::simd::dispatch::on_path;
+use crate::simd::vector::{Vector, Vectorized, Work};
 
 /// Elements a task reads: large enough to be worth a task, small enough to balance.
 const CHUNK: usize = 1 << 17;
 
-pub(super) fn tensor<T: CpuElement>(path: Path, input: &[T]) -> f32 {
+/// Of all elements, NaN ignored; 0 of none.
+pub(crate) fn tensor<T: Element>(path: Path, input: &[T]) -> f32 {
     input.par_chunks(CHUNK).map(|chunk| slice(path, chunk)).reduce(|| 0.0, f32::max)
 }
 
-pub(super) fn rows<T: CpuElement>(path: Path, input: &[T], cols: usize, out: &mut [f32]) {
+/// Of each row of `cols` elements.
+pub(crate) fn rows<T: Element>(path: Path, input: &[T], cols: usize, out: &mut [f32]) {
     if cols == 0 {
         out.fill(0.0);
         return;
@@ -20,44 +26,86 @@ pub(super) fn rows<T: CpuElement>(path: Path, input: &[T], cols: usize, out: &mu
     input.par_chunks(cols).zip(out).for_each(|(row, out)| *out = slice(path, row));
 }
 
-pub(super) fn slice<T: CpuElement>(path: Path, input: &[T]) -> f32 {
-    // SAFETY: the path is available.
-    unsafe { T::amax(path, input) }
+/// [`tensor`] in one task.
+pub(crate) fn slice<T: Element>(path: Path, input: &[T]) -> f32 {
+    // SAFETY (all three): the path is available.
+    match T::values(input) {
+        Values::Bf16(input) => {
+            let (bits, infinity) = (input.reinterpret_cast(), bf16::INFINITY.to_bits());
+            // SAFETY: as above.
+            bf16::from_bits(unsafe { on_path(path, OfU16 { bits, infinity }) }).to_f32()
+        }
+        Values::F16(input) => {
+            let (bits, infinity) = (input.reinterpret_cast(), f16::INFINITY.to_bits());
+            // SAFETY: as above.
+            f16::from_bits(unsafe { on_path(path, OfU16 { bits, infinity }) }).to_f32()
+        }
+        // SAFETY: as above.
+        Values::F32(input) => unsafe { on_path(path, OfF32(input)) },
+    }
 }
 
 /// The largest magnitude among the bits of 16-bit floats whose infinity is `infinity`. As integers
 /// magnitudes have their own order, with NaN on top; only where there is one it is sorted out.
-#[inline(always)]
-pub(super) fn of_u16(bits: &[u16], infinity: u16) -> u16 {
-    let max = bits.iter().fold(0, |max, bits| max.max(bits & 0x7FFF));
-    if max <= infinity {
-        return max;
-    }
-    let numbers = bits.iter().map(|bits| bits & 0x7FFF).filter(|bits| *bits <= infinity);
-    numbers.max().unwrap_or(0)
+struct OfU16<'a> {
+    bits: &'a [u16],
+    infinity: u16,
 }
 
-/// [`of_u16`] for FP32.
-#[inline(always)]
-pub(super) fn of_f32(input: &[f32]) -> f32 {
-    let infinity = f32::INFINITY.to_bits();
-    let bits = |x: &f32| x.to_bits() & 0x7FFF_FFFF;
-    let max = input.iter().fold(0, |max, x| bits(x).max(max));
-    if max <= infinity {
-        return f32::from_bits(max);
+impl Vectorized for OfU16<'_> {
+    type Output = u16;
+
+    unsafe fn run_on<V: Vector>(self) -> u16 {
+        // SAFETY: the caller's.
+        unsafe { V::enable(self) }
     }
-    let numbers = input.iter().map(bits).filter(|bits| *bits <= infinity);
-    f32::from_bits(numbers.max().unwrap_or(0))
+}
+
+impl<V: Vector> Work<V> for OfU16<'_> {
+    type Output = u16;
+
+    #[inline(always)]
+    unsafe fn run(self) -> u16 {
+        let Self { bits, infinity } = self;
+        let max = bits.iter().fold(0, |max, bits| max.max(bits & 0x7FFF));
+        if max <= infinity {
+            return max;
+        }
+        let numbers = bits.iter().map(|bits| bits & 0x7FFF).filter(|bits| *bits <= infinity);
+        numbers.max().unwrap_or(0)
+    }
+}
+
+/// [`OfU16`] for FP32.
+struct OfF32<'a>(&'a [f32]);
+
+impl Vectorized for OfF32<'_> {
+    type Output = f32;
+
+    unsafe fn run_on<V: Vector>(self) -> f32 {
+        // SAFETY: the caller's.
+        unsafe { V::enable(self) }
+    }
+}
+
+impl<V: Vector> Work<V> for OfF32<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    unsafe fn run(self) -> f32 {
+        let infinity = f32::INFINITY.to_bits();
+        let bits = |x: &f32| x.to_bits() & 0x7FFF_FFFF;
+        let max = self.0.iter().fold(0, |max, x| bits(x).max(max));
+        if max <= infinity {
+            return f32::from_bits(max);
+        }
+        let numbers = self.0.iter().map(bits).filter(|bits| *bits <= infinity);
+        f32::from_bits(numbers.max().unwrap_or(0))
+    }
 }
 
 /// Of the columns from `first` on, one for each element of `out`, of rows of `cols`.
-pub(super) fn columns<T: CpuElement>(
-    _path: Path,
-    input: &[T],
-    cols: usize,
-    first: usize,
-    out: &mut [f32],
-) {
+pub(crate) fn columns<T: Element>(input: &[T], cols: usize, first: usize, out: &mut [f32]) {
     out.fill(0.0);
     for row in input.chunks_exact(cols) {
         for (max, x) in out.iter_mut().zip(&row[first..]) {

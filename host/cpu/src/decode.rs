@@ -1,19 +1,19 @@
 //! Dequantization.
 
-use fouroversix_core::{Deviation, Nvfp4View, ScaleLayout};
+use fouroversix_core::{Deviation, Element, Nvfp4View, ScaleLayout};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::Path;
-use super::formats::{E2M1_SIGNED, E4M3};
-use super::vector::Vector;
-use crate::element::CpuElement;
+use crate::formats::{E2M1_SIGNED, E4M3};
+use crate::path::Path;
+use crate::simd::dispatch::on_path;
+use crate::simd::vector::{Vector, Vectorized, Work};
 
 /// Elements of a task: its input and output stay in a core's cache.
 const CHUNK: usize = 1 << 16;
 
-pub(super) fn dequantize<T: CpuElement>(path: Path, tensor: &Nvfp4View<'_>, out: &mut [T]) {
+pub(crate) fn dequantize<T: Decode>(path: Path, tensor: &Nvfp4View<'_>, out: &mut [T]) {
     let cols = tensor.shape[1];
     if cols == 0 {
         return;
@@ -26,20 +26,18 @@ pub(super) fn dequantize<T: CpuElement>(path: Path, tensor: &Nvfp4View<'_>, out:
             row_factors(tensor, row, &mut factors);
             let codes = &tensor.codes[row * (cols / 2)..][..cols / 2];
             // SAFETY: the path is available.
-            unsafe { T::decode(path, codes, &factors, out) };
+            unsafe { on_path(path, Blocks { codes, factors: &factors, out }) };
         }
     });
 }
 
 /// An element type as dequantization makes it.
-pub(super) trait Decode: Sized + Copy {
+pub(crate) trait Decode: Element {
     /// Whether it has 16 bits, and [`Decode::words`].
     const HALF: bool;
 
     /// Its bits for the eight magnitudes times `factor`, which is not NaN.
     fn words(factor: f32) -> [u16; 8];
-
-    fn from_f32(value: f32) -> Self;
 }
 
 /// The products of the eight magnitudes with `factor`.
@@ -54,11 +52,6 @@ impl Decode for f32 {
     fn words(_factor: f32) -> [u16; 8] {
         [0; 8]
     }
-
-    #[inline(always)]
-    fn from_f32(value: f32) -> Self {
-        value
-    }
 }
 
 impl Decode for bf16 {
@@ -72,10 +65,6 @@ impl Decode for bf16 {
             ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16) as u16
         })
     }
-
-    fn from_f32(value: f32) -> Self {
-        Self::from_f32(value)
-    }
 }
 
 impl Decode for f16 {
@@ -87,36 +76,49 @@ impl Decode for f16 {
         rounded.convert_from_f32_slice(&products(factor));
         rounded.map(Self::to_bits)
     }
-
-    fn from_f32(value: f32) -> Self {
-        Self::from_f32(value)
-    }
 }
 
 /// Decodes consecutive blocks. A block has eight magnitudes: those of 16-bit types are scaled and
 /// rounded once, and the elements looked up.
-///
-/// # Safety
-/// As [`Vector`].
-#[inline(always)]
-pub(super) unsafe fn blocks<V: Vector, T: Decode>(codes: &[u8], factors: &[f32], out: &mut [T]) {
-    let (codes, _) = codes.as_chunks::<8>();
-    let (out, _) = out.as_chunks_mut::<16>();
-    for ((codes, factor), out) in codes.iter().zip(factors).zip(out) {
-        // An infinite factor makes a NaN of zero, whose rounding is `from_f32`'s business.
-        if T::HALF && factor.is_finite() {
-            // SAFETY: the caller's; `out` has room for 16 elements of 16 bits.
-            unsafe { V::look_up(T::words(*factor), codes, out.as_mut_ptr().cast()) };
-        } else {
-            let value = |code: u8| T::from_f32(E2M1_SIGNED[usize::from(code)] * factor);
-            for (pair, code) in out.as_chunks_mut::<2>().0.iter_mut().zip(codes) {
-                *pair = [value(code & 0xF), value(code >> 4)];
+struct Blocks<'a, T> {
+    codes: &'a [u8],
+    /// What each block's codes are multiplied by.
+    factors: &'a [f32],
+    out: &'a mut [T],
+}
+
+impl<T: Decode> Vectorized for Blocks<'_, T> {
+    type Output = ();
+
+    unsafe fn run_on<V: Vector>(self) {
+        // SAFETY: the caller's.
+        unsafe { V::enable(self) }
+    }
+}
+
+impl<V: Vector, T: Decode> Work<V> for Blocks<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run(self) {
+        let (codes, _) = self.codes.as_chunks::<8>();
+        let (out, _) = self.out.as_chunks_mut::<16>();
+        for ((codes, factor), out) in codes.iter().zip(self.factors).zip(out) {
+            // An infinite factor makes a NaN of zero, whose rounding is `from_f32`'s business.
+            if T::HALF && factor.is_finite() {
+                // SAFETY: the caller's; `out` has room for 16 elements of 16 bits.
+                unsafe { V::look_up(T::words(*factor), codes, out.as_mut_ptr().cast()) };
+            } else {
+                let value = |code: u8| T::from_f32(E2M1_SIGNED[usize::from(code)] * factor);
+                for (pair, code) in out.as_chunks_mut::<2>().0.iter_mut().zip(codes) {
+                    *pair = [value(code & 0xF), value(code >> 4)];
+                }
             }
         }
     }
 }
 
-pub(super) fn deviation<T: CpuElement>(tensor: &Nvfp4View<'_>, input: &[T]) -> Deviation {
+pub(crate) fn deviation<T: Element>(tensor: &Nvfp4View<'_>, input: &[T]) -> Deviation {
     let cols = tensor.shape[1];
     if cols == 0 {
         return Deviation::default();

@@ -1,11 +1,11 @@
 //! E2M1 and E4M3 as the quantizer needs them, one value at a time.
 
 /// Values of the sixteen E2M1 codes.
-pub(super) const E2M1_SIGNED: [f32; 16] =
+pub(crate) const E2M1_SIGNED: [f32; 16] =
     [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
 /// Values of all 256 E4M3 codes.
-pub(super) static E4M3: [f32; 256] = e4m3_table();
+pub(crate) static E4M3: [f32; 256] = e4m3_table();
 
 const fn e4m3_table() -> [f32; 256] {
     let mut table = [0.0; 256];
@@ -33,7 +33,7 @@ const fn e4m3_value(code: u8) -> f32 {
 }
 
 /// Rounds `value` in `[0, 448]` to E4M3, to nearest, ties to even; subnormals have step 2^-9.
-pub(super) fn e4m3(value: f32) -> u8 {
+pub(crate) fn e4m3(value: f32) -> u8 {
     debug_assert!((0.0..=448.0).contains(&value), "{value} is outside the clamped range");
     if value < 1.0 / 64.0 {
         // The product is exact. 8 is both "eight steps" and the code of 2^-6, so a carry is right.
@@ -47,7 +47,7 @@ pub(super) fn e4m3(value: f32) -> u8 {
 
 /// Rounds `value` to E2M1, to nearest, ties to even, saturating; the sign is kept for zeros and
 /// NaN gives 7, as `cvt.rn.satfinite.e2m1x2.f32` does.
-pub(super) fn e2m1(value: f32) -> u8 {
+pub(crate) fn e2m1(value: f32) -> u8 {
     if value.is_nan() {
         return 7;
     }

@@ -1,25 +1,68 @@
-//! Reading a group of blocks into vectors: lane `l` of everything belongs to block `l`.
+//! A group of blocks in vectors, and the element types that one is read from. Lane `l` of everything
+//! belongs to block `l`.
 
+use fouroversix_core::Element;
 use half::{bf16, f16};
 
-use super::vector::Vector;
+use crate::block::Block;
+use crate::simd::vector::Vector;
 
 /// `LANES` blocks of 16 elements.
 #[derive(Clone, Copy)]
 pub(crate) struct Group<V: Vector> {
     /// Magnitudes, element after element.
-    pub(super) magnitudes: [V::F; 16],
+    pub(crate) magnitudes: [V::F; 16],
     /// Signs where the codes have them: of element `i` in bit `4·(i % 8) + 3` of word `i / 8`.
-    pub(super) signs: [V::U; 2],
+    pub(crate) signs: [V::U; 2],
     /// The largest magnitude of each block. A block with an element that is not finite has one
-    /// that is not below [`Load::LIMIT`].
-    pub(super) amax: V::F,
+    /// that is not below the limit of its [`Specials`].
+    pub(crate) amax: V::F,
+}
+
+impl<V: Vector> Group<V> {
+    /// Element `i` of the block of `lane`, as FP32.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    #[inline(always)]
+    pub(crate) unsafe fn element(&self, lane: usize, i: usize) -> f32 {
+        // SAFETY: the caller's.
+        unsafe {
+            let magnitude = V::lane(&self.magnitudes[i], lane).to_bits();
+            let sign = V::lane_u(&self.signs[i / 8], lane) >> (4 * (i % 8) + 3) & 1;
+            f32::from_bits(magnitude | sign << 31)
+        }
+    }
+
+    /// The block of `lane`, whatever its elements are.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    #[inline(always)]
+    pub(crate) unsafe fn block(&self, lane: usize, specials: &Specials) -> Block {
+        // SAFETY: the caller's.
+        std::array::from_fn(|i| (specials.value)(unsafe { self.element(lane, i) }))
+    }
+}
+
+/// How a group holds elements that are not finite: with magnitudes that are not below a limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Specials {
+    /// Above every finite magnitude.
+    pub(crate) limit: f32,
+    /// What an element of a group with such a magnitude stands for.
+    pub(crate) value: fn(f32) -> f32,
+}
+
+impl Specials {
+    /// As FP32 does.
+    pub(crate) const IEEE: Self = Self { limit: f32::INFINITY, value: |element| element };
 }
 
 /// An element type that groups can be read from.
-pub(crate) trait Load: Copy {
-    /// Above every finite magnitude that a group's `amax` can hold.
-    const LIMIT: f32;
+pub(crate) trait Load: Element {
+    /// How its groups hold elements that are not finite.
+    const SPECIALS: Specials;
 
     /// Blocks that lie along rows: block `l` starts at `from + l·stride`.
     ///
@@ -108,9 +151,9 @@ unsafe fn from_words<V: Vector>(words: [V::U; 16]) -> Group<V> {
 }
 
 macro_rules! load_16_bit {
-    ($element:ty, $limit:expr) => {
+    ($element:ty, $specials:expr) => {
         impl Load for $element {
-            const LIMIT: f32 = $limit;
+            const SPECIALS: Specials = $specials;
 
             #[inline(always)]
             unsafe fn blocks<V: Vector>(from: *const Self, stride: usize) -> Group<V> {
@@ -135,12 +178,22 @@ macro_rules! load_16_bit {
     };
 }
 
-load_16_bit!(bf16, f32::INFINITY);
-// Infinity and NaN are widened as if they were numbers of the next binade.
-load_16_bit!(f16, 65536.0);
+load_16_bit!(bf16, Specials::IEEE);
+// Infinity and NaN are widened as if they were numbers of the next binade: 2^16, and above.
+load_16_bit!(
+    f16,
+    Specials {
+        limit: 65536.0,
+        value: |element| match element.abs() {
+            finite if finite < 65536.0 => element,
+            65536.0 => f32::INFINITY.copysign(element),
+            _ => f32::NAN,
+        },
+    }
+);
 
 impl Load for f32 {
-    const LIMIT: f32 = f32::INFINITY;
+    const SPECIALS: Specials = Specials::IEEE;
 
     #[inline(always)]
     unsafe fn blocks<V: Vector>(from: *const Self, stride: usize) -> Group<V> {

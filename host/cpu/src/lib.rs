@@ -4,137 +4,47 @@
 //! Those of the crate `fouroversix` use [`Path::detect`]. All paths give the same bits.
 
 mod amax;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-pub(crate) mod block_scale;
-pub(crate) mod decision;
+mod block;
+mod bound;
+mod candidate;
 mod decode;
-pub(crate) mod dispatch;
-mod element;
+mod elements;
+mod encode;
 mod formats;
-pub(crate) mod group;
-pub(crate) mod kernel;
+mod group;
+mod groups;
+mod lane_scale;
 mod lines;
 mod map4;
-#[cfg(target_arch = "aarch64")]
-mod neon;
-mod panels;
-mod portable;
-mod scalar;
+mod measure;
+mod method;
+mod output;
+mod path;
+mod rounding;
+mod rules;
 mod scale;
+mod simd;
+mod strip;
+mod strips;
 #[cfg(test)]
 mod tests;
-pub(crate) mod tile;
-pub(crate) mod vector;
-
-use std::sync::OnceLock;
+mod tiles;
+mod values;
 
 use fouroversix_core::shape::{check_shape, expect_length};
 use fouroversix_core::{
     Amax, Choices, Config, Deviation, Element, Error, Nvfp4Mut, Nvfp4View, Quantized, QuantizedMut,
-    Scaling, ValuesMut,
+    Scaling, Values, ValuesMut,
 };
 
-use element::{CpuElement, with_values};
-use lines::{Lines, Source};
+use group::Load;
+use lines::Lines;
 pub use map4::map4;
-
-/// An implementation of the CPU kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Path {
-    /// One element at a time, the contract's steps as they stand.
-    Scalar,
-    /// The vector kernel in plain Rust.
-    Portable,
-    /// AVX2 and FMA.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// AVX-512 F and BW.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// NEON, little-endian.
-    #[cfg(target_arch = "aarch64")]
-    Neon,
-}
-
-impl Path {
-    /// The best path of this machine, or the one named by the environment variable
-    /// `FOUROVERSIX_CPU` if it is available. Found out once.
-    #[must_use]
-    pub fn detect() -> Self {
-        static PATH: OnceLock<Path> = OnceLock::new();
-        *PATH.get_or_init(|| {
-            let paths = Self::available();
-            let named = std::env::var("FOUROVERSIX_CPU").ok();
-            let named = paths.iter().find(|path| named.as_deref() == Some(path.name()));
-            *named.unwrap_or(&paths[0])
-        })
-    }
-
-    /// Every path that runs on this machine, best first.
-    #[must_use]
-    pub fn available() -> Vec<Self> {
-        let mut paths = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-            paths.push(Self::Avx512);
-        }
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            paths.push(Self::Avx2);
-        }
-        #[cfg(target_arch = "aarch64")]
-        if cfg!(target_endian = "little") {
-            paths.push(Self::Neon);
-        }
-        // The kernel takes pairs of 16-bit elements apart as little-endian words.
-        if cfg!(target_endian = "little") {
-            paths.push(Self::Portable);
-        }
-        paths.push(Self::Scalar);
-        paths
-    }
-
-    fn check(self) -> Result<(), Error> {
-        if Self::available().contains(&self) {
-            Ok(())
-        } else {
-            Err(Error::CpuPath { path: self.name() })
-        }
-    }
-
-    /// Its name in lower case.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Scalar => "scalar",
-            Self::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => "avx512",
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => "neon",
-        }
-    }
-
-    /// Lanes of the vector kernel.
-    const fn lanes(self) -> usize {
-        match self {
-            Self::Scalar => 1,
-            Self::Portable => 8,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => 8,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => 16,
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => 4,
-        }
-    }
-}
+use method::Method;
+pub use path::Path;
+use rounding::{Nearest, Rounding};
+use strip::Source;
+use values::with_values;
 
 /// `fouroversix::quantize_outputs` on a chosen path.
 ///
@@ -165,12 +75,12 @@ pub fn quantize_into<T: Element>(
     amax: Option<Amax<'_>>,
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
-    with_values!(input, |input| quantize_values(path, input, shape, config, amax, out))
+    quantize_values(path, T::values(input), shape, config, amax, out)
 }
 
-fn quantize_values<T: CpuElement>(
+fn quantize_values(
     path: Path,
-    input: &[T],
+    input: Values<'_>,
     shape: [usize; 2],
     config: &Config,
     amax: Option<Amax<'_>>,
@@ -184,8 +94,19 @@ fn quantize_values<T: CpuElement>(
     check_buffers(rowwise.as_ref(), [rows, cols], config)?;
     check_buffers(columnwise.as_ref(), [cols, rows], config)?;
 
-    let given = fill_amax(path, input, config, amax, &mut rowwise, &mut columnwise)?;
-    let lines = Lines { path, config, amax_given: given };
+    let amax_given = fill_amax(path, input, config, amax, &mut rowwise, &mut columnwise)?;
+    let method = Method { path, rule: config.rule(), rounding: Nearest };
+    let lines = Lines { method, config, amax_given };
+    Ok(with_values!(input, |input| run(&lines, input, shape, rowwise, columnwise)))
+}
+
+fn run<T: Load, R: Rounding>(
+    lines: &Lines<'_, R>,
+    input: &[T],
+    shape: [usize; 2],
+    rowwise: Option<Nvfp4Mut<'_>>,
+    columnwise: Option<Nvfp4Mut<'_>>,
+) -> Choices {
     let mut choices = Choices::default();
     if let Some(out) = rowwise {
         choices = choices + lines.quantize(Source::rows(input, shape), out);
@@ -193,7 +114,7 @@ fn quantize_values<T: CpuElement>(
     if let Some(out) = columnwise {
         choices = choices + lines.quantize(Source::columns(input, shape), out);
     }
-    Ok(choices)
+    choices
 }
 
 /// `fouroversix::amax` on a chosen path.
@@ -202,7 +123,11 @@ fn quantize_values<T: CpuElement>(
 /// [`Error::CpuPath`] when the path does not run here.
 pub fn amax<T: Element>(path: Path, input: &[T]) -> Result<f32, Error> {
     path.check()?;
-    Ok(with_values!(input, |input| amax::tensor(path, input)))
+    Ok(tensor_amax(path, T::values(input)))
+}
+
+fn tensor_amax(path: Path, input: Values<'_>) -> f32 {
+    with_values!(input, |input| amax::tensor(path, input))
 }
 
 /// `fouroversix::row_amax` on a chosen path.
@@ -219,8 +144,12 @@ pub fn row_amax<T: Element>(
     let [rows, cols] = shape;
     expect_length("the input", input.len(), rows.saturating_mul(cols))?;
     expect_length("the row amax buffer", out.len(), rows)?;
-    with_values!(input, |input| amax::rows(path, input, cols, out));
+    rows_amax(path, T::values(input), cols, out);
     Ok(())
+}
+
+fn rows_amax(path: Path, input: Values<'_>, cols: usize, out: &mut [f32]) {
+    with_values!(input, |input| amax::rows(path, input, cols, out));
 }
 
 /// `fouroversix::dequantize_into` on a chosen path.
@@ -235,12 +164,16 @@ pub fn dequantize_into<T: Element>(
     path.check()?;
     tensor.check()?;
     expect_length("the output", out.len(), tensor.shape[0] * tensor.shape[1])?;
-    match T::values_mut(out) {
-        ValuesMut::Bf16(out) => decode::dequantize(path, &tensor, out),
-        ValuesMut::F16(out) => decode::dequantize(path, &tensor, out),
-        ValuesMut::F32(out) => decode::dequantize(path, &tensor, out),
-    }
+    dequantize_values(path, &tensor, T::values_mut(out));
     Ok(())
+}
+
+fn dequantize_values(path: Path, tensor: &Nvfp4View<'_>, out: ValuesMut<'_>) {
+    match out {
+        ValuesMut::Bf16(out) => decode::dequantize(path, tensor, out),
+        ValuesMut::F16(out) => decode::dequantize(path, tensor, out),
+        ValuesMut::F32(out) => decode::dequantize(path, tensor, out),
+    }
 }
 
 /// Compares a quantized tensor with the input it was made from, without holding its values.
@@ -250,7 +183,11 @@ pub fn dequantize_into<T: Element>(
 pub fn deviation<T: Element>(tensor: Nvfp4View<'_>, input: &[T]) -> Result<Deviation, Error> {
     tensor.check()?;
     expect_length("the input", input.len(), tensor.shape[0] * tensor.shape[1])?;
-    Ok(with_values!(input, |input| decode::deviation(&tensor, input)))
+    Ok(deviation_of(&tensor, T::values(input)))
+}
+
+fn deviation_of(tensor: &Nvfp4View<'_>, input: Values<'_>) -> Deviation {
+    with_values!(input, |input| decode::deviation(tensor, input))
 }
 
 fn check_outputs(
@@ -284,9 +221,9 @@ fn check_buffers(
 
 /// Puts the supplied amax, or with one amax for the tensor the computed one, into the outputs.
 /// Returns whether they hold it: with row scaling each row's is left to be computed with the row.
-fn fill_amax<T: CpuElement>(
+fn fill_amax(
     path: Path,
-    input: &[T],
+    input: Values<'_>,
     config: &Config,
     supplied: Option<Amax<'_>>,
     rowwise: &mut Option<Nvfp4Mut<'_>>,
@@ -297,7 +234,7 @@ fn fill_amax<T: CpuElement>(
     let (rows, columns): (&[f32], Option<&[f32]>) = match supplied {
         None if by_row => return Ok(false),
         None => {
-            one_for_rows = [amax::tensor(path, input)];
+            one_for_rows = [tensor_amax(path, input)];
             (&one_for_rows, Some(&one_for_rows))
         }
         Some(Amax::Tensor(value)) if !by_row => {

@@ -3,14 +3,16 @@
 //! No configuration asks for it; the error study shows it beside the others.
 
 use fouroversix_core::shape::expect_length;
-use fouroversix_core::{E4m3Max, Element, Error, Nvfp4Tensor, ScaleLayout, Scaling, ShapeError};
+use fouroversix_core::{
+    E4m3Max, Element, Error, Nvfp4Tensor, ScaleLayout, Scaling, ShapeError, Values,
+};
 use rayon::prelude::*;
 
-use super::Path;
-use super::amax;
-use super::formats::e2m1;
-use super::scale::GlobalScale;
-use crate::element::{CpuElement, with_values};
+use crate::amax;
+use crate::formats::e2m1;
+use crate::path::Path;
+use crate::scale::GlobalScale;
+use crate::values::with_values;
 
 /// Quantizes `[rows, cols]` rowwise with the map4 candidate of the contract for every block.
 ///
@@ -22,10 +24,19 @@ pub fn map4<T: Element>(
     scaling: Scaling,
     bound: E4m3Max,
 ) -> Result<Nvfp4Tensor, Error> {
+    run(T::values(input), shape, scaling, bound)
+}
+
+fn run(
+    input: Values<'_>,
+    shape: [usize; 2],
+    scaling: Scaling,
+    bound: E4m3Max,
+) -> Result<Nvfp4Tensor, Error> {
     with_values!(input, |input| map4_values(input, shape, scaling, bound))
 }
 
-fn map4_values<T: CpuElement>(
+fn map4_values<T: Element>(
     input: &[T],
     shape: [usize; 2],
     scaling: Scaling,
@@ -57,7 +68,7 @@ fn map4_values<T: CpuElement>(
 }
 
 /// One row, or the 16 rows of tiles that share scales.
-fn quantize_band<T: CpuElement>(
+fn quantize_band<T: Element>(
     band: &[T],
     cols: usize,
     global: &GlobalScale,

@@ -2,24 +2,24 @@
 
 use fouroversix_core::E4m3Max;
 
-use super::formats::{E4M3, e4m3};
+use crate::formats::{E4M3, e4m3};
 
 /// What a global amax stands for: it maps to `6·A`, the largest product of an element code and a
 /// block scale.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GlobalScale {
     /// As computed or supplied.
-    pub(super) amax: f32,
+    pub(crate) amax: f32,
     /// `S_enc = min(fl(6·A / amax), FMAX)`, 1 when `amax` is 0 or ∞.
-    pub(super) encode: f32,
+    pub(crate) encode: f32,
     /// `S_dec = fl(1 / S_enc)`.
-    pub(super) decode: f32,
+    pub(crate) decode: f32,
     /// `6·A`.
-    pub(super) full_range: f32,
+    pub(crate) full_range: f32,
 }
 
 impl GlobalScale {
-    pub(super) fn new(amax: f32, bound: E4m3Max) -> Self {
+    pub(crate) fn new(amax: f32, bound: E4m3Max) -> Self {
         let full_range = 6.0 * bound.value();
         let ratio = (full_range / amax).min(f32::MAX);
         let encode = if amax == 0.0 || ratio == 0.0 { 1.0 } else { ratio };
@@ -27,13 +27,13 @@ impl GlobalScale {
     }
 
     /// The plain block scale.
-    pub(super) fn plain(&self, block_amax: f32) -> BlockScale {
+    pub(crate) fn plain(&self, block_amax: f32) -> BlockScale {
         let scale = block_amax * (self.encode * (1.0 / 6.0));
         self.block(scale.min(448.0))
     }
 
     /// The two block scales of Four Over Six.
-    pub(super) fn candidates(&self, block_amax: f32) -> ScalePair {
+    pub(crate) fn candidates(&self, block_amax: f32) -> ScalePair {
         let base = block_amax / 6.0 * self.encode;
         ScalePair { map4: self.block((base * 1.5).min(448.0)), map6: self.block(base.min(448.0)) }
     }
@@ -49,20 +49,20 @@ impl GlobalScale {
 
 /// An E4M3 block scale.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BlockScale {
+pub(crate) struct BlockScale {
     /// E4M3 bits.
-    pub(super) code: u8,
+    pub(crate) code: u8,
     /// Their value.
-    pub(super) value: f32,
+    pub(crate) value: f32,
     /// What an element is multiplied by before it is rounded to E2M1.
-    pub(super) encode: f32,
+    pub(crate) encode: f32,
 }
 
 /// The scales of the two candidates of a block.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ScalePair {
+pub(crate) struct ScalePair {
     /// The block maximum maps to 4.
-    pub(super) map4: BlockScale,
+    pub(crate) map4: BlockScale,
     /// The block maximum maps to 6.
-    pub(super) map6: BlockScale,
+    pub(crate) map6: BlockScale,
 }

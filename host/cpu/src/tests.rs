@@ -1,17 +1,34 @@
 //! What can only be seen from inside: the exact tricks, and the kernel with the lane counts of
 //! instruction sets that the testing machine may lack.
 
-use fouroversix_core::{E4m3Max, ErrorPath, Metric, Rule};
-use half::bf16;
+use std::cell::Cell;
+
+use fouroversix_core::{
+    Config, E4m3Max, ErrorPath, Metric, Outputs, QuantizedMut, Rule, ScaleLayout, Scaling,
+};
+use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::formats::{E2M1_SIGNED, e2m1};
-use super::kernel::{self, Panel};
-use super::portable::Portable;
-use super::scale::GlobalScale;
-use super::vector::Vector;
-use super::{amax, scalar, tile};
-use crate::element::CpuElement;
+use crate::amax;
+use crate::block::Block;
+use crate::candidate::Packed;
+use crate::elements::{Columns, Elements, Reader, Rows, Segments};
+use crate::encode::Encode;
+use crate::formats::{E2M1_SIGNED, e2m1};
+use crate::group::{Group, Load, Specials};
+use crate::groups::Groups;
+use crate::lane_scale::LaneScale;
+use crate::lines::Lines;
+use crate::method::Method;
+use crate::output::Output;
+use crate::path::Path;
+use crate::rounding::{Nearest, Place, Rounding};
+use crate::rules::with_rule;
+use crate::scale::{BlockScale, GlobalScale};
+use crate::simd::portable::Portable;
+use crate::simd::vector::{Vector, Work};
+use crate::strip::Source;
+use crate::tiles::Tiles;
 
 /// Values of `bits` that a vector path rounds to E2M1 otherwise than the comparison with midpoints.
 fn misrounded<V: Vector>(bits: impl Iterator<Item = u32>) -> usize {
@@ -48,12 +65,12 @@ fn critical() -> impl Iterator<Item = u32> {
 fn rounding_is_right_around_grid_points_and_midpoints() {
     assert_eq!(misrounded::<Portable<8>>(critical()), 0);
     #[cfg(target_arch = "x86_64")]
-    if super::Path::available().contains(&super::Path::Avx2) {
-        assert_eq!(misrounded::<super::avx2::Avx2>(critical()), 0);
+    if Path::available().contains(&Path::Avx2) {
+        assert_eq!(misrounded::<crate::simd::avx2::Avx2>(critical()), 0);
     }
     #[cfg(target_arch = "x86_64")]
-    if super::Path::available().contains(&super::Path::Avx512) {
-        assert_eq!(misrounded::<super::avx512::Avx512>(critical()), 0);
+    if Path::available().contains(&Path::Avx512) {
+        assert_eq!(misrounded::<crate::simd::avx512::Avx512>(critical()), 0);
     }
 }
 
@@ -68,8 +85,8 @@ fn rounding_is_right_everywhere() {
             let bits = || first..end.min(first + (1 << 20));
             let mut wrong = misrounded::<Portable<8>>(bits());
             #[cfg(target_arch = "x86_64")]
-            if super::Path::detect() == super::Path::Avx2 {
-                wrong += misrounded::<super::avx2::Avx2>(bits());
+            if Path::detect() == Path::Avx2 {
+                wrong += misrounded::<crate::simd::avx2::Avx2>(bits());
             }
             wrong
         })
@@ -113,88 +130,236 @@ fn structured(seed: u32) -> Vec<f32> {
         .collect()
 }
 
-/// Groups and tiles, along rows and columns, of `N` lanes against the scalar kernel.
-fn check_lanes<T: CpuElement, const N: usize>(values: &[f32], rule: Rule) {
-    let input: Vec<T> = values.iter().map(|x| T::from_f32(*x)).collect();
-    let global = [GlobalScale::new(amax::slice(super::Path::Scalar, &input), rule.e4m3_max())];
-    let block = |columns: bool, line: usize, block: usize| -> scalar::Block {
-        std::array::from_fn(|i| {
-            let at = if columns { i * 64 + line } else { line * 64 + 16 * block + i };
-            input[at].to_f32()
-        })
-    };
-    for columns in [false, true] {
-        let (mut codes, mut scales) = ([0_u8; 512], [0_u8; 64]);
-        let panel = Panel {
-            from: input.as_ptr(),
-            stride: if columns { 64 } else { 16 },
-            step: if columns { N } else { 16 * N },
-            codes: codes.as_mut_ptr(),
-            lane_bytes: 8,
-            step_bytes: 8 * N,
-            scales: scales.as_mut_ptr(),
-            count: 64 / N,
-            globals: &global,
-            rule,
-        };
-        // SAFETY: 64 blocks; the portable form runs everywhere.
-        let map4 = unsafe {
-            if columns {
-                kernel::groups::<Portable<N>, T, true>(&panel)
-            } else {
-                kernel::groups::<Portable<N>, T, false>(&panel)
-            }
-        };
-        let mut expected = 0;
-        for index in 0..64 {
-            let elements =
-                if columns { block(true, index, 0) } else { block(false, index / 4, index % 4) };
-            let (chosen, is_map4) = scalar::quantize_block(&elements, &global[0], rule);
-            assert_eq!(codes[8 * index..][..8], chosen.packed(), "{rule:?}, block {index}");
-            assert_eq!(scales[index], chosen.scale, "{rule:?}, block {index}");
-            expected += u64::from(is_map4);
-        }
-        assert_eq!(map4, expected);
+/// The sign of every value flipped on the way, and reads counted: as a transform or a fused
+/// operation would be.
+#[derive(Clone, Copy)]
+struct Negated<'a, E> {
+    inner: E,
+    reads: &'a Cell<usize>,
+}
 
-        let panel = Panel {
-            stride: 64,
-            step: 16,
-            lane_bytes: if columns { 8 } else { 32 },
-            step_bytes: if columns { 128 } else { 8 },
-            count: 4,
-            ..panel
-        };
-        // SAFETY: four tiles; the portable form runs everywhere.
+impl<E: Elements> Elements for Negated<'_, E> {
+    const SPECIALS: Specials = E::SPECIALS;
+
+    unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V> {
+        self.reads.set(self.reads.get() + 1);
+        // SAFETY: the caller's.
         unsafe {
-            if columns {
-                tile::tiles::<Portable<N>, T, true>(&panel);
-            } else {
-                tile::tiles::<Portable<N>, T, false>(&panel);
+            let mut group = self.inner.group::<V>(index, lane);
+            for signs in &mut group.signs {
+                let flip =
+                    |lane| if lane < V::LANES { V::lane_u(signs, lane) ^ 0x8888_8888 } else { 0 };
+                let flipped: [u32; 16] = std::array::from_fn(flip);
+                *signs = V::load_u32(flipped.as_ptr());
+            }
+            group
+        }
+    }
+
+    unsafe fn block(&self, index: usize, lane: usize) -> Block {
+        self.reads.set(self.reads.get() + 1);
+        // SAFETY: the caller's.
+        unsafe { self.inner.block(index, lane) }.map(|x| -x)
+    }
+}
+
+/// Codes, scales and how many chose map4.
+type Quantized = (Vec<u8>, Vec<u8>, u64);
+
+/// Quantizes a `[16, 64]` input, with `N` lanes or (`N` = 1) on the exact path.
+fn quantize<E: Elements, const N: usize>(
+    elements: E,
+    globals: &[GlobalScale],
+    rule: Rule,
+    tiles: Option<(usize, usize)>,
+) -> Quantized {
+    let (mut codes, mut scales) = (vec![0_u8; 512], vec![0_u8; 64]);
+    let (lane_bytes, step_bytes) = tiles.unwrap_or((8, 8 * N));
+    let output = Output {
+        segments: Segments { first: 0, lane: 1, step: N as u64 },
+        codes: codes.as_mut_ptr(),
+        lane_bytes,
+        step_bytes,
+        scales: scales.as_mut_ptr(),
+        count: if tiles.is_some() { 4 } else { 64 / N },
+        globals,
+    };
+    let map4 = with_rule!(rule, |rule| {
+        let encode = Encode { output: &output, rule, rounding: Nearest };
+        let reader = Reader::<Portable<N>>::new(&elements);
+        // SAFETY: 64 blocks, or four tiles; the portable form runs everywhere.
+        unsafe {
+            match (N, tiles) {
+                (1, None) => encode.exact_groups(&elements),
+                (1, Some(_)) => encode.exact_tiles(&elements),
+                (_, None) => Groups { reader, encode }.run(),
+                (_, Some(_)) => Tiles { reader, encode }.run(),
             }
         }
-        for (index, scale) in scales.iter().take(4).enumerate() {
-            let rows = std::array::from_fn(|i| {
-                if columns { block(true, 16 * index + i, 0) } else { block(false, i, index) }
-            });
-            let (chosen, _) = scalar::quantize_tile(&rows, &global[0], rule);
-            for (i, row) in chosen.iter().enumerate() {
-                let at = if columns { 8 * (16 * index + i) } else { 32 * i + 8 * index };
-                assert_eq!(codes[at..at + 8], row.packed(), "{rule:?}, tile {index}, row {i}");
+    });
+    (codes, scales, map4)
+}
+
+/// Groups and tiles, along rows and columns, of `N` lanes: the exact path's bits.
+fn check_lanes<T: Load, const N: usize>(values: &[f32], rule: Rule) {
+    let input: Vec<T> = values.iter().map(|x| T::from_f32(*x)).collect();
+    let globals = [GlobalScale::new(amax::slice(Path::Scalar, &input), rule.e4m3_max())];
+    let from = input.as_ptr();
+    let rows = |lanes| Rows { from, stride: 16, step: 16 * lanes };
+    let columns = |lanes| Columns { from, stride: 64, step: lanes };
+    let expected = quantize::<_, 1>(rows(1), &globals, rule, None);
+    assert_eq!(quantize::<_, N>(rows(N), &globals, rule, None), expected, "{rule:?}, rows");
+    let expected = quantize::<_, 1>(columns(1), &globals, rule, None);
+    assert_eq!(quantize::<_, N>(columns(N), &globals, rule, None), expected, "{rule:?}, columns");
+
+    let (rows, columns) = (Rows { from, stride: 64, step: 16 }, columns(16));
+    let lines = Some((32, 8));
+    let expected = quantize::<_, 1>(rows, &globals, rule, lines);
+    assert_eq!(quantize::<_, N>(rows, &globals, rule, lines), expected, "{rule:?}, row tiles");
+    let lines = Some((8, 128));
+    let expected = quantize::<_, 1>(columns, &globals, rule, lines);
+    assert_eq!(quantize::<_, N>(columns, &globals, rule, lines), expected, "{rule:?}, tiles");
+}
+
+/// Blocks at fault for every path: near ties, NaN, infinities, zeros with a sign.
+fn with_specials(seed: u32) -> Vec<f32> {
+    let mut values = structured(seed);
+    for (i, special) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0].into_iter().enumerate() {
+        values[(seed as usize * 37 + i * 211) % 1024] = special;
+    }
+    values
+}
+
+#[test]
+fn every_lane_count_gives_the_exact_bits() {
+    for rule in rules() {
+        for seed in 0..40 {
+            for values in [structured(seed), with_specials(seed)] {
+                check_lanes::<bf16, 4>(&values, rule);
+                check_lanes::<bf16, 16>(&values, rule);
+                check_lanes::<f16, 4>(&values, rule);
+                check_lanes::<f16, 16>(&values, rule);
+                check_lanes::<f32, 4>(&values, rule);
+                check_lanes::<f32, 16>(&values, rule);
             }
-            assert_eq!(*scale, chosen[0].scale, "{rule:?}, tile {index}");
         }
     }
 }
 
+/// Rows and columns read by index, without [`Rows`] and [`Columns`].
 #[test]
-fn every_lane_count_gives_the_scalar_bits() {
+fn blocks_and_groups_hold_what_is_in_memory() {
+    let values = with_specials(3);
+    let input: Vec<f16> = values.iter().map(|x| f16::from_f32(*x)).collect();
+    let from = input.as_ptr();
+    let bits = |block: Block| block.map(|x| if x.is_nan() { 0x7FC0_0000 } else { x.to_bits() });
+    let check = |got: Block, at: &dyn Fn(usize) -> usize| {
+        assert_eq!(bits(got), bits(std::array::from_fn(|i| input[at(i)].to_f32())));
+    };
+    for index in 0..16 {
+        // SAFETY: 64 blocks either way; the portable form runs everywhere.
+        unsafe {
+            let rows = Rows { from, stride: 16, step: 64 };
+            let columns = Columns { from, stride: 64, step: 4 };
+            let row_group = rows.group::<Portable<4>>(index, 0);
+            let column_group = columns.group::<Portable<4>>(index, 0);
+            for lane in 0..4 {
+                let row = |i| 64 * index + 16 * lane + i;
+                let column = |i| 64 * i + 4 * index + lane;
+                check(rows.block(index, lane), &row);
+                check(columns.block(index, lane), &column);
+                check(row_group.block(lane, &f16::SPECIALS), &row);
+                check(column_group.block(lane, &f16::SPECIALS), &column);
+            }
+        }
+    }
+}
+
+/// What is made on the way is what is judged, on the hot path and where it is left; and no
+/// block is made twice, but for the last group, which stands in for the one after it.
+#[test]
+fn nothing_is_read_twice() {
     for rule in rules() {
-        for seed in 0..40 {
-            let values = structured(seed);
-            check_lanes::<bf16, 4>(&values, rule);
-            check_lanes::<bf16, 16>(&values, rule);
-            check_lanes::<f32, 4>(&values, rule);
-            check_lanes::<f32, 16>(&values, rule);
+        for seed in 0..10 {
+            let values = with_specials(seed);
+            let negated: Vec<f32> = values.iter().map(|x| -x).collect();
+            let reads = Cell::new(0);
+            let globals = [GlobalScale::new(amax::slice(Path::Scalar, &values), rule.e4m3_max())];
+            let rows = |from: &[f32]| Rows { from: from.as_ptr(), stride: 16, step: 64 };
+            let made = Negated { inner: rows(&values), reads: &reads };
+            let expected = quantize::<_, 4>(rows(&negated), &globals, rule, None);
+            assert_eq!(quantize::<_, 4>(made, &globals, rule, None), expected, "{rule:?}");
+            assert_eq!(reads.replace(0), 16 + 1, "{rule:?}");
+
+            let tiles = |from: &[f32]| Rows { from: from.as_ptr(), stride: 64, step: 16 };
+            let made = Negated { inner: tiles(&values), reads: &reads };
+            let lines = Some((32, 8));
+            let expected = quantize::<_, 4>(tiles(&negated), &globals, rule, lines);
+            assert_eq!(quantize::<_, 4>(made, &globals, rule, lines), expected, "{rule:?}");
+            assert_eq!(reads.get(), 4 * 4, "{rule:?}");
+        }
+    }
+}
+
+/// Codes that say which segment they are of, and tell no more.
+#[derive(Clone, Copy)]
+struct Numbered;
+
+impl Rounding for Numbered {
+    unsafe fn words<V: Vector>(
+        &self,
+        _group: &Group<V>,
+        _scale: &LaneScale<V>,
+        _nearest: &Packed<V>,
+        place: &Place,
+    ) -> [V::U; 2] {
+        let word = |shift: u32| -> [u32; 16] {
+            std::array::from_fn(|lane| (place.segment(lane) >> shift) as u32)
+        };
+        // SAFETY: the caller's; 16 is at least LANES.
+        unsafe { [V::load_u32(word(0).as_ptr()), V::load_u32(word(32).as_ptr())] }
+    }
+
+    fn codes(
+        &self,
+        _block: &Block,
+        _scale: BlockScale,
+        _nearest: [u8; 16],
+        place: &Place,
+    ) -> [u8; 16] {
+        std::array::from_fn(|i| (place.segment(0) >> (4 * i)) as u8 & 0xF)
+    }
+}
+
+/// Every path tells a rounding the same coordinates: those of the matrix that is quantized.
+#[test]
+fn a_rounding_is_told_which_segment_it_rounds() {
+    let shape = [144, 208];
+    let values: Vec<f32> =
+        (0..144 / 16).flat_map(|i| structured(i * 7)).cycle().take(144 * 208).collect();
+    for path in Path::available() {
+        for scaling in [Scaling::Tensor, Scaling::Row, Scaling::Tile] {
+            for layout in [ScaleLayout::Linear, ScaleLayout::Swizzled128x4] {
+                let rule = Rule::Plain;
+                let config = Config::new(rule, scaling, Outputs::Both, layout).unwrap();
+                let method = Method { path, rule, rounding: Numbered };
+                let lines = Lines { method, config: &config, amax_given: scaling != Scaling::Row };
+                let mut quantized = fouroversix_core::Quantized::zeroed(shape, &config);
+                let QuantizedMut { rowwise, columnwise } = quantized.parts_mut();
+                for (out, source) in [
+                    (rowwise.unwrap(), Source::rows(&values, shape)),
+                    (columnwise.unwrap(), Source::columns(&values, shape)),
+                ] {
+                    out.global_amax.fill(1.0);
+                    lines.quantize(source, out);
+                }
+                for tensor in [quantized.rowwise, quantized.columnwise].into_iter().flatten() {
+                    for (segment, codes) in tensor.codes().chunks_exact(8).enumerate() {
+                        let told = u64::from_le_bytes(codes.try_into().unwrap());
+                        assert_eq!(told, segment as u64, "{path:?}, {config:?}");
+                    }
+                }
+            }
         }
     }
 }

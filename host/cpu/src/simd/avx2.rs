@@ -2,20 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use fouroversix_core::ErrorPath;
-
-use super::block_scale::Global;
-use super::decision;
-use super::kernel::Panel;
-use super::tile::Tile;
-use super::vector::{Vector, rare_functions};
-use crate::element::CpuElement;
-
-type This = Avx2;
+use super::vector::{Vector, Work};
 
 /// See the module.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2;
+pub(crate) struct Avx2;
 
 /// Swaps rows and columns of the four 4x4 matrices that the 128-bit halves of `rows` make.
 #[inline(always)]
@@ -43,6 +34,15 @@ impl Vector for Avx2 {
     type F = __m256;
     type U = __m256i;
     type M = __m256;
+
+    #[inline(always)]
+    unsafe fn enable<W: Work<Self>>(work: W) -> W::Output {
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn enabled<V: Vector, W: Work<V>>(work: W) -> W::Output {
+            unsafe { work.run() }
+        }
+        unsafe { enabled::<Self, W>(work) }
+    }
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m256 {
@@ -254,6 +254,4 @@ impl Vector for Avx2 {
             _mm_storeu_si128(to.add(1), _mm_unpackhi_epi8(low, high));
         }
     }
-
-    rare_functions!(#[target_feature(enable = "avx2,fma")]);
 }

@@ -1,11 +1,4 @@
-//! What the block kernel asks of an instruction set.
-
-use fouroversix_core::ErrorPath;
-
-use super::block_scale::Global;
-use super::kernel::Panel;
-use super::tile::Tile;
-use crate::element::CpuElement;
+//! What the kernels ask of an instruction set.
 
 /// A set of vector instructions on `LANES` lanes of 32 bits.
 ///
@@ -14,17 +7,20 @@ use crate::element::CpuElement;
 ///
 /// # Safety
 /// Every function may only be called on a CPU that has the implementor's instructions (the
-/// [`super::Path`] that names it is available), and only be inlined into functions that enable
+/// path that names it is available), and only be inlined into functions that enable
 /// them. Functions that take pointers read or write what they say, at any alignment.
 pub(crate) trait Vector: Copy + 'static {
     /// Blocks that are worked on at once: 4, 8 or 16.
     const LANES: usize;
-    /// `LANES` FP32 values.
+    /// `LANES` FP32 values, lane 0 first in memory.
     type F: Copy;
-    /// `LANES` 32-bit integers.
+    /// `LANES` 32-bit integers, lane 0 first in memory.
     type U: Copy;
     /// One condition for each lane.
     type M: Copy;
+
+    /// Calls `work` in a function that enables the instructions.
+    unsafe fn enable<W: Work<Self>>(work: W) -> W::Output;
 
     unsafe fn splat(value: f32) -> Self::F;
     unsafe fn splat_u(value: u32) -> Self::U;
@@ -32,6 +28,21 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn load(from: *const f32) -> Self::F;
     /// Writes `LANES` values.
     unsafe fn store(value: Self::F, to: *mut f32);
+
+    /// The value of one lane.
+    #[inline(always)]
+    unsafe fn lane(value: &Self::F, lane: usize) -> f32 {
+        debug_assert!(lane < Self::LANES, "lane {lane} of {}", Self::LANES);
+        // SAFETY: `F` is `LANES` values, and `lane` one of them.
+        unsafe { std::ptr::from_ref(value).cast::<f32>().add(lane).read() }
+    }
+    /// The integer of one lane.
+    #[inline(always)]
+    unsafe fn lane_u(value: &Self::U, lane: usize) -> u32 {
+        debug_assert!(lane < Self::LANES, "lane {lane} of {}", Self::LANES);
+        // SAFETY: `U` is `LANES` integers, and `lane` one of them.
+        unsafe { std::ptr::from_ref(value).cast::<u32>().add(lane).read() }
+    }
 
     unsafe fn add(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn sub(a: Self::F, b: Self::F) -> Self::F;
@@ -55,6 +66,12 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn mask_and(a: Self::M, b: Self::M) -> Self::M;
     /// One bit for each lane, lane 0 lowest.
     unsafe fn mask_bits(mask: Self::M) -> u32;
+    /// Whether the condition holds on every lane.
+    #[inline(always)]
+    unsafe fn all(mask: Self::M) -> bool {
+        // SAFETY: the caller's.
+        unsafe { Self::mask_bits(mask) == u32::MAX >> (32 - Self::LANES) }
+    }
     /// `mask ? a : b`.
     unsafe fn select(mask: Self::M, a: Self::F, b: Self::F) -> Self::F;
 
@@ -97,64 +114,45 @@ pub(crate) trait Vector: Copy + 'static {
             }
         }
     }
-
-    /// [`super::decision::rare_group`] as a function of its own, with the instructions enabled.
-    unsafe fn rare_group<T: CpuElement, const COLUMNS: bool, const RULE: u8>(
-        panel: &Panel<'_, T>,
-        index: usize,
-        error_path: ErrorPath,
-    ) -> u64;
-    /// [`super::decision::exact_tile_choice`] as a function of its own.
-    unsafe fn rare_tile<const RULE: u8>(
-        tile: &Tile<'_, Self>,
-        global: &Global<Self>,
-        error_path: ErrorPath,
-    ) -> bool;
 }
 
-/// The two rare functions of a [`Vector`], compiled for its instructions.
-macro_rules! rare_functions {
-    ($(#[$features:meta])?) => {
-        unsafe fn rare_group<T: CpuElement, const COLUMNS: bool, const RULE: u8>(
-            panel: &Panel<'_, T>,
-            index: usize,
-            error_path: ErrorPath,
-        ) -> u64 {
-            #[cold]
-            #[inline(never)]
-            $(#[$features])?
-            unsafe fn run<T: CpuElement, const COLUMNS: bool, const RULE: u8>(
-                panel: &Panel<'_, T>,
-                index: usize,
-                error_path: ErrorPath,
-            ) -> u64 {
-                // SAFETY: the caller's.
-                unsafe { decision::rare_group::<This, T, COLUMNS, RULE>(panel, index, error_path) }
-            }
-            // SAFETY: the caller's.
-            unsafe { run::<T, COLUMNS, RULE>(panel, index, error_path) }
-        }
+/// Work for the lanes of `V`: a closure whose call is always inlined into [`Vector::enable`], so
+/// that it is compiled for the instructions.
+pub(crate) trait Work<V: Vector> {
+    /// What comes out.
+    type Output;
 
-        unsafe fn rare_tile<const RULE: u8>(
-            tile: &Tile<'_, Self>,
-            global: &Global<Self>,
-            error_path: ErrorPath,
-        ) -> bool {
-            #[cold]
-            #[inline(never)]
-            $(#[$features])?
-            unsafe fn run<const RULE: u8>(
-                tile: &Tile<'_, This>,
-                global: &Global<This>,
-                error_path: ErrorPath,
-            ) -> bool {
-                // SAFETY: the caller's.
-                unsafe { decision::exact_tile_choice::<This, RULE>(tile, global, error_path) }
-            }
-            // SAFETY: the caller's.
-            unsafe { run::<RULE>(tile, global, error_path) }
-        }
-    };
+    /// # Safety
+    /// As [`Vector`], and as the work says.
+    unsafe fn run(self) -> Self::Output;
 }
 
-pub(super) use rare_functions;
+/// What is done for the lanes of any instruction set, which it enables itself.
+pub(crate) trait Vectorized {
+    /// What comes out.
+    type Output;
+
+    /// # Safety
+    /// As [`Work::run`].
+    unsafe fn run_on<V: Vector>(self) -> Self::Output;
+}
+
+/// Runs rare work in a function of its own: inlined, it would take registers from the hot loop.
+///
+/// # Safety
+/// As [`Work::run`].
+#[cold]
+pub(crate) unsafe fn outlined<V: Vector, W: Work<V>>(work: W) -> W::Output {
+    // SAFETY: the caller's.
+    unsafe { apart(work) }
+}
+
+/// Runs work in a function of its own, which is compiled once for all its callers.
+///
+/// # Safety
+/// As [`Work::run`].
+#[inline(never)]
+pub(crate) unsafe fn apart<V: Vector, W: Work<V>>(work: W) -> W::Output {
+    // SAFETY: the caller's.
+    unsafe { V::enable(work) }
+}

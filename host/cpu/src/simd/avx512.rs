@@ -2,20 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use fouroversix_core::ErrorPath;
-
-use super::block_scale::Global;
-use super::decision;
-use super::kernel::Panel;
-use super::tile::Tile;
-use super::vector::{Vector, rare_functions};
-use crate::element::CpuElement;
-
-type This = Avx512;
+use super::vector::{Vector, Work};
 
 /// See the module.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512;
+pub(crate) struct Avx512;
 
 /// Swaps rows and columns of the four 4x4 matrices that the 128-bit quarters of `rows` make.
 #[inline(always)]
@@ -58,6 +49,15 @@ impl Vector for Avx512 {
     type F = __m512;
     type U = __m512i;
     type M = __mmask16;
+
+    #[inline(always)]
+    unsafe fn enable<W: Work<Self>>(work: W) -> W::Output {
+        #[target_feature(enable = "avx512f,avx512bw")]
+        unsafe fn enabled<V: Vector, W: Work<V>>(work: W) -> W::Output {
+            unsafe { work.run() }
+        }
+        unsafe { enabled::<Self, W>(work) }
+    }
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> __m512 {
@@ -256,6 +256,4 @@ impl Vector for Avx512 {
         // AVX-512 F brings AVX2 along.
         unsafe { super::avx2::Avx2::look_up(magnitudes, codes, to) }
     }
-
-    rare_functions!(#[target_feature(enable = "avx512f,avx512bw")]);
 }

@@ -3,18 +3,11 @@
 
 use std::array::from_fn;
 
-use fouroversix_core::ErrorPath;
-
-use super::block_scale::Global;
-use super::decision;
-use super::kernel::Panel;
-use super::tile::Tile;
-use super::vector::Vector;
-use crate::element::CpuElement;
+use super::vector::{Vector, Work};
 
 /// `N` lanes.
 #[derive(Clone, Copy)]
-pub(super) struct Portable<const N: usize>;
+pub(crate) struct Portable<const N: usize>;
 
 #[inline(always)]
 fn map2<A: Copy, B, const N: usize>(a: [A; N], b: [A; N], f: impl Fn(A, A) -> B) -> [B; N] {
@@ -29,6 +22,11 @@ impl<const N: usize> Vector for Portable<N> {
     type F = [f32; N];
     type U = [u32; N];
     type M = [bool; N];
+
+    #[inline(always)]
+    unsafe fn enable<W: Work<Self>>(work: W) -> W::Output {
+        unsafe { work.run() }
+    }
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> [f32; N] {
@@ -193,20 +191,5 @@ impl<const N: usize> Vector for Portable<N> {
     #[inline(always)]
     unsafe fn store_bytes(value: [u32; N], to: *mut u8) {
         unsafe { to.cast::<[u8; N]>().write_unaligned(value.map(|lane| lane as u8)) }
-    }
-
-    unsafe fn rare_group<T: CpuElement, const COLUMNS: bool, const RULE: u8>(
-        panel: &Panel<'_, T>,
-        index: usize,
-        error_path: ErrorPath,
-    ) -> u64 {
-        unsafe { decision::rare_group::<Self, T, COLUMNS, RULE>(panel, index, error_path) }
-    }
-    unsafe fn rare_tile<const RULE: u8>(
-        tile: &Tile<'_, Self>,
-        global: &Global<Self>,
-        error_path: ErrorPath,
-    ) -> bool {
-        unsafe { decision::exact_tile_choice::<Self, RULE>(tile, global, error_path) }
     }
 }

@@ -2,20 +2,11 @@
 
 use std::arch::aarch64::*;
 
-use fouroversix_core::ErrorPath;
-
-use super::block_scale::Global;
-use super::decision;
-use super::kernel::Panel;
-use super::tile::Tile;
-use super::vector::{Vector, rare_functions};
-use crate::element::CpuElement;
-
-type This = Neon;
+use super::vector::{Vector, Work};
 
 /// See the module.
 #[derive(Clone, Copy)]
-pub(super) struct Neon;
+pub(crate) struct Neon;
 
 #[inline(always)]
 unsafe fn transpose_4x4(rows: [uint32x4_t; 4]) -> [uint32x4_t; 4] {
@@ -42,6 +33,15 @@ impl Vector for Neon {
     type F = float32x4_t;
     type U = uint32x4_t;
     type M = uint32x4_t;
+
+    #[inline(always)]
+    unsafe fn enable<W: Work<Self>>(work: W) -> W::Output {
+        #[target_feature(enable = "neon")]
+        unsafe fn enabled<V: Vector, W: Work<V>>(work: W) -> W::Output {
+            unsafe { work.run() }
+        }
+        unsafe { enabled::<Self, W>(work) }
+    }
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> float32x4_t {
@@ -220,6 +220,4 @@ impl Vector for Neon {
             to.cast::<u32>().write_unaligned(vget_lane_u32::<0>(bytes));
         }
     }
-
-    rare_functions!(#[target_feature(enable = "neon")]);
 }

@@ -1,39 +1,88 @@
 //! Block scales, a lane a block: steps 2 to 5 of the contract.
 
-use super::decision::Bound;
-use super::scale::GlobalScale;
-use super::vector::Vector;
+use crate::bound;
+use crate::scale::GlobalScale;
+use crate::simd::vector::Vector;
 
 /// A global scale on every lane.
-pub(crate) struct Global<V: Vector> {
-    pub(super) amax: V::F,
-    pub(super) encode: V::F,
-    pub(super) decode: V::F,
-    pub(super) sixth: V::F,
-    pub(super) full_range: V::F,
-    pub(super) certifiable: bool,
+pub(crate) struct LaneGlobal<V: Vector> {
+    pub(crate) amax: V::F,
+    pub(crate) encode: V::F,
+    pub(crate) decode: V::F,
+    pub(crate) sixth: V::F,
+    pub(crate) full_range: V::F,
+    /// Whether every lane's amax is one for which the bounds are proven.
+    pub(crate) certifiable: bool,
 }
 
 /// A block scale on every lane.
 #[derive(Clone, Copy)]
-pub(super) struct Scale<V: Vector> {
-    pub(super) value: V::F,
-    pub(super) encode: V::F,
+pub(crate) struct LaneScale<V: Vector> {
+    pub(crate) value: V::F,
+    pub(crate) encode: V::F,
+}
+
+impl<V: Vector> LaneScale<V> {
+    /// Lanes where every element stays below 7 when it is multiplied by the encode scale.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    #[inline(always)]
+    pub(crate) unsafe fn in_range(&self, amax: V::F) -> V::M {
+        // SAFETY: the caller's.
+        unsafe { V::gt(V::splat(7.0), V::mul(amax, self.encode)) }
+    }
 }
 
 /// The scales of the two candidates, and `b` of the contract's step 4.
 #[derive(Clone, Copy)]
-pub(super) struct ScalePair<V: Vector> {
-    pub(super) base: V::F,
-    pub(super) map4: Scale<V>,
-    pub(super) map6: Scale<V>,
+pub(crate) struct LanePair<V: Vector> {
+    pub(crate) base: V::F,
+    pub(crate) map4: LaneScale<V>,
+    pub(crate) map6: LaneScale<V>,
 }
 
-impl<V: Vector> Global<V> {
+/// Scales of a block on each lane.
+pub(crate) trait OfLane {
+    /// Those of one lane on every lane.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    unsafe fn of_lane(&self, lane: usize) -> Self;
+}
+
+impl<V: Vector> OfLane for LaneScale<V> {
+    #[inline(always)]
+    unsafe fn of_lane(&self, lane: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            Self {
+                value: V::splat(V::lane(&self.value, lane)),
+                encode: V::splat(V::lane(&self.encode, lane)),
+            }
+        }
+    }
+}
+
+impl<V: Vector> OfLane for LanePair<V> {
+    #[inline(always)]
+    unsafe fn of_lane(&self, lane: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            Self {
+                base: V::splat(V::lane(&self.base, lane)),
+                map4: self.map4.of_lane(lane),
+                map6: self.map6.of_lane(lane),
+            }
+        }
+    }
+}
+
+impl<V: Vector> LaneGlobal<V> {
     /// # Safety
     /// As [`Vector`], also below. `globals` holds one scale or `LANES`.
     #[inline(always)]
-    pub(super) unsafe fn new(globals: &[GlobalScale]) -> Self {
+    pub(crate) unsafe fn new(globals: &[GlobalScale]) -> Self {
         // SAFETY: `lanes` holds 16 values, at least LANES.
         unsafe {
             let gather = |part: fn(&GlobalScale) -> f32| {
@@ -49,30 +98,30 @@ impl<V: Vector> Global<V> {
                 decode: gather(|global| global.decode),
                 sixth: gather(|global| global.encode * (1.0 / 6.0)),
                 full_range: gather(|global| global.full_range),
-                certifiable: globals.iter().all(Bound::certifiable),
+                certifiable: globals.iter().all(|global| bound::certifiable(global.amax)),
             }
         }
     }
 
     #[inline(always)]
-    pub(super) unsafe fn plain(&self, amax: V::F) -> Scale<V> {
+    pub(crate) unsafe fn plain(&self, amax: V::F) -> LaneScale<V> {
         // SAFETY: as the caller's.
         unsafe { self.scale(V::mul(amax, self.sixth)) }
     }
 
     #[inline(always)]
-    pub(super) unsafe fn candidates(&self, amax: V::F) -> ScalePair<V> {
+    pub(crate) unsafe fn candidates(&self, amax: V::F) -> LanePair<V> {
         // SAFETY: as the caller's.
         unsafe {
             let base = V::mul(V::div(amax, V::splat(6.0)), self.encode);
             let map4 = self.scale(V::mul(base, V::splat(1.5)));
-            ScalePair { base, map4, map6: self.scale(base) }
+            LanePair { base, map4, map6: self.scale(base) }
         }
     }
 
     /// Rounds to E4M3 (as a value: the code is [`e4m3_code`]) and makes the encode scale.
     #[inline(always)]
-    unsafe fn scale(&self, scale: V::F) -> Scale<V> {
+    unsafe fn scale(&self, scale: V::F) -> LaneScale<V> {
         // SAFETY: as the caller's.
         unsafe {
             let clamped = V::min(scale, V::splat(448.0));
@@ -83,7 +132,7 @@ impl<V: Vector> Global<V> {
             let magic = V::mul(binade, V::splat(1_572_864.0));
             let value = V::sub(V::add(clamped, magic), magic);
             let encode = V::div(V::splat(1.0), V::mul(value, self.decode));
-            Scale { value, encode: V::min(encode, V::splat(f32::MAX)) }
+            LaneScale { value, encode: V::min(encode, V::splat(f32::MAX)) }
         }
     }
 }
@@ -91,20 +140,7 @@ impl<V: Vector> Global<V> {
 /// The E4M3 code of a value on its grid: times 2^-120 its FP32 fields are the code's, subnormals
 /// included.
 #[inline(always)]
-pub(super) unsafe fn e4m3_code<V: Vector>(value: V::F) -> V::U {
+pub(crate) unsafe fn e4m3_code<V: Vector>(value: V::F) -> V::U {
     // SAFETY: as the caller's.
     unsafe { V::shr::<20>(V::to_bits(V::mul(value, V::splat(f32::from_bits((127 - 120) << 23))))) }
-}
-
-/// Whether `y < 7` for every element, so that trick 1 needs no clamp. `e4 <= e6`, so map6 decides.
-#[inline(always)]
-pub(super) unsafe fn in_range<V: Vector>(amax: V::F, scale: &Scale<V>) -> bool {
-    // SAFETY: as the caller's.
-    unsafe { all::<V>(V::gt(V::splat(7.0), V::mul(amax, scale.encode))) }
-}
-
-#[inline(always)]
-pub(super) unsafe fn all<V: Vector>(mask: V::M) -> bool {
-    // SAFETY: as the caller's.
-    unsafe { V::mask_bits(mask) == u32::MAX >> (32 - V::LANES) }
 }

@@ -1,0 +1,171 @@
+//! Where elements come from: the door for values that are not in memory as they are quantized.
+//!
+//! Every path asks an [`Elements`]. The hot path takes a [`Group`]; what it leaves to the near-tie
+//! path and the exact path is handed on as that group ([`Group::block`], [`Group::element`]), so
+//! nothing is read, transformed or fused twice. The scalar path takes an [`Elements::block`].
+
+use std::marker::PhantomData;
+use std::ptr;
+
+use crate::block::Block;
+use crate::group::{Group, Load, Specials};
+use crate::simd::vector::{Vector, Work};
+
+/// The elements of a number of groups (or of tiles, whose rows are cut into groups).
+pub(crate) trait Elements: Copy {
+    /// How its groups hold elements that are not finite.
+    const SPECIALS: Specials;
+
+    /// The `LANES` blocks from lane `lane` on of group or tile `index`.
+    ///
+    /// # Safety
+    /// As [`Vector`]; these blocks exist.
+    unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V>;
+
+    /// The block of one lane of group or tile `index`.
+    ///
+    /// # Safety
+    /// The block exists.
+    unsafe fn block(&self, index: usize, lane: usize) -> Block;
+}
+
+/// Reads groups for the lanes of `V`, whatever [`Elements`] they come from: by a function that is
+/// called for each group, so that the hot loops are compiled once for all kinds of elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a, V: Vector> {
+    elements: *const (),
+    read: unsafe fn(*const (), usize, usize, *mut Group<V>),
+    /// How groups hold elements that are not finite.
+    pub(crate) specials: Specials,
+    of: PhantomData<&'a ()>,
+}
+
+impl<'a, V: Vector> Reader<'a, V> {
+    /// Of these elements.
+    #[inline(always)]
+    pub(crate) fn new<E: Elements>(elements: &'a E) -> Self {
+        Self {
+            elements: ptr::from_ref(elements).cast(),
+            read: read::<V, E>,
+            specials: E::SPECIALS,
+            of: PhantomData,
+        }
+    }
+
+    /// [`Elements::group`], to where it is kept.
+    ///
+    /// # Safety
+    /// As [`Elements::group`]; `to` is writable.
+    #[inline(always)]
+    pub(crate) unsafe fn read(&self, index: usize, lane: usize, to: *mut Group<V>) {
+        // SAFETY: the caller's; `elements` is what `read` was made for.
+        unsafe { (self.read)(self.elements, index, lane, to) }
+    }
+}
+
+unsafe fn read<V: Vector, E: Elements>(
+    elements: *const (),
+    index: usize,
+    lane: usize,
+    to: *mut Group<V>,
+) {
+    // SAFETY: the caller's.
+    unsafe { V::enable(Read { elements: &*elements.cast::<E>(), index, lane, to }) }
+}
+
+struct Read<'a, V: Vector, E> {
+    elements: &'a E,
+    index: usize,
+    lane: usize,
+    to: *mut Group<V>,
+}
+
+impl<V: Vector, E: Elements> Work<V> for Read<'_, V, E> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: the caller's.
+        unsafe { self.to.write(self.elements.group(self.index, self.lane)) }
+    }
+}
+
+/// Blocks that lie along rows of a matrix in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<T> {
+    /// The first element.
+    pub(crate) from: *const T,
+    /// Elements from a lane's block to the next lane's; even.
+    pub(crate) stride: usize,
+    /// Elements from a group or tile to the next.
+    pub(crate) step: usize,
+}
+
+impl<T: Load> Elements for Rows<T> {
+    const SPECIALS: Specials = T::SPECIALS;
+
+    #[inline(always)]
+    unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V> {
+        // SAFETY: the caller's.
+        unsafe { T::blocks(self.from.add(index * self.step + lane * self.stride), self.stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn block(&self, index: usize, lane: usize) -> Block {
+        // SAFETY: the caller's.
+        unsafe {
+            let from = self.from.add(index * self.step + lane * self.stride);
+            std::array::from_fn(|i| from.add(i).read().to_f32())
+        }
+    }
+}
+
+/// Blocks that lie along columns of a matrix in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<T> {
+    /// The first element.
+    pub(crate) from: *const T,
+    /// Elements from an element of a block to the next.
+    pub(crate) stride: usize,
+    /// Elements from a group or tile to the next.
+    pub(crate) step: usize,
+}
+
+impl<T: Load> Elements for Columns<T> {
+    const SPECIALS: Specials = T::SPECIALS;
+
+    #[inline(always)]
+    unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V> {
+        // SAFETY: the caller's.
+        unsafe { T::columns(self.from.add(index * self.step + lane), self.stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn block(&self, index: usize, lane: usize) -> Block {
+        // SAFETY: the caller's.
+        unsafe {
+            let from = self.from.add(index * self.step + lane);
+            std::array::from_fn(|i| from.add(i * self.stride).read().to_f32())
+        }
+    }
+}
+
+/// Coordinates of blocks: the number of each 1x16 segment in the matrix that the output
+/// quantizes (for columnwise: the transpose), `row·(cols/16) + column/16`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segments {
+    /// Of the first block.
+    pub(crate) first: u64,
+    /// From a lane's to the next lane's.
+    pub(crate) lane: u64,
+    /// From a group's or tile's to the next.
+    pub(crate) step: u64,
+}
+
+impl Segments {
+    /// Of the block of one lane of group or tile `index`.
+    #[inline(always)]
+    pub(crate) const fn of(&self, index: usize, lane: usize) -> u64 {
+        self.first + index as u64 * self.step + lane as u64 * self.lane
+    }
+}

@@ -1,0 +1,201 @@
+//! A rule, a rounding and an output: all that does not depend on where elements come from. Here is
+//! what the hot loops leave: near ties, and the exact path.
+
+use crate::block::{Block, QuantizedBlock};
+use crate::elements::Elements;
+use crate::group::{Group, Specials};
+use crate::lane_scale::{LaneGlobal, e4m3_code};
+use crate::output::Output;
+use crate::rounding::{Place, Rounding};
+use crate::rules::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice};
+use crate::simd::vector::{Vector, Work};
+
+/// How groups or tiles are encoded, and where they go.
+#[derive(Clone, Copy)]
+pub(crate) struct Encode<'a, S, R> {
+    /// Where they go.
+    pub(crate) output: &'a Output<'a>,
+    /// How scales are chosen.
+    pub(crate) rule: S,
+    /// How elements are rounded.
+    pub(crate) rounding: R,
+}
+
+impl<S: ScaleRule, R: Rounding> Encode<'_, S, R> {
+    /// Writes a group as it was chosen.
+    ///
+    /// # Safety
+    /// As [`Vector`]; the group is among the output's, and that is writable.
+    #[inline(always)]
+    pub(crate) unsafe fn store<V: Vector>(
+        &self,
+        index: usize,
+        group: &Group<V>,
+        choice: &Choice<V>,
+    ) {
+        let Self { output, rounding, .. } = self;
+        let place = Place { segments: output.segments, index, lane: 0 };
+        // SAFETY: the caller's.
+        unsafe {
+            let words = rounding.words(group, &choice.scale, &choice.nearest, &place);
+            output.store_codes::<V>(index, 0, words);
+            let scales = output.scales.add(index * V::LANES);
+            V::store_bytes(e4m3_code::<V>(choice.scale.value), scales);
+        }
+    }
+
+    /// The scalar path: groups of one block, every one on the exact path. Returns how many chose map4.
+    ///
+    /// # Safety
+    /// The elements have the output's groups, and that is writable.
+    pub(crate) unsafe fn exact_groups<E: Elements>(&self, elements: &E) -> u64 {
+        let exact = |index| {
+            // SAFETY: the caller's.
+            unsafe { self.exact_block(&elements.block(index, 0), index, 0, 1) }
+        };
+        (0..self.output.count).map(|index| u64::from(exact(index))).sum()
+    }
+
+    /// The scalar path for tiles.
+    ///
+    /// # Safety
+    /// As [`Encode::exact_groups`].
+    pub(crate) unsafe fn exact_tiles<E: Elements>(&self, elements: &E) -> u64 {
+        let exact = |index| {
+            // SAFETY: the caller's.
+            unsafe {
+                let rows = std::array::from_fn(|lane| elements.block(index, lane));
+                self.exact_tile(&rows, index)
+            }
+        };
+        (0..self.output.count).map(|index| u64::from(exact(index))).sum()
+    }
+
+    /// The exact path: the contract's steps in the contract's order, for the block of one lane of a
+    /// group of `lanes`. True when it chose map4.
+    ///
+    /// Not the oracle (the reference crate is, and shares no code with this). The scalar path is
+    /// nothing else, and what the speed of the vector paths is measured against.
+    ///
+    /// # Safety
+    /// The block is among the output's, and that is writable.
+    #[inline(never)]
+    pub(crate) unsafe fn exact_block(
+        &self,
+        block: &Block,
+        index: usize,
+        lane: usize,
+        lanes: usize,
+    ) -> bool {
+        let number = index * lanes + lane;
+        let choice = self.rule.block(block, self.output.global(number));
+        let quantized = self.round(block, &choice, index, lane);
+        // SAFETY: the caller's.
+        unsafe {
+            self.output.store_block(index, lane, quantized.packed());
+            self.output.scales.add(number).write(quantized.scale);
+        }
+        choice.map4
+    }
+
+    /// As [`Encode::exact_block`], for a tile given as its rows.
+    ///
+    /// # Safety
+    /// As [`Encode::exact_block`].
+    #[inline(never)]
+    pub(crate) unsafe fn exact_tile(&self, rows: &[Block; 16], index: usize) -> bool {
+        let choices = self.rule.tile(rows, self.output.global(0));
+        for (lane, (row, choice)) in rows.iter().zip(&choices).enumerate() {
+            let quantized = self.round(row, choice, index, lane);
+            // SAFETY: the caller's.
+            unsafe { self.output.store_block(index, lane, quantized.packed()) };
+        }
+        // SAFETY: the caller's.
+        unsafe { self.output.scales.add(index).write(choices[0].scale.code) };
+        choices[0].map4
+    }
+
+    fn round(
+        &self,
+        block: &Block,
+        choice: &BlockChoice,
+        index: usize,
+        lane: usize,
+    ) -> QuantizedBlock {
+        let place = Place { segments: self.output.segments, index, lane };
+        let BlockChoice { scale, nearest, .. } = *choice;
+        let codes = self.rounding.codes(block, scale, nearest, &place);
+        QuantizedBlock { scale: scale.code, codes }
+    }
+}
+
+/// A group that is not regular, or a near tie. The output is how many lanes chose map4.
+pub(crate) struct Fallback<'a, V: Vector, S: ScaleRule, R> {
+    pub(crate) encode: &'a Encode<'a, S, R>,
+    pub(crate) index: usize,
+    pub(crate) group: &'a Group<V>,
+    pub(crate) scales: &'a S::Scales<V>,
+    pub(crate) specials: Specials,
+}
+
+impl<V: Vector, S: ScaleRule, R: Rounding> Work<V> for Fallback<'_, V, S, R> {
+    type Output = u64;
+
+    #[inline(always)]
+    unsafe fn run(self) -> u64 {
+        let Self { encode, index, group, scales, specials } = self;
+        // SAFETY: the caller's.
+        unsafe {
+            if V::all(V::gt(V::splat(specials.limit), group.amax)) {
+                let global = LaneGlobal::<V>::new(encode.output.lane_globals::<V>(index));
+                let choice = encode.rule.decide(group, scales, &global);
+                encode.store(index, group, &choice);
+                return u64::from(V::mask_bits(choice.map4).count_ones());
+            }
+            let exact = |lane| {
+                let block = group.block(lane, &specials);
+                encode.exact_block(&block, index, lane, V::LANES)
+            };
+            (0..V::LANES).map(|lane| u64::from(exact(lane))).sum()
+        }
+    }
+}
+
+/// A tile whose choice the hot path leaves open.
+pub(crate) struct NearTie<'a, V: Vector, S: ScaleRule> {
+    pub(crate) rule: S,
+    pub(crate) tile: &'a Tile<'a, V, S::Scales<V>>,
+    pub(crate) global: &'a LaneGlobal<V>,
+}
+
+impl<V: Vector, S: ScaleRule> Work<V> for NearTie<'_, V, S> {
+    type Output = TileChoice<V>;
+
+    #[inline(always)]
+    unsafe fn run(self) -> TileChoice<V> {
+        // SAFETY: the caller's.
+        unsafe { self.rule.decide_tile(self.tile, self.global) }
+    }
+}
+
+/// A tile with elements that are not finite; the output is whether it chose map4.
+pub(crate) struct ExactTile<'a, V: Vector, S, R> {
+    pub(crate) encode: &'a Encode<'a, S, R>,
+    pub(crate) index: usize,
+    pub(crate) groups: &'a [Group<V>],
+    pub(crate) specials: Specials,
+}
+
+impl<V: Vector, S: ScaleRule, R: Rounding> Work<V> for ExactTile<'_, V, S, R> {
+    type Output = bool;
+
+    #[inline(always)]
+    unsafe fn run(self) -> bool {
+        let Self { encode, index, groups, specials } = self;
+        // SAFETY: the caller's.
+        unsafe {
+            let row = |lane: usize| groups[lane / V::LANES].block(lane % V::LANES, &specials);
+            encode.exact_tile(&std::array::from_fn(row), index)
+        }
+    }
+}

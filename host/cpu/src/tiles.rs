@@ -1,0 +1,123 @@
+//! The hot loop for 16x16 tiles: a lane is one of the 16 rows (or columns) of a tile.
+//!
+//! What it does with a group is what [`crate::groups`] does. A tile's rows add up their errors by
+//! the contract's tree, which is a tree over lanes.
+
+use std::mem::MaybeUninit;
+
+use crate::candidate::nearest;
+use crate::elements::Reader;
+use crate::encode::{Encode, ExactTile, NearTie};
+use crate::group::Group;
+use crate::lane_scale::{LaneGlobal, OfLane, e4m3_code};
+use crate::rounding::{Place, Rounding};
+use crate::rules::rule::{ScaleRule, Tile, TileChoice};
+use crate::simd::vector::{Vector, Work, outlined};
+
+/// Tiles whose scales are made together.
+const AHEAD: usize = 4;
+
+/// A tile's rows (or columns) in groups.
+type TileGroups<V> = [MaybeUninit<Group<V>>; 4];
+
+/// Quantizes 16x16 tiles. The output is how many chose map4.
+///
+/// # Safety
+/// To run it: as [`crate::groups::Groups`].
+pub(crate) struct Tiles<'a, V: Vector, S, R> {
+    pub(crate) reader: Reader<'a, V>,
+    pub(crate) encode: Encode<'a, S, R>,
+}
+
+impl<V: Vector, S: ScaleRule, R: Rounding> Work<V> for Tiles<'_, V, S, R> {
+    type Output = u64;
+
+    #[inline(always)]
+    unsafe fn run(self) -> u64 {
+        let Self { reader, encode } = self;
+        let Encode { output, .. } = encode;
+        let specials = reader.specials;
+        // SAFETY: the caller's. A tile's groups are read after they are written; `amax` holds 16
+        // values, at least LANES.
+        unsafe {
+            let mut map4 = 0;
+            let global = LaneGlobal::<V>::new(&output.globals[..1]);
+            let mut groups: [TileGroups<V>; AHEAD] = [[const { MaybeUninit::uninit() }; 4]; AHEAD];
+            for first in (0..output.count).step_by(AHEAD) {
+                let ahead = AHEAD.min(output.count - first);
+                let mut amax = [0.0_f32; 16];
+                for t in 0..ahead {
+                    amax[t] = read(&reader, first + t, &mut groups[t]);
+                }
+                let scales = S::scales(&global, V::load(amax.as_ptr()));
+                for t in 0..ahead {
+                    let index = first + t;
+                    let groups =
+                        std::slice::from_raw_parts(groups[t].as_ptr().cast(), 16 / V::LANES);
+                    map4 += u64::from(if amax[t].is_nan() || amax[t] >= specials.limit {
+                        outlined::<V, _>(ExactTile { encode: &encode, index, groups, specials })
+                    } else {
+                        let tile = Tile { groups, scales: scales.of_lane(t), amax: amax[t] };
+                        encode.tile(index, &tile, &global)
+                    });
+                }
+            }
+            map4
+        }
+    }
+}
+
+/// Reads a tile. Returns its largest magnitude, NaN above all.
+#[inline(always)]
+unsafe fn read<V: Vector>(reader: &Reader<'_, V>, index: usize, groups: &mut TileGroups<V>) -> f32 {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut max = V::splat_u(0);
+        for (g, group) in groups.iter_mut().enumerate().take(16 / V::LANES) {
+            reader.read(index, g * V::LANES, group.as_mut_ptr());
+            max = V::max_u32(max, V::to_bits(group.assume_init_ref().amax));
+        }
+        lane_max::<V>(max)
+    }
+}
+
+impl<S: ScaleRule, R: Rounding> Encode<'_, S, R> {
+    /// Quantizes a tile of finite elements; true when it chose map4.
+    #[inline(always)]
+    unsafe fn tile<V: Vector>(
+        &self,
+        index: usize,
+        tile: &Tile<'_, V, S::Scales<V>>,
+        global: &LaneGlobal<V>,
+    ) -> bool {
+        let Self { output, rule, rounding } = *self;
+        // SAFETY: the caller's; `code` holds 16 lanes.
+        unsafe {
+            let TileChoice { scale, map4 } = match rule.choose_tile(tile, global) {
+                Some(choice) => choice,
+                None => outlined(NearTie { rule, tile, global }),
+            };
+            for (g, group) in tile.groups.iter().enumerate() {
+                let lane = g * V::LANES;
+                let place = Place { segments: output.segments, index, lane };
+                let nearest = nearest::<V, true>(group, &scale);
+                let words = rounding.words(group, &scale, &nearest, &place);
+                output.store_codes::<V>(index, lane, words);
+            }
+            let mut code = [0_u8; 16];
+            V::store_bytes(e4m3_code::<V>(scale.value), code.as_mut_ptr());
+            output.scales.add(index).write(code[0]);
+            map4
+        }
+    }
+}
+
+/// The largest lane, as integers: the order of magnitudes, NaN on top.
+#[inline(always)]
+unsafe fn lane_max<V: Vector>(max: V::U) -> f32 {
+    let mut lanes = [0.0_f32; 16];
+    // SAFETY: as the caller's; 16 is at least LANES.
+    unsafe { V::store(V::from_bits(max), lanes.as_mut_ptr()) };
+    let bits = lanes.iter().take(V::LANES).fold(0, |max, lane| lane.to_bits().max(max));
+    f32::from_bits(bits)
+}
