@@ -1,6 +1,6 @@
 //! The choice of a block's scale.
 
-use crate::candidate::{Row16, row_error, tile_error};
+use crate::candidate::{Candidate, Row16, row_error, tile_error};
 use crate::e4m3::E4m3;
 use crate::rule::{ErrorPath, Rule};
 use crate::scale::{GlobalScale, ScalePair, amax, plain_scale};
@@ -8,15 +8,6 @@ use crate::search::search;
 
 /// A block of 16x16 elements, row by row.
 pub type Tile16 = [Row16; 16];
-
-/// A scale that a block could take, and the error it would make.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
-    /// The block scale.
-    pub scale: E4m3,
-    /// The error, in the metric and domain of the rule.
-    pub error: f32,
-}
 
 /// Both candidates of a block under Four Over Six.
 #[derive(Clone, Copy, Debug, PartialEq)]

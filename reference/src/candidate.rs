@@ -9,6 +9,15 @@ use crate::scale::{GlobalScale, block_encode_scale};
 /// Sixteen consecutive elements of a row.
 pub type Row16 = [f32; 16];
 
+/// A scale that a block could take, and the error it would make.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// The block scale.
+    pub scale: E4m3,
+    /// The error, in the metric and domain of the rule.
+    pub error: f32,
+}
+
 /// Step 5: the codes of 16 elements under a block scale.
 #[must_use]
 pub fn encode_row(row: &Row16, scale: E4m3, global: &GlobalScale) -> [E2m1; 16] {

@@ -59,7 +59,8 @@ pub mod stochastic;
 pub mod transform;
 
 pub use bf16::Bf16;
-pub use block::{Candidate, CandidatePair, Decision};
+pub use block::{CandidatePair, Decision};
+pub use candidate::Candidate;
 pub use config::{Config, Rounding, Transforms};
 pub use dequantize::dequantize;
 pub use e2m1::E2m1;

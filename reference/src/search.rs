@@ -1,6 +1,6 @@
 //! The third rule: the best of 13 neighbouring scale bytes (steps S1 to S4).
 
-use crate::block::Candidate;
+use crate::candidate::Candidate;
 use crate::e4m3::E4m3;
 use crate::scale::{GlobalScale, ScalePair};
 

@@ -4,8 +4,9 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::copy::{names, resolve};
+use super::copy::resolve;
 use super::error::CheckpointError;
+use super::folder::names;
 use super::made::REPORTS;
 use super::workdir::beside;
 use super::write::parent_of;

@@ -3,13 +3,13 @@
 //! All of them are looked at before anything is computed ([`SideFiles::find`]) and copied at the
 //! end ([`SideFiles::copy`]).
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::declared::SIDE_FILES;
 use super::error::CheckpointError;
+use super::folder::names;
 use super::made::{REPORTS, SUMMARY};
 use super::replaced::{self, Weights};
 use super::source::{Checkpoint, index_of};
@@ -205,15 +205,4 @@ fn copy_file(source: &Path, target: &Path) -> Result<(), CheckpointError> {
 
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, CheckpointError> {
     fs::canonicalize(path).map_err(|error| CheckpointError::read(path, error))
-}
-
-/// Names in a folder, sorted, so that runs do the same in the same order.
-pub(crate) fn names(folder: &Path) -> Result<Vec<OsString>, CheckpointError> {
-    let failed = |error| CheckpointError::read(folder, error);
-    let mut names = Vec::new();
-    for item in fs::read_dir(folder).map_err(failed)? {
-        names.push(item.map_err(failed)?.file_name());
-    }
-    names.sort();
-    Ok(names)
 }

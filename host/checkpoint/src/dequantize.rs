@@ -12,7 +12,7 @@ use super::error::CheckpointError;
 use super::execute::Job;
 use super::format::Format;
 use super::header::{Dtype, TensorEntry};
-use super::job::{Summary, layout};
+use super::job::layout;
 use super::json::pretty;
 use super::nvfp4::StoredName;
 use super::options::DequantizeOptions;
@@ -21,6 +21,7 @@ use super::quantizer::CpuQuantizer;
 use super::roles::{Quantization, Role};
 use super::run::{NonFinite, Observer, Runner, Settings};
 use super::source::Checkpoint;
+use super::summary::Summary;
 use fouroversix_core::{InputType, Rule, Scaling};
 
 /// Keys of `config.json` that name the type of a model's weights.

@@ -8,15 +8,16 @@ use serde_json::Map;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::apart::{Read, place};
-use super::copy::{SideFiles, names};
+use super::copy::SideFiles;
 use super::error::CheckpointError;
 use super::file::TensorFile;
-use super::job::Summary;
+use super::folder::names;
 use super::json::pretty;
 use super::made::{SUMMARY, check_output, check_output_file, check_partial_file, files_below};
 use super::plan::{Plan, ShardPlan};
 use super::run::Runner;
 use super::source::{Checkpoint, index_of};
+use super::summary::Summary;
 use super::workdir::{Finished, WorkDir, beside, lock};
 use super::write::{digest_of, parent_of, sync_folder, write_file};
 

@@ -2,30 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::family_table::FAMILIES;
-
-/// A fused module's name and the last name parts of what is packed into it.
-pub(crate) type Fused = (&'static str, &'static [&'static str]);
-
-/// What is known of some model types. Module names are globs over whole names.
-#[derive(Debug)]
-pub(crate) struct Family {
-    /// `model_type` of `config.json`, or `_class_name` of diffusers.
-    pub(crate) types: &'static [&'static str],
-    /// Modules that stay, and why.
-    pub(crate) keep: &'static [(&'static str, &'static str)],
-    /// Parts packed into one matrix, before those of every model.
-    pub(crate) fused: &'static [Fused],
-    /// Output heads, which have no tensor when they are tied to the embedding.
-    pub(crate) heads: &'static [&'static str],
-    /// Parts of names in files, and what running models call them.
-    pub(crate) running: &'static [(&'static str, &'static str)],
-    /// Whether running models put a tower beside the language model, under names that differ from
-    /// those in files and from consumer to consumer.
-    pub(crate) nested: bool,
-    /// Project, version, file, and what was read there.
-    pub(crate) source: &'static str,
-}
+use super::family_table::{FAMILIES, Family, Fused};
+use super::glob::Glob;
 
 /// What is known of one model: its own type, and those of its parts.
 #[derive(Debug)]
@@ -71,7 +49,7 @@ impl Families {
     /// Why the module called `module` stays, if a row says so.
     pub(crate) fn kept(&self, module: &str) -> Option<&'static str> {
         let rules = self.rows.iter().flat_map(|family| family.keep);
-        let rule = rules.into_iter().find(|(glob, _)| super::Glob::new(glob).matches(module));
+        let rule = rules.into_iter().find(|(glob, _)| Glob::new(glob).matches(module));
         rule.map(|&(_, reason)| reason)
     }
 

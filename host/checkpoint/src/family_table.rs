@@ -3,7 +3,28 @@
 //! The one place for knowledge about the names of a model type; each row says where it was read.
 //! Names that hold for every model are in [`linear`](super::linear) and [`fuse`](super::fuse).
 
-use super::families::Family;
+/// A fused module's name and the last name parts of what is packed into it.
+pub(crate) type Fused = (&'static str, &'static [&'static str]);
+
+/// What is known of some model types. Module names are globs over whole names.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// `model_type` of `config.json`, or `_class_name` of diffusers.
+    pub(crate) types: &'static [&'static str],
+    /// Modules that stay, and why.
+    pub(crate) keep: &'static [(&'static str, &'static str)],
+    /// Parts packed into one matrix, before those of every model.
+    pub(crate) fused: &'static [Fused],
+    /// Output heads, which have no tensor when they are tied to the embedding.
+    pub(crate) heads: &'static [&'static str],
+    /// Parts of names in files, and what running models call them.
+    pub(crate) running: &'static [(&'static str, &'static str)],
+    /// Whether running models put a tower beside the language model, under names that differ from
+    /// those in files and from consumer to consumer.
+    pub(crate) nested: bool,
+    /// Project, version, file, and what was read there.
+    pub(crate) source: &'static str,
+}
 
 const LM_HEAD: &[&str] = &["lm_head"];
 

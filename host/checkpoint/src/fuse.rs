@@ -2,7 +2,8 @@
 
 use fouroversix_core::{named, serde_by_name};
 
-use super::families::{Families, Fused};
+use super::families::Families;
+use super::family_table::Fused;
 
 /// How far the sharing goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

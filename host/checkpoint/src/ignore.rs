@@ -9,9 +9,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Glob;
 use super::families::Families;
 use super::format::Format;
+use super::glob::Glob;
 use super::linear;
 use super::select::Decision;
 use super::source::Checkpoint;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fouroversix_core::{InputType, Scaling};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::configs;
@@ -17,51 +16,14 @@ use super::ignore::excluded;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
 use super::quantizer::QuantizePanels;
-use super::record::TensorRecord;
 use super::roles::Quantization;
 use super::run::{Observer, Runner, Settings};
 use super::select::{Decision, notes};
 use super::source::Checkpoint;
+use super::summary::Summary;
 
 /// The file that makes a folder an adapter to loaders.
 const ADAPTER: &str = "adapter_config.json";
-
-/// What a run wrote, and about what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// The program and its version.
-    pub producer: Value,
-    /// The format's name.
-    pub format: String,
-    /// The options that decide the bits, as text.
-    pub options: BTreeMap<String, String>,
-    /// How many tensors became what.
-    #[serde(default)]
-    pub counts: Counts,
-    /// What a reader should know of the choice of tensors.
-    #[serde(default)]
-    pub notes: Vec<String>,
-    /// Where the rules for the model's type were read.
-    #[serde(default)]
-    pub sources: Vec<String>,
-    /// Every quantized tensor.
-    pub tensors: Vec<TensorRecord>,
-    /// Names of the tensors copied unchanged, and why.
-    pub kept: BTreeMap<String, String>,
-    /// Names of the tensors that have no place in the output, and what they are.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub left_out: BTreeMap<String, String>,
-    /// Bytes of tensors read.
-    pub input_bytes: u64,
-    /// Bytes of files with tensors written.
-    pub output_bytes: u64,
-    /// The files with tensors.
-    pub shards: Vec<String>,
-    /// Every file of a directory but this one, with `/` between folders. Only a directory that
-    /// holds no others is ever replaced.
-    #[serde(default)]
-    pub files: Vec<String>,
-}
 
 /// What would be done to each tensor.
 ///

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::copy::names;
 use super::error::CheckpointError;
+use super::folder::names;
 use super::json::read_object;
 
 /// The name of a sharded model's index.

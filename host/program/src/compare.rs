@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use fouroversix::checkpoint::{Comparison, Difference, compare};
 
 use super::args::TalkArgs;
-use super::{Outcome, input, print};
+use super::error::Outcome;
+use super::{input, print};
 
 /// Options of `compare`.
 #[derive(Debug, clap::Args)]

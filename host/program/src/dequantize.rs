@@ -9,9 +9,9 @@ use fouroversix::checkpoint::{DequantizeOptions, dequantize_checkpoint};
 
 use super::args::{TalkArgs, named, parse_bytes};
 use super::counts;
-use super::error::CliError;
+use super::error::{CliError, Outcome};
 use super::progress::Progress;
-use super::{Outcome, input, interrupt, print};
+use super::{input, interrupt, print};
 
 /// Options of `dequantize`.
 #[derive(Debug, clap::Args)]

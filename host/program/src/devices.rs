@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::Outcome;
 use super::args::TalkArgs;
+use super::error::Outcome;
 use super::print;
 
 /// Options of `devices`.

@@ -9,6 +9,9 @@ use fouroversix::checkpoint::CheckpointError;
 
 use super::print;
 
+/// How a command that ran to its end ends.
+pub type Outcome = Result<ExitCode, CliError>;
+
 /// A sentence for the user, with the remedy in it.
 #[derive(Debug)]
 pub enum CliError {

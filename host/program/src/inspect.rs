@@ -12,8 +12,8 @@ use fouroversix::checkpoint::{
 use serde_json::{Value, json};
 
 use super::args::TalkArgs;
-use super::error::CliError;
-use super::{Outcome, input, print};
+use super::error::{CliError, Outcome};
+use super::{input, print};
 
 /// Options of `inspect`.
 #[derive(Debug, clap::Args)]

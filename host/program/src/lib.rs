@@ -28,7 +28,7 @@ mod report;
 pub mod verify;
 
 pub use engine::Engine;
-use error::CliError;
+pub use error::Outcome;
 
 /// NVFP4 quantization with Four Over Six block scaling, bit-exact on CPUs and NVIDIA GPUs.
 #[derive(Debug, Parser)]
@@ -103,6 +103,3 @@ fn no_command(error: &clap::Error, json: bool) -> Outcome {
     print::unless_unread(error.print().and_then(|()| std::io::stdout().flush()), ())?;
     Ok(ExitCode::SUCCESS)
 }
-
-/// How a command that ran to its end ends.
-pub type Outcome = Result<ExitCode, CliError>;

@@ -14,9 +14,9 @@ use serde::Serialize;
 use super::args::{RuleArgs, TalkArgs, named, parse_bytes};
 use super::counts::{self, Verb};
 use super::device::{DeviceChoice, Ran, take};
-use super::error::CliError;
+use super::error::{CliError, Outcome};
 use super::progress::Progress;
-use super::{Outcome, input, interrupt, next, print};
+use super::{input, interrupt, next, print};
 
 /// Options of `quantize`.
 #[derive(Debug, clap::Args)]

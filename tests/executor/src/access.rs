@@ -1,7 +1,7 @@
 //! Loads, stores, atomics and asynchronous copies of a warp.
 
 use super::ast::{Kind, Type, width_mask};
-use super::block::{ApproxError, BlockContext};
+use super::context::{ApproxError, BlockContext};
 use super::fault::{FaultKind, MemoryKind, Trap};
 use super::memory::Accessor;
 use super::op::{Address, Approximation, AtomicOp, Compute, LANES, Op, Slot, Strength, Window};

@@ -13,6 +13,7 @@ mod access;
 mod ast;
 mod block;
 mod collective;
+mod context;
 mod decode;
 mod fault;
 mod half;
@@ -32,7 +33,7 @@ mod warp;
 mod window;
 
 pub use ast::{ParseError, Pos};
-pub use block::ApproxError;
+pub use context::ApproxError;
 pub use fault::{Fault, FaultKind, MemoryKind};
 pub use machine::{Machine, Module, Stats};
 pub use memory::{Memory, MemoryError};

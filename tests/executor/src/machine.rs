@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ast::{ParseError, Text};
-use super::block::{self, ApproxError, BlockContext, Shape, Stopped};
+use super::block::{self, Shape, Stopped};
+use super::context::{ApproxError, BlockContext};
 use super::decode;
 use super::fault::Fault;
 use super::memory::Memory;

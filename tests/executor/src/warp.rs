@@ -5,7 +5,7 @@
 //! other lanes or warps waits there, so any schedule that the hardware's independent threads could
 //! take gives what this one gives.
 
-use super::block::BlockContext;
+use super::context::BlockContext;
 use super::fault::{FaultKind, Trap};
 use super::op::{Compute, LANES, Lanes, Op, Slot, VoteMode, WarpOp};
 

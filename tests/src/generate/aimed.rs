@@ -2,7 +2,8 @@
 
 use fouroversix_core::config::{Config, InputType, Outputs, Rule, Scaling};
 
-use super::{Draw, ELEMENTS, case, configs, midpoint, near_tie, position};
+use super::draw::{Draw, ELEMENTS, case, configs};
+use super::{midpoint, near_tie, position};
 use crate::case::{Case, Input, SuppliedAmax};
 
 /// Inputs where the codes or the choice turn, all over.

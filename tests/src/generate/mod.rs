@@ -4,10 +4,7 @@
 //! know the rule: they ask the reference where its decisions turn, and put inputs on both sides.
 //! [`cases`] combines everything with what the reference makes of it.
 
-use std::sync::Arc;
-
-use fouroversix_core::config::{Config, E4m3Max, InputType, Outputs, Rule, ScaleLayout, Scaling};
-use fouroversix_reference::{Bf16, Fp16};
+use fouroversix_core::config::{E4m3Max, InputType, Rule, ScaleLayout, Scaling};
 
 use crate::case::{Case, Input, Output, SuppliedAmax, every_rule};
 use crate::dequantize_case::DequantizeCase;
@@ -15,15 +12,15 @@ use crate::oracle;
 use crate::rng::Rng;
 
 mod aimed;
+mod draw;
 pub mod midpoint;
 pub mod near_tie;
 pub mod position;
 pub mod uncertain;
 
-/// All element types.
-pub const ELEMENTS: [InputType; 3] = [InputType::Bf16, InputType::F16, InputType::F32];
-/// All scalings.
-pub const SCALINGS: [Scaling; 3] = [Scaling::Tensor, Scaling::Row, Scaling::Tile];
+pub use draw::{ELEMENTS, SCALINGS, narrow};
+
+use draw::{Draw, case, configs, shapes};
 
 /// A way to fill a tensor.
 #[derive(Clone, Copy, Debug)]
@@ -95,16 +92,6 @@ fn sprinkled(rng: &mut Rng, specials: &[f32]) -> f32 {
     if rng.below(40) == 0 { rng.pick(specials) } else { rng.normal() }
 }
 
-/// The bits of `value` in an element type, rounded to nearest even. NaN stays NaN.
-#[must_use]
-pub fn narrow(value: f32, element: InputType) -> u32 {
-    match element {
-        InputType::Bf16 => Bf16::from_f32(value).to_bits().into(),
-        InputType::F16 => Fp16::from_f32(value).to_bits().into(),
-        InputType::F32 => value.to_bits(),
-    }
-}
-
 impl Pattern {
     /// A tensor of this pattern. Seeds of different patterns are unrelated.
     #[must_use]
@@ -137,16 +124,6 @@ pub fn cases(seed: u64) -> Vec<Case> {
         }
     }
     cases
-}
-
-/// What cases are drawn for. By their turn they share configurations and shapes out among them.
-#[derive(Clone, Copy)]
-struct Draw {
-    seed: u64,
-    rule: Rule,
-    scaling: Scaling,
-    element: InputType,
-    turn: usize,
 }
 
 /// Every pattern once.
@@ -185,40 +162,6 @@ fn supplied_amax_cases(seed: u64, rule: Rule, scaling: Scaling) -> Vec<Case> {
         case("supplied", seed, configs[turn % configs.len()], input, Some(supplied))
     };
     amaxes.into_iter().enumerate().map(supplied).collect()
-}
-
-/// Every configuration of a rule and a scaling.
-fn configs(rule: Rule, scaling: Scaling) -> Vec<Config> {
-    let outputs = [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both].into_iter();
-    let layouts = [ScaleLayout::Linear, ScaleLayout::Swizzled128x4];
-    let all = outputs.flat_map(|outputs| layouts.map(|layout| (outputs, layout)));
-    all.filter_map(|(outputs, layout)| Config::new(rule, scaling, outputs, layout).ok()).collect()
-}
-
-/// Shapes that a configuration is defined for, some of them empty.
-const fn shapes(config: Config) -> &'static [[usize; 2]] {
-    if matches!(config.scaling(), Scaling::Tile) || config.outputs().columnwise() {
-        &[[16, 16], [48, 80], [32, 48], [0, 32], [272, 16], [144, 32], [16, 528], [16, 0]]
-    } else {
-        &[[16, 16], [48, 80], [3, 64], [0, 32], [1, 16], [32, 1040], [7, 48], [16, 0], [144, 32]]
-    }
-}
-
-fn case(
-    name: &str,
-    seed: u64,
-    config: Config,
-    input: Input,
-    supplied: Option<SuppliedAmax>,
-) -> Case {
-    let expected = oracle::quantize(config, &input, supplied.as_ref());
-    Case {
-        name: format!("generated {name} seed {seed}"),
-        config,
-        input: Arc::new(input),
-        supplied_amax: supplied.map(Arc::new),
-        expected: expected.expect("built-in shapes are valid"),
-    }
 }
 
 /// All codes under all scale bytes (NaN among them), for amax values from subnormal to ∞, both

@@ -11,7 +11,7 @@ use fouroversix_reference::candidate::encode_row;
 use fouroversix_reference::scale::{GlobalScale, ScalePair};
 use fouroversix_reference::{self as reference, E4m3};
 
-use super::{ELEMENTS, narrow};
+use super::draw::{self, ELEMENTS, narrow};
 use crate::case::{Case, Input, SuppliedAmax};
 use crate::oracle;
 use crate::rng::Rng;
@@ -145,7 +145,7 @@ impl Search {
         let columnwise = if config.outputs().columnwise() { vec![amax] } else { Vec::new() };
         let supplied = SuppliedAmax { rowwise: vec![amax], columnwise };
         let name = "at the bound of certainty";
-        let case = super::case(name, 0, config, input, Some(supplied));
+        let case = draw::case(name, 0, config, input, Some(supplied));
         let sides = match config.outputs() {
             // One choice serves both outputs of a tile.
             Outputs::Both if self.scaling != Scaling::Tile => 2,

@@ -9,8 +9,8 @@ use fouroversix_conformance::generate::{PATTERNS, midpoint, near_tie};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::Report;
 use super::mode::{Difference, Mode};
+use super::report::Report;
 
 /// Tensors of this shape are stacked by rows.
 const PART: [usize; 2] = [32, 96];

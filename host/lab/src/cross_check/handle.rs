@@ -11,9 +11,9 @@ use fouroversix::{
 use fouroversix_conformance::case::every_rule;
 use half::{bf16, f16};
 
-use super::Report;
 use super::fill::{Distribution, fill};
 use super::mode::{Difference, Mode};
+use super::report::Report;
 
 /// Checks graphs, the skip flag, groups, threads, `cudarc` slices, refusals and small shapes.
 ///

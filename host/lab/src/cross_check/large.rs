@@ -8,9 +8,9 @@ use fouroversix::{
 };
 use half::bf16;
 
-use super::Report;
 use super::fill::{Distribution, fill};
 use super::mode::Difference;
+use super::report::Report;
 
 /// More than 2³² elements, and a last panel that is not whole.
 const SHAPE: [usize; 2] = [65_552, 65_536];

@@ -9,9 +9,9 @@ use fouroversix::{
 };
 use half::{bf16, f16};
 
-use super::Report;
 use super::fill::{Distribution, fill};
 use super::mode::{Difference, Mode};
+use super::report::Report;
 
 /// What to compare.
 #[derive(Clone, Debug)]

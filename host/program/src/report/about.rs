@@ -7,8 +7,10 @@ use std::time::SystemTime;
 use fouroversix::checkpoint::Summary;
 use serde_json::Value;
 
-use super::FIGURES;
-use super::page::escaped;
+use super::escape::escaped;
+
+/// The file that `quantize` leaves its figures in.
+pub(super) const FIGURES: &str = "fouroversix.json";
 
 /// Which model a report is about, and when.
 #[derive(Debug)]

@@ -5,19 +5,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use fouroversix::checkpoint::{Figures, REPORTS, Summary, TensorRecord, check_not_read};
+use fouroversix::checkpoint::{REPORTS, Summary, TensorRecord, check_not_read};
 
 use super::args::TalkArgs;
-use super::error::CliError;
-use super::{Outcome, print};
-use about::About;
+use super::error::{CliError, Outcome};
+use super::print;
+use about::{About, FIGURES};
+use row::Row;
 
 mod about;
+mod escape;
 mod page;
+mod row;
 mod svg;
-
-/// The file that `quantize` leaves its figures in.
-const FIGURES: &str = "fouroversix.json";
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
@@ -86,20 +86,6 @@ fn tell(talk: TalkArgs, rows: &[Row<'_>], html: &Path, csv: &Path) -> io::Result
         html.display(),
         csv.display()
     ))
-}
-
-/// A tensor with both sets of figures.
-struct Row<'a> {
-    record: &'a TensorRecord,
-    chosen: Figures,
-    plain: Figures,
-}
-
-impl Row<'_> {
-    /// Relative change of the error against plain NVFP4: −0.16 is 16% less.
-    fn change(&self) -> f64 {
-        self.chosen.relative_mse() / self.plain.relative_mse() - 1.0
-    }
 }
 
 fn rows(summary: &Summary) -> Vec<Row<'_>> {

@@ -2,8 +2,9 @@
 
 use fouroversix::checkpoint::{Figures, Histograms, Summary};
 
-use super::Row;
 use super::about::About;
+use super::escape::escaped;
+use super::row::Row;
 use super::svg::{self, Bins, Titles};
 
 /// Tensors in the list of the worst.
@@ -69,11 +70,6 @@ pub(super) fn page(about: &About, summary: &Summary, rows: &[Row<'_>]) -> String
         sections.concat(),
         title = escaped(&about.model),
     )
-}
-
-/// Text as HTML.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn section(title: &str, intro: &str, body: String) -> String {

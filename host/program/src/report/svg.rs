@@ -1,6 +1,6 @@
 //! Charts as inline SVG, with axes that can be read.
 
-use super::page::escaped;
+use super::escape::escaped;
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 250.0;

@@ -10,8 +10,7 @@ use std::process::ExitCode;
 
 use fouroversix::cpu::Path;
 
-use super::Outcome;
-use super::error::CliError;
+use super::error::{CliError, Outcome};
 use super::print::Out;
 use answers::{Answers, difference, digest};
 use backend::Backend;

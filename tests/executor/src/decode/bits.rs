@@ -1,10 +1,10 @@
 //! Logic, shifts and bit fields.
 
-use super::super::ast::{Instruction, Kind, Type, width_mask};
+use super::super::ast::{Instruction, Kind, Operand, Type, width_mask};
 use super::super::op::{Compute, one, three, two};
+use super::decoder::{Decoded, Decoder};
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
-use super::{Decoded, Decoder};
 
 /// `prmt.b32` in its default mode: four bytes picked out of `b:a`, or their signs spread.
 fn permute(a: u64, b: u64, selector: u64) -> u64 {
@@ -125,7 +125,7 @@ impl Decoder<'_> {
 
     fn lop3(&mut self, ins: &Instruction) -> Decoded<()> {
         self.operand_count(ins, 5)?;
-        let super::Operand::Integer(table) = *self.at(ins, 4)? else {
+        let Operand::Integer(table) = *self.at(ins, 4)? else {
             return self.fail(ins, "the table of lop3 is not a constant");
         };
         let a = self.read(ins, 1, 32)?;

@@ -3,9 +3,9 @@
 use super::super::ast::{Instruction, Kind, Operand, Type};
 use super::super::op::{Compute, Op, Slot, one, three, two};
 use super::super::soft::{BF16, F16, F32, F64, Format};
+use super::decoder::{Decoded, Decoder};
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
-use super::{Decoded, Decoder};
 
 /// A comparison: what it gives for each order, and for unordered operands.
 #[derive(Clone, Copy)]

@@ -5,10 +5,10 @@ use super::super::half;
 use super::super::narrow;
 use super::super::op::{Compute, one, two};
 use super::super::soft::{self, BF16, F16, F32, F64, Format, Rounding, Value};
+use super::decoder::{Decoded, Decoder};
 use super::float::f32_bits;
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
-use super::{Decoded, Decoder};
 
 fn format(ty: Type) -> Format {
     match (ty.kind, ty.bits) {

@@ -5,8 +5,8 @@ use super::super::ast::Instruction;
 use super::super::half;
 use super::super::op::{Approximation, Compute, Op, one, three, two};
 use super::super::soft::{self, BF16, F16, F32, Format, Rounding};
+use super::decoder::{Decoded, Decoder};
 use super::modifiers::Modifiers;
-use super::{Decoded, Decoder};
 
 /// A float type of an instruction: a format, alone or packed in pairs.
 #[derive(Clone, Copy, PartialEq, Eq)]

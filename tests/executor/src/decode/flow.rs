@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::super::ast::{Instruction, Operand};
 use super::super::op::{Guard, Op};
+use super::decoder::Symbol;
+use super::decoder::{Decoded, Decoder};
 use super::modifiers::Modifiers;
-use super::symbols::Symbol;
-use super::{Decoded, Decoder};
 
 impl Decoder<'_> {
     pub(super) fn flow(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {

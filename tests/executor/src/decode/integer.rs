@@ -2,8 +2,8 @@
 
 use super::super::ast::{Instruction, Type};
 use super::super::op::{Compute, Op, one, two};
+use super::decoder::{Decoded, Decoder};
 use super::modifiers::Modifiers;
-use super::{Decoded, Decoder};
 
 /// The value of the low `bits` bits as a signed number.
 pub(super) const fn sign_extend(x: u64, bits: u32) -> i64 {

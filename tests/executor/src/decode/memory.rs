@@ -3,9 +3,9 @@
 use super::super::ast::{Instruction, Kind, Operand, Space, Type, width_mask};
 use super::super::op::{Address, AtomicOp, Op, Slot, Strength, Window, one, two};
 use super::super::window;
+use super::decoder::Symbol;
+use super::decoder::{Decoded, Decoder};
 use super::modifiers::Modifiers;
-use super::symbols::Symbol;
-use super::{Decoded, Decoder};
 
 /// Scopes of an access. All threads here see one memory in one order, so none weakens another.
 const SCOPES: [(&str, ()); 4] = [("cta", ()), ("cluster", ()), ("gpu", ()), ("sys", ())];

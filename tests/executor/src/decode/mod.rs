@@ -4,6 +4,7 @@
 mod bits;
 mod compare;
 mod convert;
+mod decoder;
 mod float;
 mod flow;
 mod integer;
@@ -14,14 +15,12 @@ mod warp;
 
 use std::collections::HashMap;
 
-use super::ast::{Function, Instruction, Operand, ParseError, Pos, Statement, Text, Type};
+use super::ast::{Function, Instruction, Operand, Statement, Text, Type};
 use super::layout;
-use super::op::{Compute, Guard, Op, Program, Slot, Source, Special, Step};
+use super::op::{Guard, Program, Slot, Source};
 use super::statics::Statics;
+use decoder::{Decoded, Decoder, Symbol};
 use modifiers::Modifiers;
-use symbols::Symbol;
-
-type Decoded<T> = Result<T, ParseError>;
 
 /// Decodes one kernel of a module.
 pub(super) fn kernel(text: &Text, statics: &Statics, entry: &Function) -> Decoded<Program> {
@@ -30,79 +29,7 @@ pub(super) fn kernel(text: &Text, statics: &Statics, entry: &Function) -> Decode
     decoder.finish()
 }
 
-/// A step before its branch targets are known.
-pub(super) struct Decoder<'a> {
-    text: &'a Text,
-    statics: &'a Statics,
-    scopes: Vec<HashMap<String, Symbol>>,
-    /// Where each label stands, once it is reached.
-    labels: Vec<Option<u32>>,
-    steps: Vec<Step>,
-    sources: Vec<Source>,
-    source_index: HashMap<(Pos, String), u32>,
-    constants: HashMap<u64, Slot>,
-    specials: Vec<(Slot, Special)>,
-    registers: Slot,
-    local_bytes: u64,
-    shared_bytes: u64,
-    dynamic_shared: Vec<Slot>,
-    /// Shared variables of the module that this kernel names, as they are met.
-    shared_variables: HashMap<String, Symbol>,
-    /// Functions being inlined, with the label behind each call.
-    calls: Vec<(String, u32)>,
-    guard: Option<Guard>,
-    source: u32,
-    fresh: bool,
-    name: String,
-    param_bytes: u64,
-}
-
-impl<'a> Decoder<'a> {
-    /// Appends a step of the current instruction.
-    fn emit(&mut self, op: Op) {
-        let counted = std::mem::take(&mut self.fresh);
-        self.steps.push(Step { op, guard: self.guard, source: self.source, counted });
-    }
-
-    fn emit_compute(&mut self, d: Slot, operands: &[Slot], f: Compute) {
-        self.emit(match (operands, &f) {
-            (&[a], Compute::One(_)) => Op::Compute1 { d, a, f },
-            (&[a, b], Compute::Two(_)) => Op::Compute2 { d, a, b, f },
-            (&[a, b, c], Compute::Three(_)) => Op::Compute3 { d, a, b, c, f },
-            _ => unreachable!("operands and closure are chosen together"),
-        });
-    }
-
-    /// Decodes `d, a, b, …` where every operand has `bits` bits, and applies `f`.
-    fn uniform(&mut self, ins: &Instruction, bits: u32, f: Compute) -> Decoded<()> {
-        let count = match f {
-            Compute::One(_) => 1,
-            Compute::Two(_) => 2,
-            Compute::Three(_) => 3,
-        };
-        self.operand_count(ins, count + 1)?;
-        let mut operands = Vec::with_capacity(count);
-        for i in 1..=count {
-            operands.push(self.read(ins, i, bits)?);
-        }
-        let d = self.write(ins, 0, bits)?;
-        self.emit_compute(d, &operands, f);
-        Ok(())
-    }
-
-    fn operand_count(&self, ins: &Instruction, count: usize) -> Decoded<()> {
-        if ins.operands.len() == count {
-            return Ok(());
-        }
-        let message =
-            format!("{:?} has {} operands instead of {count}", ins.text, ins.operands.len());
-        Err(ParseError { pos: ins.pos, message })
-    }
-
-    fn fail<T>(&self, ins: &Instruction, message: impl Into<String>) -> Decoded<T> {
-        Err(ParseError { pos: ins.pos, message: message.into() })
-    }
-
+impl Decoder<'_> {
     fn statements(&mut self, statements: &[Statement]) -> Decoded<()> {
         self.scopes.push(HashMap::new());
         self.declare(statements)?;

@@ -5,25 +5,10 @@ use std::collections::HashMap;
 use super::super::ast::{
     Function, Instruction, Operand, ParseError, Space, Statement, Text, Type, Variable, width_mask,
 };
-use super::super::op::{Slot, Special};
+use super::super::op::{Op, Slot, Special};
 use super::super::statics::Statics;
 use super::super::window;
-use super::{Decoded, Decoder};
-
-/// What a name stands for.
-#[derive(Clone, Debug)]
-pub(super) enum Symbol {
-    /// A register; its slot is given out at its first use.
-    Register { ty: Type, slot: Option<Slot> },
-    /// A variable at an address of its own space.
-    Variable { space: Space, address: u64 },
-    /// The start of dynamic shared memory, which is known at the end.
-    DynamicShared,
-    /// A code label.
-    Label(u32),
-    /// A list of labels for `brx.idx`.
-    Targets(Vec<String>),
-}
+use super::decoder::{Decoded, Decoder, Symbol};
 
 impl<'a> Decoder<'a> {
     pub(super) fn new(text: &'a Text, statics: &'a Statics, entry: &Function) -> Self {
@@ -146,7 +131,7 @@ impl<'a> Decoder<'a> {
         self.statements(body)?;
         self.labels[end as usize] = Some(self.steps.len() as u32);
         self.guard = None;
-        self.emit(super::Op::Exit);
+        self.emit(Op::Exit);
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use super::super::ast::{Instruction, Kind, Operand, Type};
 use super::super::op::{AtomicOp, Op, ShuffleMode, Slot, VoteMode, WarpOp};
+use super::decoder::{Decoded, Decoder};
 use super::modifiers::Modifiers;
-use super::{Decoded, Decoder};
 
 impl Decoder<'_> {
     pub(super) fn warp(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {

@@ -7,6 +7,7 @@
 mod case;
 mod machine;
 mod measure;
+mod options;
 mod prepare;
 mod record;
 mod startup;
@@ -14,6 +15,7 @@ mod statistics;
 
 pub use machine::Machine;
 pub(crate) use measure::{Enqueue, in_turns};
+pub use options::Options;
 pub use record::{Record, Row};
 pub use startup::{Startup, startup};
 pub use statistics::Times;
@@ -23,37 +25,6 @@ use case::{Case, Data};
 use fouroversix::Error;
 use fouroversix::cuda::Device;
 use fouroversix_core::shape::check_dimension;
-
-/// What to measure.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// `[rows, cols]` of the large tensors; multiples of 16.
-    pub shape: [usize; 2],
-    /// Launches of each work that are not timed.
-    pub warmup: usize,
-    /// Launches of each work that are timed.
-    pub iterations: usize,
-    /// Only rows whose group and name contain every word of it.
-    pub filter: String,
-    /// Real weights for the rows that ask for them; those rows are left out when there are none.
-    pub weights: Vec<f32>,
-    /// The commit that was built, for the record.
-    pub commit: Option<String>,
-}
-
-impl Default for Options {
-    /// The benchmark of TransformerEngine PR 3068: `[16384, 6144]`, 20 and 2000.
-    fn default() -> Self {
-        Self {
-            shape: [16_384, 6144],
-            warmup: 20,
-            iterations: 2000,
-            filter: String::new(),
-            weights: Vec::new(),
-            commit: None,
-        }
-    }
-}
 
 /// Measures, calling `progress` with a line for each row.
 ///

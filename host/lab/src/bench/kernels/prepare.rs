@@ -12,8 +12,8 @@ use fouroversix::{Element, Error, InputType, ScaleLayout};
 use fouroversix_core::abi::{DequantizeParams, QuantizeParams};
 use half::{bf16, f16};
 
-use super::Options;
 use super::case::{Case, Data, Work};
+use super::options::Options;
 use crate::cross_check::{Distribution, fill};
 
 /// The launches of a row on several slots of memory.
