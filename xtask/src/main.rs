@@ -5,22 +5,27 @@
 //! - `cargo xtask ptx --codegen nvvm`: compile with rust-cuda's back end, into `target/`.
 //! - `cargo xtask ptx --codegen nvvm --check`: compile that path without that back end.
 //! - `cargo xtask archive [--check]`: write `host/ptx/archive/` from the committed PTX, or compare.
+//! - `cargo xtask graph [--check]`: print the import graph; fail on circles and arrows up.
 //! - `cargo xtask sass`: assemble the committed PTX and write `docs/benchmarks/sass.*`.
 //! - `cargo xtask sass --check`: assemble the kernels of `sass.md` and compare.
 //! - `cargo xtask sass --arch A --kernel PART [--ptx DIR] [--path]`: print counts, and the hot path.
 //! - `cargo xtask sass --arch sm_90 --ncu CSV…`: compare with the hardware's counter.
 
 mod archive;
+mod graph;
 mod nvvm;
 mod ptx;
 mod rust_src;
 mod sass;
+mod workspace;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
+
+use workspace::root;
 
 const USAGE: &str = "usage: cargo xtask ptx [--check] [--codegen nvvm] [--isa NAME] [--out DIR]
        cargo xtask archive [--check]
+       cargo xtask graph [--check]
        cargo xtask sass [--check] [--tools DIR] [--arch ARCH] [--kernel PART] [--ptx DIR] [--path]
                         [--ncu CSV]";
 
@@ -30,6 +35,7 @@ fn main() -> ExitCode {
         Some((command, rest)) if command == "ptx" => ptx::run(rest),
         Some((command, rest)) if command == "archive" => archive::run(rest),
         Some((command, rest)) if command == "sass" => sass::run(rest),
+        Some((command, rest)) if command == "graph" => graph::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -39,10 +45,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The workspace that cargo runs this for, which need not be the one that it was compiled in.
-fn root() -> Result<PathBuf, String> {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("run this as cargo xtask")?;
-    PathBuf::from(package).parent().map(PathBuf::from).ok_or_else(|| "no workspace".to_owned())
 }
