@@ -1,4 +1,4 @@
-//! Largest magnitudes. A maximum is exact, so its order is free.
+//! Largest magnitudes (step 1). A maximum is exact, so its order is free.
 
 use fouroversix_core::{Element, Values};
 use half::slice::HalfFloatSliceExt;

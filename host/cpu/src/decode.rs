@@ -1,4 +1,4 @@
-//! Dequantization.
+//! Dequantization (step 12).
 
 use fouroversix_core::{Deviation, Element, Nvfp4View, ScaleLayout};
 use half::slice::HalfFloatSliceExt;

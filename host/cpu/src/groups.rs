@@ -6,14 +6,14 @@
 //! ```text
 //! for each group of LANES blocks:
 //!     |x|[0..16], signs, amax   <- load, transposed
-//!     s4, s6, e4, e6            <- block scales and their encode scales      (contract 4, 5)
+//!     s4, s6, e4, e6            <- block scales and their encode scales      (steps 4, 5)
 //!     for each candidate c, for i in 0..16:
-//!         y = fl(|x_i| * e_c)                                                (contract 5)
+//!         y = fl(|x_i| * e_c)                                                (step 5)
 //!         q = E2M1(y)                                                        (trick 1)
 //!         packed_c += 2q * 16^(i mod 4)                                      (trick 2)
 //!         estimate_c += |q - y|  or  (q - y)^2                               (trick 3)
 //!     if some |s4*estimate_4 - s6*estimate_6| is below its bound:
-//!         compute the contract's own errors of the group                     (contract 6, 7)
+//!         compute the contract's own errors of the group                     (steps 6, 7)
 //!     take map4 where its error is lower; codes from packed, signs from x
 //! ```
 //!

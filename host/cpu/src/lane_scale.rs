@@ -1,4 +1,4 @@
-//! Block scales, a lane a block: steps 2 to 5 of the contract.
+//! Block scales, a lane a block: steps 3 to 5 of the contract.
 
 use crate::bound;
 use crate::scale::GlobalScale;
@@ -34,7 +34,7 @@ impl<V: Vector> LaneScale<V> {
     }
 }
 
-/// The scales of the two candidates, and `b` of the contract's step 4.
+/// The scales of the two candidates, and `b` of step 4.
 #[derive(Clone, Copy)]
 pub(crate) struct LanePair<V: Vector> {
     pub(crate) base: V::F,

@@ -10,7 +10,7 @@ use crate::formats::{E4M3, e4m3};
 pub(crate) struct GlobalScale {
     /// As computed or supplied.
     pub(crate) amax: f32,
-    /// `S_enc = min(fl(6·A / amax), FMAX)`, 1 when `amax` is 0 or ∞.
+    /// Step 2: `S_enc = min(fl(6·A / amax), FMAX)`, 1 when `amax` is 0 or ∞.
     pub(crate) encode: f32,
     /// `S_dec = fl(1 / S_enc)`.
     pub(crate) decode: f32,
@@ -26,13 +26,13 @@ impl GlobalScale {
         Self { amax, encode, decode: 1.0 / encode, full_range }
     }
 
-    /// The plain block scale.
+    /// The plain block scale (step 3).
     pub(crate) fn plain(&self, block_amax: f32) -> BlockScale {
         let scale = block_amax * (self.encode * (1.0 / 6.0));
         self.block(scale.min(448.0))
     }
 
-    /// The two block scales of Four Over Six.
+    /// The two block scales of Four Over Six (step 4).
     pub(crate) fn candidates(&self, block_amax: f32) -> ScalePair {
         let base = block_amax / 6.0 * self.encode;
         ScalePair { map4: self.block((base * 1.5).min(448.0)), map6: self.block(base.min(448.0)) }
@@ -54,7 +54,7 @@ pub(crate) struct BlockScale {
     pub(crate) code: u8,
     /// Their value.
     pub(crate) value: f32,
-    /// What an element is multiplied by before it is rounded to E2M1.
+    /// What an element is multiplied by before it is rounded to E2M1 (step 5).
     pub(crate) encode: f32,
 }
 

@@ -28,7 +28,7 @@ impl<M: Measure> FourOverSix<M> {
         Self { error_path, metric: PhantomData }
     }
 
-    /// The contract's own error of a candidate, steps 5 to 7 as they stand.
+    /// The contract's own error of a candidate: steps 5 to 7 as they stand.
     #[inline(always)]
     unsafe fn error<V: Vector>(
         &self,
@@ -109,7 +109,7 @@ unsafe fn select<V: Vector>(
     }
 }
 
-/// The errors of 16 rows, in lanes of groups, by the contract's tree: +8, +4, +2, +1.
+/// The errors of 16 rows, in lanes of groups, by the contract's tree (step 8): +8, +4, +2, +1.
 #[inline(always)]
 unsafe fn tile_sum<V: Vector>(mut groups: [V::F; 4]) -> f32 {
     let mut rows = [0.0_f32; 16];

@@ -33,7 +33,7 @@ pub(crate) trait ScaleRule: Copy + Send + Sync {
     /// The hot path's choice for regular blocks. Only where it is certain it counts.
     unsafe fn choose<V: Vector>(&self, group: &Group<V>, scales: &Self::Scales<V>) -> Choice<V>;
 
-    /// The choice by the contract's own steps, for any finite elements.
+    /// The choice by the contract's own steps (5 to 9), for any finite elements.
     unsafe fn decide<V: Vector>(
         &self,
         group: &Group<V>,
