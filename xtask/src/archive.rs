@@ -9,9 +9,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use fouroversix_core::kernel::{Blocks, Operation};
+use fouroversix_core::{InstructionSet, Kernel, Outputs};
 use lzma_rust2::{LzipOptions, LzipReader, LzipWriter};
 
-use crate::ptx::{COMMITTED, Files};
+use crate::ptx::{self, Files};
 
 /// `cargo xtask archive`: packs the committed text, or checks that it is what is packed.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -21,85 +23,83 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         _ => return Err("cargo xtask archive takes --check or nothing".to_owned()),
     };
     let root = crate::root()?;
-    for isa in COMMITTED {
-        let texts = committed(&root, isa)?;
-        if check { compare(&root, isa, &texts)? } else { write(&root, isa, &texts)? }
+    let mut written = 0;
+    for set in ptx::committed() {
+        let texts = committed(&root, set)?;
+        if check {
+            compare(&root, set, &texts)?
+        } else {
+            write(&root, set, &texts)?
+        }
+        written += 1;
     }
-    eprintln!(
-        "xtask: {} archives {}",
-        COMMITTED.len(),
-        if check { "are right" } else { "written" }
-    );
+    eprintln!("xtask: {written} archives {}", if check { "are right" } else { "written" });
     Ok(())
 }
 
 /// The archives of kernels that were compiled just now.
 pub(crate) fn write_all(root: &Path, files: &Files) -> Result<(), String> {
-    COMMITTED.iter().try_for_each(|isa| write(root, isa, &of(files, isa)))
+    ptx::committed().try_for_each(|set| write(root, set, &of(files, set)))
 }
 
 /// Whether the archives hold these kernels.
 pub(crate) fn compare_all(root: &Path, files: &Files) -> Result<(), String> {
-    COMMITTED.iter().try_for_each(|isa| compare(root, isa, &of(files, isa)))
+    ptx::committed().try_for_each(|set| compare(root, set, &of(files, set)))
 }
 
-/// Kernels by name.
-type Texts = BTreeMap<String, String>;
+type Texts = BTreeMap<Kernel, String>;
 
-fn of(files: &Files, isa: &str) -> Texts {
-    let of_set = files.iter().filter(|(path, _)| path.starts_with(isa));
-    of_set.map(|(path, text)| (stem(path), text.clone())).collect()
+fn of(files: &Files, set: InstructionSet) -> Texts {
+    let of_set = files.iter().filter(|((of, _), _)| *of == set);
+    of_set.map(|((_, kernel), text)| (*kernel, text.clone())).collect()
 }
 
-fn committed(root: &Path, isa: &str) -> Result<Texts, String> {
-    let folder = root.join("kernels-gpu/ptx").join(isa);
-    let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok((stem(&path), text))
+fn committed(root: &Path, set: InstructionSet) -> Result<Texts, String> {
+    let folder = root.join("kernels-gpu/ptx");
+    if let Some(path) = ptx::strangers(&folder, set).first() {
+        return Err(format!("{} is no kernel's", path.display()));
+    }
+    let read = |kernel| {
+        let text = ptx::text(&folder, set, kernel);
+        Ok((kernel, text.ok_or_else(|| format!("there is no {kernel}.ptx for {set}"))?))
     };
-    entries.flatten().map(|entry| read(entry.path())).collect()
+    Kernel::ALL.into_iter().map(read).collect()
 }
 
-fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A kernel's name without element type, rule and whether it is grouped: such kernels are alike, and
+/// Kernels of a member differ in element type, rule, and whether they are grouped: they are alike, and
 /// of a program's few launches most are of one.
-fn operation(kernel: &str) -> String {
-    let alike = ["grouped", "bf16", "f16", "f32", "plain", "mae", "mse"];
-    let words: Vec<&str> = kernel.split('_').filter(|word| !alike.contains(word)).collect();
-    words.join("_")
+type Member = (Operation, Option<Blocks>, Option<Outputs>);
+
+fn member(kernel: Kernel) -> Member {
+    (kernel.operation(), kernel.blocks(), kernel.outputs())
 }
 
-fn files(root: &Path, isa: &str) -> [PathBuf; 2] {
+fn files(root: &Path, set: InstructionSet) -> [PathBuf; 2] {
     let folder = root.join("host/ptx/archive");
-    [folder.join(format!("{isa}.lz")), folder.join(format!("{isa}.rs"))]
+    [folder.join(format!("{set}.lz")), folder.join(format!("{set}.rs"))]
 }
 
 /// The index of an archive as Rust, and the text of each member.
-fn lay_out(isa: &str, texts: &Texts, members: &[usize]) -> (String, Vec<String>) {
-    let operations: BTreeMap<String, usize> = {
-        let mut names: Vec<String> = texts.keys().map(|kernel| operation(kernel)).collect();
-        names.sort();
-        names.dedup();
-        names.into_iter().enumerate().map(|(at, name)| (name, at)).collect()
-    };
-    let mut parts = vec![String::new(); operations.len()];
+fn lay_out(set: InstructionSet, texts: &Texts, lengths: &[usize]) -> (String, Vec<String>) {
+    let mut members: Vec<Member> = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
     let mut kernels = String::new();
     for (kernel, text) in texts {
-        let member = operations[&operation(kernel)];
-        let start = parts[member].len();
-        parts[member] += text;
-        kernels +=
-            &format!("        (\"{kernel}\", {member}, {start}..{}),\n", parts[member].len());
+        let known = members.iter().position(|it| *it == member(*kernel));
+        let at = known.unwrap_or_else(|| {
+            members.push(member(*kernel));
+            parts.push(String::new());
+            parts.len() - 1
+        });
+        let start = parts[at].len();
+        parts[at] += text;
+        kernels += &format!("        (\"{kernel}\", {at}, {start}..{}),\n", parts[at].len());
     }
     let mut index = format!(
-        "// Written by `cargo xtask ptx`.\nPacked {{\n    bytes: include_bytes!(\"{isa}.lz\"),\n    members: &[\n"
+        "// Written by `cargo xtask ptx`.\nPacked {{\n    bytes: include_bytes!(\"{set}.lz\"),\n    members: &[\n"
     );
     let mut start = 0;
-    for length in members {
+    for length in lengths {
         index += &format!("        {start}..{},\n", start + length);
         start += length;
     }
@@ -107,13 +107,13 @@ fn lay_out(isa: &str, texts: &Texts, members: &[usize]) -> (String, Vec<String>)
     (index, parts)
 }
 
-fn write(root: &Path, isa: &str, texts: &Texts) -> Result<(), String> {
-    let (_, parts) = lay_out(isa, texts, &[]);
+fn write(root: &Path, set: InstructionSet, texts: &Texts) -> Result<(), String> {
+    let (_, parts) = lay_out(set, texts, &[]);
     let packed: Result<Vec<Vec<u8>>, String> = parts.iter().map(|part| pack(part)).collect();
     let packed = packed?;
     let lengths: Vec<usize> = packed.iter().map(Vec::len).collect();
-    let (index, _) = lay_out(isa, texts, &lengths);
-    let [archive, rust] = files(root, isa);
+    let (index, _) = lay_out(set, texts, &lengths);
+    let [archive, rust] = files(root, set);
     let written = |path: &Path, bytes: &[u8]| {
         fs::write(path, bytes).map_err(|e| format!("{}: {e}", path.display()))
     };
@@ -128,8 +128,8 @@ fn pack(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// An archive is compared by what it holds: another version of the compressor may give other bytes.
-fn compare(root: &Path, isa: &str, texts: &Texts) -> Result<(), String> {
-    let [archive, rust] = files(root, isa);
+fn compare(root: &Path, set: InstructionSet, texts: &Texts) -> Result<(), String> {
+    let [archive, rust] = files(root, set);
     let wrong = |what: &Path| {
         format!("{} does not hold the committed PTX: run cargo xtask archive", what.display())
     };
@@ -147,7 +147,7 @@ fn compare(root: &Path, isa: &str, texts: &Texts) -> Result<(), String> {
         lengths.push(member.len());
         parts.push(part);
     }
-    let (expected_index, expected_parts) = lay_out(isa, texts, &lengths);
+    let (expected_index, expected_parts) = lay_out(set, texts, &lengths);
     if parts != expected_parts || lengths.iter().sum::<usize>() != bytes.len() {
         return Err(wrong(&archive));
     }

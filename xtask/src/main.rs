@@ -1,6 +1,7 @@
 //! Maintainers' commands.
 //!
-//! - `cargo xtask ptx`: compile the kernels and write `kernels-gpu/ptx/` and `host/ptx/archive/`.
+//! - `cargo xtask ptx`: list the entries in `kernels-gpu/src`, compile them, and write
+//!   `kernels-gpu/ptx/` and `host/ptx/archive/`.
 //! - `cargo xtask ptx --check`: compile and compare with what is committed.
 //! - `cargo xtask ptx --codegen nvvm`: compile with rust-cuda's back end, into `target/`.
 //! - `cargo xtask ptx --codegen nvvm --check`: compile that path without that back end.
@@ -12,6 +13,7 @@
 //! - `cargo xtask sass --arch sm_90 --ncu CSV…`: compare with the hardware's counter.
 
 mod archive;
+mod entries;
 mod graph;
 mod nvvm;
 mod ptx;

@@ -10,7 +10,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::ptx::{self, Files, Isa};
+use fouroversix_core::{InstructionSet, Kernel};
+
+use crate::ptx::{self, Files};
 use crate::rust_src;
 
 /// What rust-cuda registers for its attributes.
@@ -21,11 +23,11 @@ const REGISTER_TOOL: [&str; 2] =
 pub(crate) const ISA_NEEDED: &str = "--codegen nvvm needs --isa: one back end does not serve all instruction sets. Built with LLVM 7 \
      it compiles sm_80 and sm_89, with LLVM 19 sm_100f and sm_120f, see docs/rust-cuda.md";
 
-/// Compiles for `isas` and writes one file for each kernel to `out`, or below `work`.
+/// Compiles for `sets` and writes one file for each kernel to `out`, or below `work`.
 pub(crate) fn run(
     root: &Path,
     work: &Path,
-    isas: &[&Isa],
+    sets: &[InstructionSet],
     check: bool,
     out: Option<PathBuf>,
 ) -> Result<(), String> {
@@ -46,19 +48,17 @@ pub(crate) fn run(
     }
     let cfg = format!("--cfg nvvm {}", REGISTER_TOOL.join(" "));
     let mut files = Files::new();
-    for isa in isas {
-        eprintln!("xtask: compiling for {} (nvvm)", isa.name);
+    for &set in sets {
+        eprintln!("xtask: compiling for {set} (nvvm)");
         let text = match &toolchain {
-            Some(toolchain) => toolchain.compile(root, &work, isa)?,
-            None => ptx::compile(root, &work, &sysroot, isa, &cfg)?,
+            Some(toolchain) => toolchain.compile(root, &work, set)?,
+            None => ptx::compile(root, &work, &sysroot, set, &cfg)?,
         };
-        let kernels = modules(&text);
+        let kernels = modules(&text)?;
         if kernels.is_empty() {
-            return Err(format!("the PTX for {} has no entry", isa.name));
+            return Err(format!("the PTX for {set} has no entry"));
         }
-        for (kernel, text) in kernels {
-            files.insert(Path::new(isa.name).join(format!("{kernel}.ptx")), text);
-        }
+        files.extend(kernels.into_iter().map(|(kernel, text)| ((set, kernel), text)));
     }
     ptx::write(&out, &files)
 }
@@ -94,22 +94,22 @@ impl Toolchain {
         beside.filter(|path| path.is_file()).unwrap_or_else(|| "cargo".into())
     }
 
-    fn flags(&self, isa: &Isa) -> Vec<String> {
+    fn flags(&self, set: InstructionSet) -> Vec<String> {
         let mut flags =
             vec![format!("-Zcodegen-backend={}", self.backend), "-Zunstable-options".to_owned()];
         flags.extend(REGISTER_TOOL.map(str::to_owned));
         flags.extend([
             "-Zsaturating_float_casts=false".to_owned(),
             "-Cpanic=immediate-abort".to_owned(),
-            format!("-Cllvm-args=-arch={} -fma=0", isa.cpu.replacen("sm_", "compute_", 1)),
+            format!("-Cllvm-args=-arch={} -fma=0", set.row().cpu.replacen("sm_", "compute_", 1)),
         ]);
-        flags.extend(["--cfg", "nvvm", "--cfg"].map(str::to_owned));
-        flags.push(format!("isa=\"{}\"", isa.name));
+        flags.extend(["--cfg", "nvvm"].map(str::to_owned));
+        flags.extend(ptx::cfgs(set));
         flags
     }
 
-    fn compile(&self, root: &Path, work: &Path, isa: &Isa) -> Result<String, String> {
-        let target = work.join(isa.name);
+    fn compile(&self, root: &Path, work: &Path, set: InstructionSet) -> Result<String, String> {
+        let target = work.join(set.name());
         let mut command = Command::new(self.cargo());
         if let Some(rustc) = &self.rustc {
             command.env("RUSTC", rustc);
@@ -117,7 +117,7 @@ impl Toolchain {
         let status = command
             .current_dir(root.join("kernels-gpu"))
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("CARGO_ENCODED_RUSTFLAGS", self.flags(isa).join("\x1f"))
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags(set).join("\x1f"))
             .env("CARGO_TARGET_DIR", &target)
             // The back end has neither type, and the compiler's builtins would use them.
             .env("CARGO_FEATURE_NO_F16_F128", "1")
@@ -132,10 +132,9 @@ impl Toolchain {
             .map_err(|e| format!("cannot run {}: {e}", self.cargo().display()))?;
         if !status.success() {
             return Err(format!(
-                "compiling the kernels for {} ended with {status}: the compiler's own messages are \
+                "compiling the kernels for {set} ended with {status}: the compiler's own messages are \
                  above. If libNVVM refuses the bitcode, the back end has the wrong LLVM: sm_80 and \
-                 sm_89 need 7, sm_100f and sm_120f need 19, see docs/rust-cuda.md",
-                isa.name
+                 sm_89 need 7, sm_100f and sm_120f need 19, see docs/rust-cuda.md"
             ));
         }
         let text = target.join("nvptx64-nvidia-cuda/ptx/fouroversix_kernels.ptx");
@@ -146,8 +145,8 @@ impl Toolchain {
 /// One module for each entry: what stands outside of functions, every function, and the entry.
 ///
 /// Unlike the built-in back end, this one may leave functions that entries call.
-fn modules(text: &str) -> Vec<(String, String)> {
-    let (mut common, mut entries) = (String::new(), Vec::<(String, String)>::new());
+fn modules(text: &str) -> Result<Vec<(Kernel, String)>, String> {
+    let (mut common, mut entries) = (String::new(), Vec::<(Kernel, String)>::new());
     let (mut in_entry, mut depth) = (false, 0);
     for line in text.lines() {
         let line = line.split("//").next().unwrap_or_default().trim().replace('\t', " ");
@@ -156,10 +155,7 @@ fn modules(text: &str) -> Vec<(String, String)> {
         }
         let head = line.trim_start_matches(".visible ");
         if let Some(rest) = head.strip_prefix(".entry ").filter(|_| depth == 0) {
-            entries.push((
-                rest.split('(').next().unwrap_or_default().trim().to_owned(),
-                String::new(),
-            ));
+            entries.push((ptx::kernel(rest)?, String::new()));
             in_entry = true;
         }
         let to = match entries.last_mut() {
@@ -174,28 +170,31 @@ fn modules(text: &str) -> Vec<(String, String)> {
         }
     }
     entries.sort();
-    entries.into_iter().map(|(name, entry)| (name, format!("{common}{entry}"))).collect()
+    Ok(entries.into_iter().map(|(kernel, entry)| (kernel, format!("{common}{entry}"))).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use fouroversix_core::{InputType, Kernel};
+
     use super::modules;
 
     #[test]
     fn entries_are_parted_and_keep_what_they_share() {
         let text = "//\n.version 8.5\n.target sm_89\n\n.func helper(\n)\n{\n\tret;\n}\n\
-                    .visible .entry b(\n\t.param .b32 p\n)\n.maxntid 128\n{\n\t{ .reg .b32 t; }\n\
-                    \tret; // done\n}\n.shared .b8 s[4];\n.visible .entry a(\n)\n{\n\tret;\n}\n";
+                    .visible .entry global_scales(\n\t.param .b32 p\n)\n.maxntid 128\n{\n\t{ .reg .b32 t; }\n\
+                    \tret; // done\n}\n.shared .b8 s[4];\n.visible .entry amax_f16(\n)\n{\n\tret;\n}\n";
         let common =
             ".version 8.5\n.target sm_89\n.func helper(\n)\n{\nret;\n}\n.shared .b8 s[4];\n";
-        let b =
-            ".visible .entry b(\n.param .b32 p\n)\n.maxntid 128\n{\n{ .reg .b32 t; }\nret;\n}\n";
+        let global_scales = ".visible .entry global_scales(\n.param .b32 p\n)\n.maxntid 128\n{\n{ .reg .b32 t; }\nret;\n}\n";
+        let amax = ".visible .entry amax_f16(\n)\n{\nret;\n}\n";
         assert_eq!(
-            modules(text),
+            modules(text).unwrap(),
             [
-                ("a".to_owned(), format!("{common}.visible .entry a(\n)\n{{\nret;\n}}\n")),
-                ("b".to_owned(), format!("{common}{b}")),
+                (Kernel::amax(false, InputType::F16), format!("{common}{amax}")),
+                (Kernel::global_scales(), format!("{common}{global_scales}")),
             ]
         );
+        assert!(modules(".visible .entry a(\n)\n{\n}\n").unwrap_err().contains("no kernel"));
     }
 }

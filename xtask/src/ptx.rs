@@ -5,31 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{archive, nvvm, rust_src};
+use fouroversix_core::instruction_set::{Row, Text};
+use fouroversix_core::{InstructionSet, Kernel};
 
-/// An instruction set: our name, the compiler's target CPU and PTX version.
-pub(crate) struct Isa {
-    pub(crate) name: &'static str,
-    pub(crate) cpu: &'static str,
-    ptx: &'static str,
+use crate::{archive, entries, nvvm, rust_src};
+
+/// The PTX of kernels, by instruction set and kernel.
+pub(crate) type Files = BTreeMap<(InstructionSet, Kernel), String>;
+
+/// The sets whose text is committed.
+pub(crate) fn committed() -> impl Iterator<Item = InstructionSet> {
+    InstructionSet::ALL.into_iter().filter(|set| set.row().text == Text::Committed)
 }
 
-/// The first four are shipped. The last one runs Blackwell's kernels on Hopper, conversions emulated:
-/// built on request.
-const ISAS: [Isa; 5] = [
-    Isa { name: "sm_80", cpu: "sm_80", ptx: "ptx70" },
-    Isa { name: "sm_89", cpu: "sm_89", ptx: "ptx81" },
-    Isa { name: "sm_100f", cpu: "sm_100f", ptx: "ptx88" },
-    Isa { name: "sm_120f", cpu: "sm_120f", ptx: "ptx88" },
-    Isa { name: "sm_90_as_blackwell", cpu: "sm_90", ptx: "ptx80" },
-];
-const SHIPPED: usize = 4;
-/// Those whose text is committed.
-pub(crate) const COMMITTED: [&str; 3] = ["sm_80", "sm_89", "sm_100f"];
-/// The text of the second family is that of the first with its own name for the target.
-pub(crate) const SAME_TEXT: [&str; 2] = ["sm_100f", "sm_120f"];
-
-pub(crate) type Files = BTreeMap<PathBuf, String>;
+/// Where a kernel's file is in a folder of PTX.
+fn path(folder: &Path, set: InstructionSet, kernel: Kernel) -> PathBuf {
+    folder.join(set.name()).join(format!("{kernel}.ptx"))
+}
 
 /// Runs the command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -39,7 +31,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         match argument.as_str() {
             "--check" => check = true,
             "--codegen" => codegen = Some(arguments.next().ok_or("--codegen takes nvvm")?.clone()),
-            "--isa" => only.push(isa(arguments.next().ok_or("--isa takes a name")?)?),
+            "--isa" => only.push(set(arguments.next().ok_or("--isa takes a name")?)?),
             "--out" => out = Some(PathBuf::from(arguments.next().ok_or("--out takes a folder")?)),
             other => return Err(format!("unknown option {other:?}: see cargo xtask")),
         }
@@ -48,11 +40,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let work = root.join("target/xtask");
     fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let all = only.is_empty();
-    let isas = if all { ISAS[..SHIPPED].iter().collect() } else { only };
+    let sets = if all { InstructionSet::ALL.to_vec() } else { only };
     match codegen.as_deref() {
         None => {}
         Some("nvvm") if all && !check => return Err(nvvm::ISA_NEEDED.to_owned()),
-        Some("nvvm") => return nvvm::run(&root, &work, &isas, check, out),
+        Some("nvvm") => return nvvm::run(&root, &work, &sets, check, out),
         Some(other) => return Err(format!("unknown back end {other:?}: --codegen takes nvvm")),
     }
     let Some(sysroot) = rust_src::sysroot(&work)? else {
@@ -66,13 +58,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             Err("no PTX was built".to_owned())
         };
     };
+    if check {
+        entries::compare(&root)?
+    } else {
+        entries::write(&root)?
+    }
     let mut files = Files::new();
-    for isa in isas {
-        eprintln!("xtask: compiling for {}", isa.name);
-        let text = compile(&root, &work, &sysroot, isa, "")?;
-        for (kernel, text) in split(&text, isa.name)? {
-            files.insert(Path::new(isa.name).join(format!("{kernel}.ptx")), text);
-        }
+    for set in sets {
+        eprintln!("xtask: compiling for {set}");
+        let text = compile(&root, &work, &sysroot, set, "")?;
+        files.extend(split(&text, set)?.into_iter().map(|(kernel, text)| ((set, kernel), text)));
     }
     let committed = root.join("kernels-gpu/ptx");
     if all {
@@ -93,11 +88,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
 }
 
-fn isa(name: &str) -> Result<&'static Isa, String> {
-    ISAS.iter().find(|isa| isa.name == name).ok_or_else(|| {
-        let known = ISAS.map(|isa| isa.name).join(", ");
+fn set(name: &str) -> Result<InstructionSet, String> {
+    InstructionSet::from_name(name).ok_or_else(|| {
+        let known = InstructionSet::WITH_REQUESTED.map(InstructionSet::name).join(", ");
         format!("unknown instruction set {name:?}: use one of {known}")
     })
+}
+
+/// What the device sources are told of a set: a cfg for each of its capabilities.
+pub(crate) fn cfgs(set: InstructionSet) -> impl Iterator<Item = String> {
+    set.cfgs().flat_map(|cfg| ["--cfg".to_owned(), cfg.to_owned()])
 }
 
 /// Compiles the kernels for one instruction set, with more flags if any, to one PTX text.
@@ -105,7 +105,7 @@ pub(crate) fn compile(
     root: &Path,
     work: &Path,
     sysroot: &Path,
-    isa: &Isa,
+    set: InstructionSet,
     more: &str,
 ) -> Result<String, String> {
     // Cargo looks for the sources in its compiler's sysroot: give it a compiler with ours.
@@ -115,10 +115,13 @@ pub(crate) fn compile(
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&rustc, mode).map_err(|e| e.to_string())?;
 
-    let target = work.join(isa.name);
+    let target = work.join(set.name());
+    let Row { cpu, ptx: [major, minor], .. } = set.row();
+    let cfgs: Vec<String> = cfgs(set).collect();
     let flags = format!(
-        "-Ctarget-cpu={} -Ctarget-feature=+{} -Clinker=true -Cllvm-args=-unroll-runtime=0 -Cllvm-args=-unroll-allow-peeling=0 --cfg isa=\"{}\" {more}",
-        isa.cpu, isa.ptx, isa.name
+        "-Ctarget-cpu={cpu} -Ctarget-feature=+ptx{major}{minor} -Clinker=true \
+         -Cllvm-args=-unroll-runtime=0 -Cllvm-args=-unroll-allow-peeling=0 {} {more}",
+        cfgs.join(" ")
     );
     let profile =
         ["inherits='release'", "lto='fat'", "panic='abort'", "codegen-units=1", "debug=0"];
@@ -141,143 +144,131 @@ pub(crate) fn compile(
         .args(["-Zbuild-std=core", "--", "--emit", "asm"]);
     let status = command.status().map_err(|e| format!("cannot run cargo: {e}"))?;
     if !status.success() {
-        return Err(format!("the kernels do not compile for {}", isa.name));
+        return Err(format!("the kernels do not compile for {set}"));
     }
     let text = target.join("nvptx64-nvidia-cuda/ptx/deps/fouroversix_kernels.s");
     fs::read_to_string(&text).map_err(|e| format!("{}: {e}", text.display()))
 }
 
-/// Registers a thread may have, where fewer than the assembler would take let more warps hide
-/// memory's latency and nothing spills. Measured on H100 (`docs/benchmarks/`); `cargo xtask sass`
-/// fails on a spill.
-fn register_limit(isa: &str, kernel: &str) -> Option<u32> {
-    if kernel.ends_with("_plain") || kernel.contains("_f32_") {
-        return None;
-    }
-    if !matches!(isa, "sm_80" | "sm_89") {
-        // More than it takes: left to itself it works scales out twice to save registers.
-        return kernel.starts_with("quantize_1d_rowwise").then_some(96);
-    }
-    let limits = [
-        ("quantize_1d_rowwise", 48),
-        ("quantize_rows", 48),
-        ("quantize_1d_columnwise", 64),
-        ("quantize_1d_both", 64),
-        ("quantize_2d_rowwise", 56),
-        ("quantize_2d_columnwise", 56),
-        ("quantize_2d_both", 64),
-    ];
-    limits.iter().find(|(prefix, _)| kernel.starts_with(prefix)).map(|(_, registers)| *registers)
-}
-
 /// One module for each kernel: the common header, then the entry. Comments and indentation go.
-fn split(text: &str, isa: &str) -> Result<Vec<(String, String)>, String> {
+fn split(text: &str, set: InstructionSet) -> Result<Vec<(Kernel, String)>, String> {
     let mut header = String::new();
-    let mut kernels: Vec<(String, String)> = Vec::new();
+    let mut kernels: Vec<(Kernel, String)> = Vec::new();
     for line in text.lines() {
         let line = line.split("//").next().unwrap_or_default().trim().replace('\t', " ");
         if line.is_empty() {
             continue;
         }
         if let Some(rest) = line.strip_prefix(".visible .entry ") {
-            let name = rest.split('(').next().unwrap_or_default().to_owned();
-            kernels.push((name, header.clone()));
+            kernels.push((kernel(rest)?, header.clone()));
         } else if line.starts_with(".func") || line.starts_with(".visible .func") {
             return Err(format!("a function was not inlined: {line}"));
         }
-        if line == "{" && kernels.last().is_some_and(|(_, text)| text.ends_with(")\n")) {
-            let (name, text) = kernels.last_mut().ok_or("no kernel")?;
-            if let Some(registers) = register_limit(isa, name) {
-                text.push_str(&format!(".maxnreg {registers}\n"));
-            }
+        if line == "{"
+            && let Some((kernel, text)) = kernels.last_mut().filter(|(_, t)| t.ends_with(")\n"))
+            && let Some(registers) = kernel.register_limit(set)
+        {
+            text.push_str(&format!(".maxnreg {registers}\n"));
         }
         let to = kernels.last_mut().map_or(&mut header, |(_, text)| text);
         to.push_str(&line);
         to.push('\n');
     }
     kernels.sort();
+    if kernels.iter().map(|(kernel, _)| *kernel).ne(Kernel::ALL) {
+        return Err(format!("the entries for {set} are not the kernels that there are"));
+    }
     Ok(kernels)
 }
 
-/// The text of a kernel for the other family of [`SAME_TEXT`].
-pub(crate) fn retarget(text: &str) -> String {
-    let line = |isa: &str| format!("\n.target {isa}\n");
-    text.replacen(&line(SAME_TEXT[0]), &line(SAME_TEXT[1]), 1)
+/// The kernel whose entry begins with its name and a bracket.
+pub(crate) fn kernel(entry: &str) -> Result<Kernel, String> {
+    let name = entry.split('(').next().unwrap_or_default().trim();
+    Kernel::from_name(name)
+        .ok_or_else(|| format!("the PTX has an entry {name}, which is no kernel"))
 }
 
-/// Takes the second family's files out, which must follow from the first's.
+/// The text of a kernel for a set whose text is another's.
+fn retarget(text: &str, from: InstructionSet, to: InstructionSet) -> String {
+    text.replacen(&format!("\n.target {from}\n"), &format!("\n.target {to}\n"), 1)
+}
+
+/// Takes the files out that must follow from another set's.
 fn drop_same_text(files: &mut Files) -> Result<(), String> {
-    let [first, second] = SAME_TEXT.map(Path::new);
-    let (of_second, rest): (Files, Files) =
-        std::mem::take(files).into_iter().partition(|(path, _)| path.starts_with(second));
-    let of_first = rest.iter().filter(|(path, _)| path.starts_with(first));
-    let expected: Files = of_first
-        .filter_map(|(path, text)| Some((second.join(path.file_name()?), retarget(text))))
-        .collect();
-    *files = rest;
-    if of_second == expected {
-        return Ok(());
-    }
-    let [first, second] = SAME_TEXT;
-    Err(format!("the kernels of {second} are no longer those of {first}: commit both"))
+    let mut wrong = Vec::new();
+    let all = files.clone();
+    files.retain(|(set, kernel), text| {
+        let Text::SameAs(first) = set.row().text else { return true };
+        if all.get(&(first, *kernel)).map(|it| retarget(it, first, *set)).as_ref() != Some(text) {
+            wrong.push(format!("{kernel} for {set} is no longer that for {first}"));
+        }
+        false
+    });
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{}: commit both", wrong.join(", "))) }
 }
 
 pub(crate) fn write(folder: &Path, files: &Files) -> Result<(), String> {
-    for (path, text) in files {
-        let path = folder.join(path);
-        let parent = path.parent().ok_or("no folder")?;
-        fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
-        fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    for ((set, kernel), text) in files {
+        write_one(folder, *set, *kernel, text)?;
     }
     eprintln!("xtask: wrote {} files to {}", files.len(), folder.display());
     Ok(())
 }
 
-/// The committed text of `SET/KERNEL.ptx`.
-fn committed_text(committed: &Path, path: &Path) -> Option<String> {
-    let [first, second] = SAME_TEXT;
-    match path.strip_prefix(second) {
-        Ok(kernel) => Some(retarget(&fs::read_to_string(committed.join(first).join(kernel)).ok()?)),
-        Err(_) => fs::read_to_string(committed.join(path)).ok(),
-    }
+fn write_one(folder: &Path, set: InstructionSet, kernel: Kernel, text: &str) -> Result<(), String> {
+    let path = path(folder, set, kernel);
+    let parent = path.parent().ok_or("no folder")?;
+    fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
+    fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The folder with a set's kernels in `ptx`; for the second family of [`SAME_TEXT`], where it has
-/// none, one that is made in `work` from the first's.
-pub(crate) fn folder(ptx: &Path, isa: &str, work: &Path) -> Result<PathBuf, String> {
-    let [first, second] = SAME_TEXT;
-    let own = ptx.join(isa);
-    if isa != second || own.is_dir() {
-        return Ok(own);
+/// The text of a kernel in a folder of PTX: its file's, or that of the set that it is the same as.
+pub(crate) fn text(folder: &Path, set: InstructionSet, kernel: Kernel) -> Option<String> {
+    let own = fs::read_to_string(path(folder, set, kernel)).ok();
+    own.or_else(|| match set.row().text {
+        Text::SameAs(first) => {
+            let text = fs::read_to_string(path(folder, first, kernel)).ok()?;
+            Some(retarget(&text, first, set))
+        }
+        Text::Committed | Text::OnRequest => None,
+    })
+}
+
+/// The file of a kernel in a folder of PTX, if it has one; of a set whose text is another's, one that is
+/// made in `work`.
+pub(crate) fn file(
+    folder: &Path,
+    set: InstructionSet,
+    kernel: Kernel,
+    work: &Path,
+) -> Result<Option<PathBuf>, String> {
+    let own = path(folder, set, kernel);
+    if own.is_file() {
+        return Ok(Some(own));
     }
-    let Ok(entries) = fs::read_dir(ptx.join(first)) else { return Ok(own) };
-    let mut files = Files::new();
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        files.insert(path.file_name().unwrap_or_default().into(), retarget(&text));
-    }
-    let made = work.join("same-text").join(second);
-    let _ = fs::remove_dir_all(&made);
-    write(&made, &files)?;
-    Ok(made)
+    let Some(text) = text(folder, set, kernel) else { return Ok(None) };
+    let made = work.join("same-text");
+    write_one(&made, set, kernel, &text)?;
+    Ok(Some(path(&made, set, kernel)))
+}
+
+/// The files of a set in a folder of PTX that are no kernel's.
+pub(crate) fn strangers(folder: &Path, set: InstructionSet) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.join(set.name())).into_iter().flatten().flatten();
+    let known: Vec<PathBuf> = Kernel::ALL.map(|kernel| path(folder, set, kernel)).into();
+    entries.map(|entry| entry.path()).filter(|path| !known.contains(path)).collect()
 }
 
 /// Every committed file is what compiling gives, and there are no others.
 fn compare(committed: &Path, files: &Files) -> Result<(), String> {
     let mut wrong = Vec::new();
-    for (path, text) in files {
-        if committed_text(committed, path).as_ref() != Some(text) {
-            wrong.push(path.display().to_string());
+    for ((set, kernel), compiled) in files {
+        if text(committed, *set, *kernel).as_ref() != Some(compiled) {
+            wrong.push(format!("{set}/{kernel}.ptx"));
         }
     }
-    let compiled = |isa: &&str| files.keys().any(|path| path.starts_with(isa));
-    for isa in COMMITTED.into_iter().filter(compiled) {
-        for entry in fs::read_dir(committed.join(isa)).into_iter().flatten().flatten() {
-            let path = Path::new(isa).join(entry.file_name());
-            if !files.contains_key(&path) {
-                wrong.push(path.display().to_string());
-            }
-        }
+    for set in InstructionSet::ALL {
+        wrong.extend(strangers(committed, set).iter().map(|path| path.display().to_string()));
     }
     if wrong.is_empty() {
         eprintln!("xtask: {} committed files are what compiling gives", files.len());

@@ -23,44 +23,39 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use fouroversix_core::{InstructionSet, Kernel};
+
 use crate::ptx;
 use measure::Measured;
 use tools::Tools;
 
 /// An assembled target: the PTX it comes from and the name `ptxas` knows it by.
 struct Target {
-    isa: &'static str,
+    set: InstructionSet,
     arch: &'static str,
     /// A GPU, where the target is in the tables that people read.
     gpu: Option<&'static str>,
-    /// A module header that it accepts.
-    header: &'static str,
 }
 
-const SM_80: &str = ".version 7.0\n.target sm_80";
-const SM_89: &str = ".version 8.1\n.target sm_89";
-const SM_100F: &str = ".version 8.8\n.target sm_100f";
-const SM_120F: &str = ".version 8.8\n.target sm_120f";
-
-const TARGETS: [Target; 8] = [
-    Target { isa: "sm_80", arch: "sm_80", gpu: Some("A100"), header: SM_80 },
-    Target { isa: "sm_80", arch: "sm_86", gpu: None, header: SM_80 },
-    Target { isa: "sm_89", arch: "sm_89", gpu: Some("RTX 4090"), header: SM_89 },
-    Target { isa: "sm_89", arch: "sm_90", gpu: Some("H100"), header: SM_89 },
-    Target { isa: "sm_100f", arch: "sm_100f", gpu: Some("B200"), header: SM_100F },
-    Target { isa: "sm_100f", arch: "sm_103f", gpu: None, header: SM_100F },
-    Target { isa: "sm_120f", arch: "sm_120f", gpu: Some("RTX 5090"), header: SM_120F },
-    Target { isa: "sm_120f", arch: "sm_121f", gpu: None, header: SM_120F },
-];
+const TARGETS: [Target; 8] = {
+    use InstructionSet::{Sm80, Sm89, Sm100f, Sm120f};
+    [
+        Target { set: Sm80, arch: "sm_80", gpu: Some("A100") },
+        Target { set: Sm80, arch: "sm_86", gpu: None },
+        Target { set: Sm89, arch: "sm_89", gpu: Some("RTX 4090") },
+        Target { set: Sm89, arch: "sm_90", gpu: Some("H100") },
+        Target { set: Sm100f, arch: "sm_100f", gpu: Some("B200") },
+        Target { set: Sm100f, arch: "sm_103f", gpu: None },
+        Target { set: Sm120f, arch: "sm_120f", gpu: Some("RTX 5090") },
+        Target { set: Sm120f, arch: "sm_121f", gpu: None },
+    ]
+};
 
 /// Whether `sass.md` has a kernel on a target.
-fn in_short(arch: &str, kernel: &str) -> bool {
+fn in_short(arch: &str, kernel: Kernel) -> bool {
     TARGETS.iter().any(|target| target.arch == arch && target.gpu.is_some())
         && kernel::in_short(kernel)
 }
-
-/// Kernels that may use a stack or spill. None does.
-const MAY_SPILL: [&str; 0] = [];
 
 struct Options {
     check: bool,
@@ -117,7 +112,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
     let spilling: Vec<String> = measured
         .iter()
-        .filter(|m| (m.stack > 0 || m.spills > 0) && !MAY_SPILL.contains(&m.kernel.as_str()))
+        .filter(|m| m.stack > 0 || m.spills > 0)
         .map(|m| format!("{} on {}", m.kernel, m.arch))
         .collect();
     if options.kernel.is_some() || options.arch.is_some() || options.ptx.is_some() {
@@ -138,7 +133,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 /// Kernels that are assembled together.
 struct Job {
     arch: &'static str,
-    kernels: Vec<(String, PathBuf)>,
+    kernels: Vec<(Kernel, PathBuf)>,
 }
 
 /// Few enough that all processors are busy to the end.
@@ -151,16 +146,17 @@ fn jobs(ptx: &Path, work: &Path, options: &Options) -> Result<Vec<Job>, String> 
         if options.arch.as_ref().is_some_and(|arch| arch != target.arch) {
             continue;
         }
-        let folder = ptx::folder(ptx, target.isa, work)?;
-        let Ok(entries) = fs::read_dir(folder) else { continue };
-        let paths = entries.flatten().map(|entry| entry.path());
-        let mut kernels: Vec<(String, PathBuf)> = paths
-            .filter(|path| path.extension().is_some_and(|e| e == "ptx"))
-            .map(|path| (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), path))
-            .filter(|(kernel, _)| options.kernel.as_ref().is_none_or(|part| kernel.contains(part)))
-            .filter(|(kernel, _)| !options.check || in_short(target.arch, kernel))
-            .collect();
-        kernels.sort();
+        let named = Kernel::ALL.into_iter().filter(|kernel| {
+            options.kernel.as_ref().is_none_or(|part| kernel.name().contains(part.as_str()))
+                && (!options.check || in_short(target.arch, *kernel))
+        });
+        let mut kernels = Vec::new();
+        for kernel in named {
+            // A folder may hold some of them.
+            if let Some(path) = ptx::file(ptx, target.set, kernel, work)? {
+                kernels.push((kernel, path));
+            }
+        }
         let chunks = kernels.chunks(KERNELS_OF_A_JOB);
         jobs.extend(chunks.map(|c| Job { arch: target.arch, kernels: c.to_vec() }));
     }
@@ -201,6 +197,6 @@ fn measure_all(
         measured.extend(result?);
     }
     let place = |m: &Measured| TARGETS.iter().position(|target| target.arch == m.arch);
-    measured.sort_by(|a, b| (place(a), &a.kernel).cmp(&(place(b), &b.kernel)));
+    measured.sort_by_key(|m| (place(m), m.kernel));
     Ok(measured)
 }

@@ -93,11 +93,16 @@ fn error(output: &Output) -> String {
 #[test]
 fn the_compiler_gets_the_flags_of_cuda_builder_without_contraction() {
     let fake = FakeToolchain::new("flags");
-    for (isa, arch) in [("sm_80", "80"), ("sm_100f", "100f"), ("sm_90_as_blackwell", "90")] {
+    let all: &[&str] = &["fp8_cvt", "max_abs", "fp4_cvt", "fp4_kernels", "f32x2", "f32_f16"];
+    for (isa, arch, capabilities) in [
+        ("sm_80", "80", &[][..]),
+        ("sm_100f", "100f", all),
+        ("sm_90_as_blackwell", "90", &["fp8_cvt", "max_abs", "fp4_kernels"]),
+    ] {
         let out = fake.path("out");
         let output = fake.xtask(&["--isa", isa, "--out", &out]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let expected = [
+        let mut expected = vec![
             format!("-Zcodegen-backend={}", fake.path("librustc_codegen_nvvm.so")),
             "-Zunstable-options".to_owned(),
             "-Zcrate-attr=feature(register_tool)".to_owned(),
@@ -107,10 +112,9 @@ fn the_compiler_gets_the_flags_of_cuda_builder_without_contraction() {
             format!("-Cllvm-args=-arch=compute_{arch} -fma=0"),
             "--cfg".to_owned(),
             "nvvm".to_owned(),
-            "--cfg".to_owned(),
-            format!("isa=\"{isa}\""),
-            "--out-dir".to_owned(),
         ];
+        expected.extend(capabilities.iter().flat_map(|it| ["--cfg", it].map(str::to_owned)));
+        expected.push("--out-dir".to_owned());
         assert_eq!(fake.lines("rustc.args")[..expected.len()], expected);
         let arguments = fake.lines("cargo.args");
         for pair in [["--crate-type", "cdylib"], ["--target", "nvptx64-nvidia-cuda"]] {

@@ -1,5 +1,5 @@
 //! Blocks of which a kernel must not be certain: their errors differ by a little less than the bound that
-//! `kernels-gpu/src/device/block.rs` proves for the kernels' cheap errors.
+//! `docs/certified-decision.md` proves for the kernels' cheap errors.
 //!
 //! Bits don't show whether a kernel's bound is as wide as its proof asks, for what is rounded off rarely
 //! adds up as it might. The kernels' votes do: they are asked for these blocks one by one.

@@ -129,7 +129,7 @@ fn of_blocks(votes: &[Vote]) -> Option<Fallback> {
     votes.last().is_some_and(|vote| vote.ballot).then_some(sum)
 }
 
-/// Eight lanes have a tile (`tile_encode::encode`): near, all lanes a tie, near and none; irregular, and
+/// Eight lanes have a tile (`decide::tile::encode`): near, all lanes a tie, near and none; irregular, and
 /// not zeros.
 fn of_tiles(votes: &[Vote]) -> Option<Fallback> {
     let [near, tie, settled, irregular, exact] = votes else { return None };

@@ -1,4 +1,7 @@
-//! What a thread of each kernel has to do, by the kernel's name.
+//! What a thread of each kernel has to do.
+
+use fouroversix_core::kernel::{Blocks, Operation};
+use fouroversix_core::{InputType, Kernel, Outputs};
 
 use super::disassembly::Instruction;
 
@@ -26,65 +29,55 @@ pub(crate) struct Work {
 }
 
 /// The work of a kernel; `None` where there is no path worth counting.
-pub(crate) fn work(kernel: &str) -> Option<Work> {
-    let words: Vec<&str> = kernel.split('_').collect();
-    let has = |word: &str| words.contains(&word);
-    let element = if has("f32") { 4 } else { 2 };
+pub(crate) fn work(kernel: Kernel) -> Option<Work> {
+    let element = kernel.input()?.bytes() as u32;
     let input = 16 * element;
     let base = Work { blocks: 1, loads: input, stores: 0, packs: 0, element: None, traffic: input };
-    match words[0] {
-        "quantize" => {
-            let candidates = if has("plain") { 1 } else { 2 };
-            // A lane has two rows of a 16x16 block, and of a row of 6144 that is quantized in one pass
-            // three blocks, after it has looked for the amax four at a time.
-            let (blocks, loads) = if has("2d") {
-                (2, 2)
-            } else if has("rows") {
-                (3, 4 + 3)
-            } else if has("rowwise") {
-                (1, 1)
-            } else {
-                // Two blocks in each half of a tile, of which 32-bit elements have one.
-                (8 / element, 8 / element)
-            };
-            let outputs = if has("both") { 2 } else { 1 };
-            // 16x16 blocks have the same codes along rows and columns.
-            let encodings = if has("2d") { 1 } else { outputs };
-            Some(Work {
-                blocks,
-                loads: loads * input,
-                stores: blocks * 9 * outputs,
-                packs: blocks * 8 * encodings * candidates,
-                element: Some(element),
-                traffic: input + 9 * outputs,
-            })
+    match kernel.operation() {
+        Operation::Quantize | Operation::QuantizeRows => quantize(kernel, element),
+        Operation::CopyQuantize => Some(Work { stores: 9, traffic: input + 9, ..base }),
+        Operation::CopyDequantize => {
+            Some(Work { loads: 9, stores: input, traffic: input + 9, ..base })
         }
-        "copy" if has("quantize") => Some(Work { stores: 9, traffic: input + 9, ..base }),
-        "copy" => Some(Work { loads: 9, stores: input, traffic: input + 9, ..base }),
-        "dequantize" => Some(Work { loads: 13, stores: input, traffic: input + 9, ..base }),
-        "amax" if has("columns") => None,
-        "amax" if has("rows") => Some(base),
-        "amax" => Some(Work { blocks: AMAX_BLOCKS, loads: AMAX_BLOCKS * input, ..base }),
-        _ => None,
+        Operation::Dequantize => {
+            Some(Work { loads: 13, stores: input, traffic: input + 9, ..base })
+        }
+        Operation::Amax => Some(Work { blocks: AMAX_BLOCKS, loads: AMAX_BLOCKS * input, ..base }),
+        Operation::AmaxRows => Some(base),
+        Operation::AmaxColumns | Operation::GlobalScales => None,
     }
 }
 
-/// Bytes of dynamic shared memory, as `host/core/src/launch.rs` asks for them.
-pub(crate) fn shared(kernel: &str) -> u32 {
-    let words: Vec<&str> = kernel.split('_').collect();
-    match words[..] {
-        ["quantize", "1d", "both" | "columnwise", ..] => 128 * 256,
-        ["quantize", "2d", "both" | "columnwise", ..] => 4 * 544 + 16,
-        ["quantize", "rows", ..] => 128,
-        ["amax", "columns", ..] => 0,
-        ["amax", ..] => 128,
-        _ => 0,
-    }
+/// The work of a kernel that quantizes elements of so many bytes.
+fn quantize(kernel: Kernel, element: u32) -> Option<Work> {
+    let tiles = kernel.blocks()? == Blocks::Tile;
+    let outputs = if kernel.outputs()? == Outputs::Both { 2 } else { 1 };
+    let candidates = if kernel.compares() { 2 } else { 1 };
+    let (blocks, loads) = match (kernel.operation(), kernel.outputs()?) {
+        // A lane has two rows of a 16x16 block.
+        _ if tiles => (2, 2),
+        // Of a row of 6144 a thread has three blocks, after it has looked for the amax four at a time.
+        (Operation::QuantizeRows, _) => (3, 4 + 3),
+        (_, Outputs::Rowwise) => (1, 1),
+        // Two blocks in each half of a tile, of which 32-bit elements have one.
+        _ => (8 / element, 8 / element),
+    };
+    // 16x16 blocks have the same codes along rows and columns.
+    let encodings = if tiles { 1 } else { outputs };
+    let input = 16 * element;
+    Some(Work {
+        blocks,
+        loads: loads * input,
+        stores: blocks * 9 * outputs,
+        packs: blocks * 8 * encodings * candidates,
+        element: Some(element),
+        traffic: input + 9 * outputs,
+    })
 }
 
 /// Whether a kernel is in the tables that people read: bf16 or without an element type, one tensor.
-pub(crate) fn in_short(kernel: &str) -> bool {
-    !["_f16", "_f32", "_grouped"].iter().any(|word| kernel.contains(word))
+pub(crate) fn in_short(kernel: Kernel) -> bool {
+    !kernel.grouped() && kernel.input().is_none_or(|input| input == InputType::Bf16)
 }
 
 /// Bytes that a memory instruction moves.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use fouroversix_core::Kernel;
+
 use super::disassembly::{self, Block};
 use super::kernel::{self, Work};
 use super::lanes;
@@ -13,7 +15,7 @@ use super::walk;
 #[derive(Debug, Clone)]
 pub(crate) struct Measured {
     pub(crate) arch: String,
-    pub(crate) kernel: String,
+    pub(crate) kernel: Kernel,
     pub(crate) registers: u32,
     /// Bytes of shared memory.
     pub(crate) shared: u32,
@@ -43,29 +45,29 @@ pub(crate) fn measure(
     tools: &Tools,
     work: &Path,
     arch: &str,
-    kernels: &[(String, PathBuf)],
+    kernels: &[(Kernel, PathBuf)],
 ) -> Result<Vec<Measured>, String> {
     let Some((first, _)) = kernels.first() else { return Ok(Vec::new()) };
     let cubin = work.join(format!("{arch}-{first}-{}.cubin", std::process::id()));
     let ptx: Vec<&Path> = kernels.iter().map(|(_, path)| path.as_path()).collect();
     let assembled = tools.assemble(arch, &ptx, &cubin)?;
-    let measure = |(kernel, _): &(String, PathBuf)| {
-        one(arch, kernel, &assembled).map_err(|e| format!("{kernel} on {arch}: {e}"))
+    let measure = |(kernel, _): &(Kernel, PathBuf)| {
+        one(arch, *kernel, &assembled).map_err(|e| format!("{kernel} on {arch}: {e}"))
     };
     kernels.iter().map(measure).collect()
 }
 
-fn one(arch: &str, kernel: &str, assembled: &Assembled) -> Result<Measured, String> {
-    let text = assembled.text(kernel).ok_or("no disassembly")?;
-    let report = assembled.report(kernel).ok_or("no report")?;
+fn one(arch: &str, kernel: Kernel, assembled: &Assembled) -> Result<Measured, String> {
+    let text = assembled.text(&kernel.name()).ok_or("no disassembly")?;
+    let report = assembled.report(&kernel.name()).ok_or("no report")?;
     let number = |after: &str| number_before(report, after).unwrap_or(0);
     let blocks = disassembly::parse(text)?;
     let walked = kernel::work(kernel).map(|work| walk(&blocks, work)).transpose()?;
     Ok(Measured {
         arch: arch.to_owned(),
-        kernel: kernel.to_owned(),
+        kernel,
         registers: number_before(report, " registers").ok_or("no register count")?,
-        shared: number(" bytes smem") + kernel::shared(kernel),
+        shared: number(" bytes smem") + kernel.shared_bytes(),
         stack: number(" bytes stack frame"),
         spills: number(" bytes spill stores") + number(" bytes spill loads"),
         text: blocks.iter().map(|block| block.instructions.len() as u64).sum(),

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use fouroversix_core::Kernel;
+use fouroversix_core::kernel::Operation;
+
 use super::kernel::ELEMENTS;
 use super::measure::Measured;
 
@@ -29,7 +32,7 @@ pub(crate) fn compare(files: &[PathBuf], measured: &[Measured]) -> Result<(), St
         let data = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut compared = 0;
         for (kernel, executed) in executed(&text)? {
-            if kernel.starts_with("amax") {
+            if !kernel.quantizes() && kernel.operation() != Operation::Dequantize {
                 continue; // Blocks for a thread depend on the GPU.
             }
             let on_h100 = |m: &&Measured| m.kernel == kernel && m.arch == "sm_90";
@@ -44,7 +47,7 @@ pub(crate) fn compare(files: &[PathBuf], measured: &[Measured]) -> Result<(), St
             );
             compared += 1;
             if data == JUDGED && difference.abs() > WANTED {
-                wrong.push(kernel);
+                wrong.push(kernel.to_string());
             }
         }
         if compared == 0 {
@@ -58,8 +61,8 @@ pub(crate) fn compare(files: &[PathBuf], measured: &[Measured]) -> Result<(), St
     }
 }
 
-/// Kernel names and counts.
-fn executed(text: &str) -> Result<BTreeMap<String, f64>, String> {
+/// Counts of our kernels.
+fn executed(text: &str) -> Result<BTreeMap<Kernel, f64>, String> {
     let mut lines = text.lines().map(fields).skip_while(|f| !f.iter().any(|x| x == "Metric Name"));
     let header = lines.next().ok_or("no column Metric Name: is this ncu --csv?")?;
     let column = |name: &str| {
@@ -71,7 +74,10 @@ fn executed(text: &str) -> Result<BTreeMap<String, f64>, String> {
     for line in lines.filter(|line| line.get(metric).is_some_and(|m| m == METRIC)) {
         let number = line.get(value).map(|v| v.replace(',', "")).unwrap_or_default();
         let number = number.parse().map_err(|_| format!("not a number: {number:?}"))?;
-        counts.insert(line[kernel].clone(), number);
+        // Launches of others (cuBLAS, copies) are in the file too.
+        if let Some(kernel) = Kernel::from_name(&line[kernel]) {
+            counts.insert(kernel, number);
+        }
     }
     Ok(counts)
 }

@@ -1,11 +1,13 @@
 //! What `rcp.rn.f32` is in machine code, where it takes no slow path.
 //!
-//! The hot loop writes that sequence by hand (`block.rs`, trick 4): the hardware's approximation r
+//! The hot loop writes that sequence by hand (`kernels-gpu/src/decide/block.rs`, note 4): the hardware's approximation r
 //! and one Newton step, `fma(r, fma(-t, r, 1), r)`. The assembler spells the inner step
 //! `-(fma(t, r, -1))`, the same number: rounding to nearest is symmetric.
 
 use std::fs;
 use std::path::Path;
+
+use fouroversix_core::instruction_set::Row;
 
 use super::TARGETS;
 use super::disassembly::{self, Instruction};
@@ -15,11 +17,11 @@ use super::tools::Tools;
 pub(crate) fn check_all(tools: &Tools, work: &Path) -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
     for target in &TARGETS {
+        let Row { name, ptx: [major, minor], .. } = target.set.row();
         let text = format!(
-            "{}\n.address_size 64\n.visible .entry k(.param .u64 p)\n{{\n.reg .b64 a;\n.reg .f32 x;\n\
+            ".version {major}.{minor}\n.target {name}\n.address_size 64\n.visible .entry k(.param .u64 p)\n{{\n.reg .b64 a;\n.reg .f32 x;\n\
              ld.param.u64 a, [p];\nld.global.f32 x, [a];\nrcp.rn.f32 x, x;\nst.global.f32 [a], x;\n\
-             ret;\n}}\n",
-            target.header
+             ret;\n}}\n"
         );
         let ptx = work.join("reciprocal.ptx");
         fs::write(&ptx, text).map_err(|e| format!("{}: {e}", ptx.display()))?;

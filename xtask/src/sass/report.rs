@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use fouroversix_core::Kernel;
+
 use super::kernel::ELEMENTS;
 use super::measure::{Measured, Walked};
 use super::pipes::{HALF_RATE, PIPES};
@@ -116,7 +118,9 @@ fn assembler(version: &str) -> String {
 /// it too.
 fn short(name: &str, committed: &str) -> String {
     let compared = |line: &&str| match line.split(',').collect::<Vec<_>>()[..] {
-        [arch, kernel, ..] if name == "sass.csv" => arch == "arch" || in_short(arch, kernel),
+        [arch, kernel, ..] if name == "sass.csv" => {
+            arch == "arch" || Kernel::from_name(kernel).is_some_and(|it| in_short(arch, it))
+        }
         _ => true,
     };
     committed.lines().filter(compared).map(|line| format!("{line}\n")).collect()
@@ -157,7 +161,7 @@ LSU: loads, stores, shuffles; uniform: addresses and constants; control: branche
 
 fn markdown(measured: &[Measured], reciprocal: &[String], version: &str) -> String {
     let mut text = format!("# Machine instructions\n\n{INTRODUCTION}\n");
-    let measured: Vec<_> = measured.iter().filter(|m| in_short(&m.arch, &m.kernel)).collect();
+    let measured: Vec<_> = measured.iter().filter(|m| in_short(&m.arch, m.kernel)).collect();
     let spilling = measured.iter().filter(|m| m.stack > 0 || m.spills > 0).count();
     let _ = writeln!(text, "{}", assembler(version));
     let _ = writeln!(
@@ -183,7 +187,7 @@ fn markdown(measured: &[Measured], reciprocal: &[String], version: &str) -> Stri
     let _ = writeln!(text, "\n{SECTIONS}");
     for target in &TARGETS {
         let Some(gpu) = target.gpu else { continue };
-        let (arch, isa) = (target.arch, target.isa);
+        let (arch, isa) = (target.arch, target.set);
         let _ = writeln!(text, "### {arch}: {gpu}\n\nFrom `ptx/{isa}`.\n");
         let columns = ["kernel", "registers", "shared", "spilled", "hot", "slow"];
         text.push_str(&header(columns.into_iter().chain(PIPES)));

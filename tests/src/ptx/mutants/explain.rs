@@ -359,7 +359,7 @@ impl Change {
     }
 
     /// Whether the floor `1 + 2⁻²¹` of the rounding to E2M1, or the same times 2⁻¹⁴, was raised to at most
-    /// 1.25 by an even number of units in the last place (`kernels-gpu/src/device/isa/grid.rs`).
+    /// 1.25 by an even number of units in the last place (`kernels-gpu/src/decide/isa/grid.rs`).
     fn floor_of_the_grid(&self) -> bool {
         self.constants().is_some_and(|(from, to)| {
             [127, 127 - 14].iter().any(|exponent| {
@@ -379,7 +379,7 @@ impl Change {
     }
 
     /// Whether one end of the S_dec for which the hot loop is used moved, and not beyond 2⁻⁵⁴ and 2⁵²:
-    /// as far as its sums stay in the normal range (`kernels-gpu/src/device/block.rs`).
+    /// as far as its sums stay in the normal range (`docs/certified-decision.md`).
     fn edge_of_the_proven(&self) -> bool {
         let two_to = |exponent: i32| i64::from(2f32.powi(exponent).to_bits());
         let positive = |bits: i64| f32::from_bits(bits as u32).is_finite() && bits < 1 << 31;

@@ -1,0 +1,9 @@
+//! From elements to codes and a scale: the choice between map6 and map4.
+
+pub(crate) mod block;
+pub(crate) mod exact;
+pub(crate) mod isa;
+#[allow(dead_code, reason = "no instruction set needs all of it")]
+pub(crate) mod metric;
+pub(crate) mod near;
+pub(crate) mod tile;

@@ -1,0 +1,191 @@
+//! E2M1 by conversion instructions, and FP32 arithmetic on pairs.
+//!
+//! 1. **Pairs are the two candidates of an element**: one `mul.rn.f32x2` scales it by both factors, one
+//!    `add.rn.f32x2` or `fma.rn.f32x2` adds to both errors. The conversions take any registers, so no
+//!    moves are needed to form pairs.
+//! 2. **Packing is part of the conversion.** The machine's conversion to E2M1 shifts a word up and puts two
+//!    codes below: four of them make a word of eight codes, and the conversion back selects a byte. The
+//!    assembler does this only where the word is the codes' one use. So the conversion back reads
+//!    `word ^ (encode & 2³¹)`: the same bits, as `encode` is positive, but opaque to the assembler.
+//! 3. **Differences** `q − y` have an FP16 operand (`sub.rn.f32.f16`): one rounding, no conversion.
+//! 4. **bmax** is the maximum of widened elements: the assembler fuses two maxima into one instruction of
+//!    three operands, with magnitudes for free.
+//!
+//! `GRID` is 1. Roundings are those of `docs/certified-decision.md`: y and d once each, 8 terms a sum (7
+//! additions), one addition of the two sums.
+
+use super::{Candidate, Isa};
+use crate::decide::metric::Metric;
+use crate::load::input::Input;
+use crate::ptx;
+use crate::ptx::packed::{self, F32x2};
+
+pub(crate) struct Native;
+
+/// Eight scaled elements to their codes.
+#[cfg(fp4_cvt)]
+#[inline(always)]
+fn codes(y: [f32; 8]) -> u32 {
+    let codes: u32;
+    // SAFETY: register-to-register, no side effects.
+    unsafe {
+        core::arch::asm!(
+            "{{ .reg .b8 p, q, r, s;",
+            "cvt.rn.satfinite.e2m1x2.f32 p, {y1}, {y0};",
+            "cvt.rn.satfinite.e2m1x2.f32 q, {y3}, {y2};",
+            "cvt.rn.satfinite.e2m1x2.f32 r, {y5}, {y4};",
+            "cvt.rn.satfinite.e2m1x2.f32 s, {y7}, {y6};",
+            "mov.b32 {codes}, {{p, q, r, s}}; }}",
+            y0 = in(reg32) y[0], y1 = in(reg32) y[1], y2 = in(reg32) y[2], y3 = in(reg32) y[3],
+            y4 = in(reg32) y[4], y5 = in(reg32) y[5], y6 = in(reg32) y[6], y7 = in(reg32) y[7],
+            codes = lateout(reg32) codes, options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    codes
+}
+
+/// The values of eight codes, two FP16 numbers a word. `positive` is any positive number.
+#[cfg(fp4_cvt)]
+#[inline(always)]
+fn values(codes: u32, positive: f32) -> [u32; 4] {
+    let (a, b, c, d): (u32, u32, u32, u32);
+    // SAFETY: register-to-register, no side effects.
+    unsafe {
+        core::arch::asm!(
+            "{{ .reg .b8 p, q, r, s; .reg .b32 w;",
+            "lop3.b32 w, {codes}, {positive}, 0x80000000, 0x78;",
+            "mov.b32 {{p, q, r, s}}, w;",
+            "cvt.rn.f16x2.e2m1x2 {a}, p;",
+            "cvt.rn.f16x2.e2m1x2 {b}, q;",
+            "cvt.rn.f16x2.e2m1x2 {c}, r;",
+            "cvt.rn.f16x2.e2m1x2 {d}, s; }}",
+            codes = in(reg32) codes, positive = in(reg32) positive,
+            a = out(reg32) a, b = out(reg32) b, c = out(reg32) c, d = out(reg32) d,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    [a, b, c, d]
+}
+
+/// Eight scaled elements to their codes, emulated: to measure these kernels on Hopper.
+#[cfg(not(fp4_cvt))]
+#[inline(always)]
+fn codes(y: [f32; 8]) -> u32 {
+    let mut codes = 0;
+    macro_rules! each {
+        ($($i:literal)*) => {$(
+            // Times 2⁻¹⁴ an E2M1 value is an FP16 whose bits 9-11 and 15 are its code.
+            let q = Native::round(ptx::min(y[$i].abs(), 6.0)) * (1.0 / 16384.0);
+            let half = ptx::cvt_rn_f16x2_f32(0.0, q) >> 9 | y[$i].to_bits() >> 31 << 3;
+            codes |= half << (4 * $i);
+        )*};
+    }
+    each!(0 1 2 3 4 5 6 7);
+    codes
+}
+
+/// The values of eight codes, emulated.
+#[cfg(not(fp4_cvt))]
+#[inline(always)]
+fn values(codes: u32, _: f32) -> [u32; 4] {
+    [0, 8, 16, 24].map(|shift| {
+        let byte = codes >> shift;
+        let w = (byte & 7) << 9 | (byte & 0x70) << 21 | (byte & 8) << 12 | (byte & 0x80) << 24;
+        ptx::mul_rn_f16x2(w, 0x7400_7400)
+    })
+}
+
+/// One candidate's codes.
+#[inline(always)]
+fn encode(x: &[f32; 16], encode: f32) -> [u32; 2] {
+    macro_rules! half {
+        ($($i:literal)*) => {{
+            let encode = F32x2::new([encode; 2]);
+            let y = [$(packed::mul_rn_f32x2(F32x2::new([x[$i], x[$i + 1]]), encode).split()),*];
+            codes([y[0][0], y[0][1], y[1][0], y[1][1], y[2][0], y[2][1], y[3][0], y[3][1]])
+        }};
+    }
+    [half!(0 2 4 6), half!(8 10 12 14)]
+}
+
+/// Both candidates' codes and errors.
+#[inline(always)]
+fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2]) -> [Candidate; 2] {
+    let mut words = [[0; 2]; 2];
+    let mut error = [F32x2::new([0.0; 2]); 2];
+    let factors = F32x2::new(encode);
+    macro_rules! half {
+        ($half:literal: $($i:literal)*) => {
+            let y = [$(packed::mul_rn_f32x2(F32x2::new([x[8 * $half + $i]; 2]), factors).split()),*];
+            let mut q = [[0; 4]; 2];
+            for c in 0..2 {
+                words[c][$half] = codes([$(y[$i][c]),*]);
+                q[c] = values(words[c][$half], encode[c]);
+            }
+            $(
+                let six = ptx::sub_rn_f32_f16::<{ $i % 2 }>(q[0][$i / 2], y[$i][0]);
+                let four = ptx::sub_rn_f32_f16::<{ $i % 2 }>(q[1][$i / 2], y[$i][1]);
+                error[$i % 2] = if $half == 0 && $i < 2 {
+                    M::pair([six, four])
+                } else {
+                    M::add_pair(error[$i % 2], [six, four])
+                };
+            )*
+        };
+    }
+    half!(0: 0 1 2 3 4 5 6 7);
+    half!(1: 0 1 2 3 4 5 6 7);
+    let error = packed::add_rn_f32x2(error[0], error[1]).split();
+    core::array::from_fn(|c| Candidate { codes: words[c], error: error[c] })
+}
+
+impl Isa for Native {
+    const GRID: f32 = 1.0;
+    const IN_HALVES: bool = false;
+
+    #[inline(always)]
+    fn round(y: f32) -> f32 {
+        // The arithmetic of `isa::grid`: rare paths use it element by element.
+        let m = ptx::max(y, 1.0 + 1.0 / 2_097_152.0);
+        ptx::fma_rn(m, 4_194_304.0, ptx::fma_rn(m, -4_194_304.0, y))
+    }
+
+    #[inline(always)]
+    fn amax<T: Input>(_: T::Raw, x: &[f32; 16]) -> f32 {
+        let x = x.map(ptx::abs);
+        let three = |a, b, c| ptx::max_nan(ptx::max_nan(a, b), c);
+        let m: [f32; 5] = core::array::from_fn(|i| three(x[3 * i], x[3 * i + 1], x[3 * i + 2]));
+        ptx::max_nan(three(m[0], m[1], m[2]), three(m[3], m[4], x[15]))
+    }
+
+    #[inline(always)]
+    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], factors: [f32; N]) -> [Candidate; N] {
+        if M::FOUR_OVER_SIX {
+            let both = compare::<M>(x, [factors[0], factors[N - 1]]);
+            core::array::from_fn(|c| both[c])
+        } else {
+            factors.map(|factor| Candidate { codes: encode(x, factor), error: 0.0 })
+        }
+    }
+
+    #[inline(always)]
+    fn same_values(a: [u32; 2], scale_a: f32, b: [u32; 2], scale_b: f32) -> bool {
+        // Exact in FP16: q·s has six significant bits and lies between 2⁻¹⁰ and 2688.
+        let pair_a = ptx::cvt_rn_f16x2_f32(scale_a, scale_a);
+        let pair_b = ptx::cvt_rn_f16x2_f32(scale_b, scale_b);
+        let mut difference = 0;
+        for half in 0..2 {
+            let (a, b) = (values(a[half], scale_a), values(b[half], scale_b));
+            for i in 0..4 {
+                let value_a = ptx::mul_rn_f16x2(a[i], pair_a);
+                difference |= (value_a ^ ptx::mul_rn_f16x2(b[i], pair_b)) & 0x7FFF_7FFF;
+            }
+        }
+        difference == 0
+    }
+
+    #[inline(always)]
+    fn nibbles(codes: [u32; 2], _: [u32; 2]) -> [u32; 2] {
+        codes
+    }
+}

@@ -1,0 +1,264 @@
+//! 1x16 blocks that run down columns, alone or beside those along rows.
+//!
+//! A thread block of 256 threads takes 128 columns of 128 rows (64 of FP32) and reads them once: all
+//! asynchronous copies to shared memory are in flight before the one barrier. Then a thread encodes two
+//! neighbouring blocks of a line at a time, of a column and of a row in turn. Both take one store, and
+//! four lanes write 64 coalesced bytes: L2 serves as many requests a second whatever their size.
+
+use crate::decide::block::{self, Encoded};
+use crate::decide::metric::Metric;
+use crate::formats::{e4m3, scale_layout};
+use crate::load::input::Input;
+use crate::load::staged::{self, Reader, Staged};
+use crate::load::tensor;
+use crate::ptx::{self, memory, shared, thread};
+use fouroversix_core::abi::{
+    COLUMNS_COLS, GlobalScale, QuantizeParams, QuantizeTensor, ROW_SCALED, SWIZZLED,
+};
+
+/// Lines from one step of a thread to the next.
+const STEP: u32 = 64;
+
+/// One of the two outputs and a thread's place in it: two blocks of a line, then of the line [`STEP`]
+/// further on.
+#[derive(Clone, Copy)]
+struct Output {
+    codes: u64,
+    scales: u64,
+    /// One for the tensor, or with [`ROW_SCALED`] one for each line.
+    globals: u64,
+    /// Lines (rows or columns) of blocks.
+    lines: u32,
+    /// Blocks of a line.
+    blocks: u32,
+    line: u32,
+    block: u32,
+    /// Whether the two blocks take a store each: an odd number of blocks in a line, or addresses that are
+    /// aligned for one block only.
+    ragged: bool,
+}
+
+/// Offsets of a step's two blocks.
+struct Place {
+    /// The first of the two blocks.
+    index: u32,
+    /// Its scale's offset.
+    scale: u32,
+}
+
+impl Output {
+    #[inline(always)]
+    fn new(
+        [codes, scales, globals]: [u64; 3],
+        [lines, blocks]: [u32; 2],
+        [line, block]: [u32; 2],
+    ) -> Self {
+        let ragged = blocks % 2 != 0 || codes % 16 != 0 || scales % 2 != 0;
+        Self { codes, scales, globals, lines, blocks, line, block, ragged }
+    }
+
+    /// The first step's place.
+    #[inline(always)]
+    fn place(&self, flags: u32) -> Place {
+        let index = self.line * self.blocks + self.block;
+        // 32-bit offsets: larger outputs are refused (launch contract, clause 1).
+        let mut scale = index;
+        if flags & SWIZZLED != 0 {
+            scale = scale_layout::swizzled(self.line, self.block, ptx::opaque(self.blocks)) as u32;
+        }
+        Place { index, scale }
+    }
+
+    /// The steps in which the two blocks are inside the tensor and take one store: bits 0 and 2.
+    #[inline(always)]
+    fn present(&self) -> u32 {
+        let inside = self.block < self.blocks && !self.ragged;
+        let left = if inside { self.lines.wrapping_sub(self.line) as i32 } else { 0 };
+        u32::from(left > 0) | u32::from(left > STEP as i32) << 2
+    }
+
+    /// The next step's offsets.
+    #[inline(always)]
+    fn advance(&self, place: &mut Place, flags: u32) {
+        place.index += STEP * self.blocks;
+        // The first step's line is one of the first 64 of a swizzled tile of 128.
+        place.scale += if flags & SWIZZLED != 0 { STEP / 32 * 4 } else { STEP * self.blocks };
+    }
+
+    /// Writes the padding of swizzled scales that belongs to the thread's blocks.
+    #[inline(always)]
+    unsafe fn zero_padding(&self, steps: u32) {
+        for i in 0..ptx::opaque(2 * steps) {
+            let (line, block) = (self.line + i / 2 * STEP, self.block + i % 2);
+            if line < self.lines && block < self.blocks {
+                // SAFETY: launch contract, clause 5, for a block inside the tensor.
+                unsafe {
+                    let shape = [self.lines, self.blocks].map(ptx::opaque);
+                    scale_layout::zero_padding(self.scales, shape, line, block);
+                }
+            }
+        }
+    }
+
+    /// The global scale of a step's line.
+    #[inline(always)]
+    unsafe fn global<M: Metric>(&self, of_all: GlobalScale, step: u32, flags: u32) -> GlobalScale {
+        let line = self.line + step * STEP;
+        // 4over6 with a scale for each row has no columnwise output.
+        if !M::FOUR_OVER_SIX && flags & ROW_SCALED != 0 && line < self.lines {
+            let globals = self.globals as *const GlobalScale;
+            // SAFETY: launch contract, clause 6, for a line inside the tensor.
+            return unsafe { tensor::load_global(globals.add(line as usize)) };
+        }
+        of_all
+    }
+
+    /// Whether a step's block is inside the tensor.
+    #[inline(always)]
+    fn has(&self, step: u32, i: u32) -> bool {
+        self.line + step * STEP < self.lines && self.block + i < self.blocks
+    }
+
+    /// Stores block `i` of a step's two.
+    #[inline(always)]
+    unsafe fn store_one(&self, step: u32, i: u32, flags: u32, encoded: Encoded) {
+        if self.has(step, i) {
+            let (line, block) = (self.line + step * STEP, self.block + i);
+            let index = line as usize * self.blocks as usize + block as usize;
+            let mut scale = index;
+            if flags & SWIZZLED != 0 {
+                scale = scale_layout::swizzled(line, block, self.blocks);
+            }
+            // SAFETY: launch contract, clauses 3 to 5, for a block inside the tensor.
+            unsafe {
+                memory::store_v2((self.codes as *mut u8).add(index * 8), encoded.codes);
+                memory::store_b8((self.scales as *mut u8).add(scale), e4m3::byte(encoded.scale));
+            }
+        }
+    }
+
+    /// Stores a step's two blocks, a store each.
+    #[inline(always)]
+    unsafe fn store_each(&self, step: u32, flags: u32, [a, b]: [Encoded; 2]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.store_one(step, 0, flags, a);
+            self.store_one(step, 1, flags, b);
+        }
+    }
+
+    /// Stores a step's two blocks by one store, predicated on `present`.
+    #[inline(always)]
+    unsafe fn store(&self, place: &Place, present: bool, [a, b]: [Encoded; 2]) {
+        let codes = (self.codes as *mut u8).wrapping_add(place.index as usize * 8);
+        let scales = (self.scales as *mut u8).wrapping_add(place.scale as usize);
+        if present {
+            // SAFETY: launch contract, clauses 3 to 5, for blocks inside the tensor; `present` says that both
+            // addresses are aligned for two.
+            unsafe {
+                memory::store_v4(codes, [a.codes[0], a.codes[1], b.codes[0], b.codes[1]]);
+                memory::store_b16(scales, e4m3::encode(b.scale, a.scale));
+            }
+        }
+    }
+}
+
+/// Encodes a tile and stores it.
+#[inline(always)]
+pub(crate) unsafe fn kernel<T: Input, M: Metric, const ROWWISE: bool, const GROUPED: bool>(
+    p: &QuantizeParams,
+) {
+    // SAFETY: launch contract, clauses 2 to 8: the tile's accesses are predicated on the tensor's bounds.
+    unsafe {
+        if tensor::skipped(p) {
+            return;
+        }
+        let tensor = tensor::of_launch::<GROUPED>(p);
+        let QuantizeTensor { rows, cols, .. } = tensor;
+        let [x, y, _] = thread::block();
+        let (first_row, first_column) = (y * staged::tile_rows::<T>(), x * COLUMNS_COLS);
+        // The grid is the largest tensor's.
+        if GROUPED && (first_row >= rows || first_column >= cols) {
+            return;
+        }
+        let thread = thread::index();
+        let input = tensor.input as *const u8;
+        staged::copy::<T>(thread, input, [rows, cols], [first_row, first_column]);
+
+        // Threads to a row, then to a column.
+        let [across, downward] = [4, staged::tile_rows::<T>() / 32];
+        let rowwise = |thread: u32| {
+            Output::new(
+                [tensor.codes, tensor.scales, tensor.global],
+                [rows, cols / 16],
+                [first_row + thread / across, first_column / 16 + thread % across * 2],
+            )
+        };
+        let columnwise = |thread: u32| {
+            Output::new(
+                [tensor.codes_t, tensor.scales_t, tensor.global_t],
+                [cols, rows / 16],
+                [first_column + thread / downward, first_row / 16 + thread % downward * 2],
+            )
+        };
+        let (to_rows, to_columns) = (rowwise(thread), columnwise(thread));
+        let global = if ROWWISE { to_rows.globals } else { to_columns.globals };
+        let global = tensor::load_global(global as *const GlobalScale);
+        let steps = staged::tile_rows::<T>() / STEP;
+        if p.flags & SWIZZLED != 0 {
+            if ROWWISE {
+                to_rows.zero_padding(steps);
+            }
+            to_columns.zero_padding(steps);
+        }
+        let (mut row, mut column) = (to_rows.place(p.flags), to_columns.place(p.flags));
+        // `opaque`: one register instead of those it is computed from.
+        let of_rows = if ROWWISE { to_rows.present() } else { 0 };
+        let mut present = ptx::opaque(to_columns.present() | of_rows << 1);
+        let mut reader = Reader::new::<T>(thread);
+        shared::cp_async_wait_all();
+        shared::barrier();
+
+        // Rolled: no flag has bit 31, see `ptx/rolled.rs`.
+        for step in 0..steps + (p.flags >> 31) {
+            macro_rules! encode {
+                ($half:literal, $load:ident, $threads:expr, $down:literal, $global:expr) => {{
+                    let raw = reader.$load::<T, $half>();
+                    let block_of = |thread: u32| {
+                        let line = thread / $threads + step * STEP;
+                        let element = (thread % $threads * 2 + $half) * 16;
+                        let (row, column) = if $down { (element, line) } else { (line, element) };
+                        Staged { row, column, down: $down }
+                    };
+                    block::encode::<T, M, _>(raw, thread, block_of, &$global, p.flags)
+                }};
+            }
+            // Rematerialized on rare paths: kept, a thread's place would take registers.
+            let again = || ptx::opaque(thread);
+            let global_of_column = columnwise(again()).global::<M>(global, step, p.flags);
+            let blocks = [
+                encode!(0, load_column, downward, true, global_of_column),
+                encode!(1, load_column, downward, true, global_of_column),
+            ];
+            if to_columns.ragged {
+                columnwise(again()).store_each(step, p.flags, blocks);
+            }
+            to_columns.store(&column, present & 1 != 0, blocks);
+            to_columns.advance(&mut column, p.flags);
+            if ROWWISE {
+                let global_of_row = rowwise(again()).global::<M>(global, step, p.flags);
+                let blocks = [
+                    encode!(0, load_row, across, false, global_of_row),
+                    encode!(1, load_row, across, false, global_of_row),
+                ];
+                if to_rows.ragged {
+                    rowwise(again()).store_each(step, p.flags, blocks);
+                }
+                to_rows.store(&row, present & 2 != 0, blocks);
+                to_rows.advance(&mut row, p.flags);
+            }
+            reader.advance::<T>();
+            present >>= 2;
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Amax reductions and the global scales they give: of tensors, rows and columns.
+
+use crate::decide::isa::{Isa, Target};
+use crate::load::input::Input;
+use crate::load::tensor;
+use crate::ptx::{self, memory, thread, thread_block};
+use fouroversix_core::abi::{AmaxParams, E4M3_MAX_256, GlobalScale};
+
+/// `S_enc = min(fl(6·A / amax), FMAX)`, 1 if amax or that is 0; `S_dec = fl(1 / S_enc)`.
+#[inline(always)]
+pub(crate) fn of_amax(amax: f32, flags: u32) -> GlobalScale {
+    let six_a = if flags & E4M3_MAX_256 != 0 { 6.0 * 256.0 } else { 6.0 * 448.0 };
+    let quotient = ptx::div_rn(six_a, amax);
+    let s_enc = ptx::min(quotient, f32::MAX);
+    let s_enc = if amax == 0.0 || s_enc == 0.0 { 1.0 } else { s_enc };
+    let s_dec = ptx::rcp_rn(s_enc);
+    // 2⁻⁵⁰ and 2⁵⁰; an S_enc that is not 6·A/amax rounded (amax 0, ∞ or tiny) fails one of these.
+    let proven = s_enc == quotient
+        && s_dec >= f32::from_bits((127 - 50) << 23)
+        && s_dec <= f32::from_bits((127 + 50) << 23);
+    let limit = if proven { 6.5 * Target::GRID } else { 0.0 };
+    GlobalScale { amax, s_enc, s_dec, limit }
+}
+
+#[inline(always)]
+pub(crate) unsafe fn store(at: *mut GlobalScale, scale: GlobalScale) {
+    let GlobalScale { amax, s_enc, s_dec, limit } = scale;
+    // SAFETY: the caller's promise.
+    unsafe { memory::store_v4(at.cast(), [amax, s_enc, s_dec, limit].map(f32::to_bits)) }
+}
+
+/// The largest magnitude among this thread's share of `elements` elements: every `step`-th block
+/// of 16 from the end on. NaN is ignored.
+///
+/// Backwards: the quantize kernel that follows starts with what L2 still holds.
+#[inline(always)]
+pub(crate) unsafe fn share<T: Input>(
+    input: *const u8,
+    elements: u64,
+    first: u32,
+    step: u32,
+) -> f32 {
+    let bytes = 16 * T::BYTES;
+    let mut left = (elements / 16) as i64 - 1 - i64::from(first);
+    let mut at = input.wrapping_offset((left * bytes as i64) as isize);
+    let back = (u64::from(step) * bytes) as usize;
+    let mut amax = T::Running::default();
+    // Four loads in flight.
+    while left >= 3 * i64::from(step) {
+        // SAFETY: launch contract, clause 3: four blocks of the input.
+        unsafe {
+            let a = T::load(at);
+            let b = T::load(at.wrapping_sub(back));
+            let c = T::load(at.wrapping_sub(2 * back));
+            let d = T::load(at.wrapping_sub(3 * back));
+            amax = T::running_amax(T::running_amax(amax, a), b);
+            amax = T::running_amax(T::running_amax(amax, c), d);
+        }
+        at = at.wrapping_sub(4 * back);
+        left -= 4 * i64::from(step);
+    }
+    while left >= 0 {
+        // SAFETY: launch contract, clause 3: a block of the input.
+        amax = T::running_amax(amax, unsafe { T::load(at) });
+        at = at.wrapping_sub(back);
+        left -= i64::from(step);
+    }
+    T::finish_amax(amax)
+}
+
+/// One amax for each tensor of a group, a layer of the grid for each.
+#[inline(always)]
+pub(crate) unsafe fn grouped<T: Input>(p: &AmaxParams) {
+    // SAFETY: launch contract, clause 8: an entry for each layer of the grid.
+    unsafe {
+        let entry = (p.input as *const AmaxParams).add(thread::block()[2] as usize).read();
+        tensor::<T>(&AmaxParams { skip: p.skip, flags: p.flags, ..entry });
+    }
+}
+
+/// One amax for the tensor. The last thread block to finish writes the scale and clears the workspace.
+#[inline(always)]
+pub(crate) unsafe fn tensor<T: Input>(p: &AmaxParams) {
+    // SAFETY: launch contract, clauses 3, 4 and 9.
+    unsafe {
+        if tensor::skip_set(p.skip) {
+            return;
+        }
+        let step = thread::grid_size();
+        let amax = share::<T>(p.input as *const u8, p.rows * p.cols, thread::global_index(), step);
+        let amax = thread_block::max(amax);
+        if thread::index() == 0 {
+            let workspace = p.workspace as *mut u32;
+            memory::atomic_max(workspace, amax.to_bits());
+            memory::fence();
+            let blocks = thread::grid_blocks();
+            if memory::atomic_inc(workspace.add(1), blocks - 1) == blocks - 1 {
+                memory::fence();
+                let amax = f32::from_bits(memory::atomic_exchange(workspace, 0));
+                store(p.global as *mut GlobalScale, of_amax(amax, p.flags));
+            }
+        }
+    }
+}
+
+/// One amax for each row: a thread block for a row.
+#[inline(always)]
+pub(crate) unsafe fn rows<T: Input>(p: &AmaxParams) {
+    // SAFETY: launch contract, clauses 1, 3 and 4, for a row, column or amax that there is.
+    unsafe {
+        if tensor::skip_set(p.skip) {
+            return;
+        }
+        let row = u64::from(thread::block()[0]);
+        let at = (p.input as *const u8).add((row * p.cols * T::BYTES) as usize);
+        let amax = share::<T>(at, p.cols, thread::index(), thread::count());
+        let amax = thread_block::max(amax);
+        if thread::index() == 0 {
+            let global = (p.global as *mut GlobalScale).add(row as usize);
+            store(global, of_amax(amax, p.flags));
+        }
+    }
+}
+
+/// One amax for each column: 32 threads side by side down all rows.
+#[inline(always)]
+pub(crate) unsafe fn columns<T: Input>(p: &AmaxParams) {
+    // SAFETY: launch contract, clauses 1, 3 and 4, for a row, column or amax that there is.
+    unsafe {
+        if tensor::skip_set(p.skip) {
+            return;
+        }
+        let column = u64::from(thread::global_index());
+        if column >= p.cols {
+            return;
+        }
+        let mut at = (p.input as *const u8).add((column * T::BYTES) as usize);
+        let mut amax = 0.0;
+        for _ in 0..p.rows {
+            amax = ptx::max(amax, T::element(at).abs());
+            at = at.add((p.cols * T::BYTES) as usize);
+        }
+        store((p.global as *mut GlobalScale).add(column as usize), of_amax(amax, p.flags));
+    }
+}
+
+/// The scales of amaxes that the caller supplies, a thread for each.
+#[inline(always)]
+pub(crate) unsafe fn supplied(p: &AmaxParams) {
+    // SAFETY: launch contract, clauses 1, 3 and 4, for a row, column or amax that there is.
+    unsafe {
+        let i = thread::global_index() as usize;
+        if tensor::skip_set(p.skip) || i as u64 >= p.rows {
+            return;
+        }
+        let amax = f32::from_bits(memory::load_b32((p.input as *const u8).add(4 * i)));
+        store((p.global as *mut GlobalScale).add(i), of_amax(amax, p.flags));
+    }
+}

@@ -1,0 +1,126 @@
+//! 16x16 blocks, for the rowwise output, the columnwise one or both.
+//!
+//! A thread block of 128 threads takes 64x64 elements. Warp w has rows 16w to 16w+15, a lane two blocks,
+//! eight rows apart: a warp's loads are coalesced to whole lines of 128 bytes. Columnwise codes are the
+//! rowwise ones, transposed in shared memory; four lanes write 32 coalesced bytes.
+
+use super::transpose;
+use crate::decide::metric::Metric;
+use crate::decide::tile::{self, Encoded, Lines};
+use crate::formats::{e4m3, scale_layout};
+use crate::load::block::Strided;
+use crate::load::input::Input;
+use crate::load::tensor;
+use crate::ptx::{memory, shared, thread};
+use fouroversix_core::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLED, TILE_COLS};
+
+/// Rows and columns of a thread block.
+const EDGE: u32 = TILE_COLS;
+
+/// Encodes 64x64 elements and stores them.
+#[inline(always)]
+pub(crate) unsafe fn kernel<
+    T: Input,
+    M: Metric,
+    const ROWWISE: bool,
+    const COLUMNWISE: bool,
+    const GROUPED: bool,
+>(
+    p: &QuantizeParams,
+) {
+    // SAFETY: launch contract, clauses 2 to 8: loads are clamped to the tensor, stores predicated on it.
+    unsafe {
+        if tensor::skipped(p) {
+            return;
+        }
+        let tensor = tensor::of_launch::<GROUPED>(p);
+        let [x, y, _] = thread::block();
+        if y * EDGE >= tensor.rows || x * EDGE >= tensor.cols {
+            return;
+        }
+        let (lane, warp) = (thread::index() % 32, thread::index() / 32);
+        let (row_tiles, blocks) = (tensor.rows / 16, tensor.cols / 16);
+        let (tile, block) = (y * (EDGE / 16) + warp, x * (EDGE / 16) + lane % 4);
+        // Lanes past the edge encode the last tile and store nothing: votes and shuffles need all lanes.
+        let present = tile < row_tiles && block < blocks;
+        let (tile, block) = (tile.min(row_tiles - 1), block.min(blocks - 1));
+        let rows = [0, 8].map(|half| tile * 16 + lane / 4 + half);
+        let index = rows.map(|row| row * blocks + block);
+        let input = tensor.input as *const u8;
+        let at = index.map(|index| input.add(index as usize * 16 * T::BYTES as usize));
+        let lines = Lines::<T> {
+            raw: at.map(|at| T::load(at)),
+            rows: at.map(|at| Strided { at, stride: T::BYTES }),
+            columns: columns_of(at[0], lane / 4, u64::from(tensor.cols) * T::BYTES, T::BYTES),
+            lane,
+        };
+        // Both outputs have one global scale.
+        let global = if ROWWISE { tensor.global } else { tensor.global_t };
+        let global = tensor::load_global(global as *const GlobalScale);
+        let [rowwise, columnwise] =
+            tile::encode::<T, M, ROWWISE, COLUMNWISE>(&lines, &global, p.flags);
+        if ROWWISE && present {
+            let scale = e4m3::byte(rowwise.scale);
+            for i in 0..2 {
+                let index = index[i] as usize;
+                memory::store_v2((tensor.codes as *mut u8).add(index * 8), rowwise.codes[i]);
+                let mut at = (tensor.scales as *mut u8).add(index);
+                if p.flags & SWIZZLED != 0 {
+                    let shape = [tensor.rows, blocks];
+                    at = scale_layout::swizzled_at(tensor.scales, shape, rows[i], block);
+                }
+                memory::store_b8(at, scale);
+            }
+        }
+        if COLUMNWISE {
+            let Encoded { codes, scale } = columnwise;
+            transpose::store(warp, lane / 4, lane % 4, codes[0]);
+            transpose::store(warp, lane / 4 + 8, lane % 4, codes[1]);
+            if lane < 4 {
+                transpose::store_scale(warp, lane, e4m3::byte(scale));
+            }
+            shared::barrier();
+            store_columns(&tensor, p.flags, [x, y]);
+        }
+    }
+}
+
+/// Columns j and j+8 of a tile, whose row j is at `row`.
+#[inline(always)]
+fn columns_of(row: *const u8, j: u32, stride: u64, bytes: u64) -> [Strided; 2] {
+    let first = row.wrapping_sub((u64::from(j) * stride) as usize);
+    [j, j + 8].map(|column| Strided {
+        at: first.wrapping_add((u64::from(column) * bytes) as usize),
+        stride,
+    })
+}
+
+/// Copies the thread block's codes from shared memory to the columnwise output.
+#[inline(always)]
+unsafe fn store_columns(tensor: &QuantizeTensor, flags: u32, [x, y]: [u32; 2]) {
+    // SAFETY: launch contract, clauses 3 to 5, for lines and blocks inside the tensor; shared memory was
+    // written before the barrier.
+    unsafe {
+        let own = transpose::load_columns(thread::index());
+        let blocks = tensor.rows / 16;
+        let (line, block) = (x * EDGE + own.column, y * (EDGE / 16) + own.group);
+        // Columns are a multiple of 16: both lines are inside, or neither.
+        if line < tensor.cols && block < blocks {
+            for i in 0..2 {
+                let line = line + i as u32;
+                let index = (line * blocks + block) as usize;
+                memory::store_v2((tensor.codes_t as *mut u8).add(index * 8), own.codes[i]);
+                let mut at = (tensor.scales_t as *mut u8).add(index);
+                if flags & SWIZZLED != 0 {
+                    at = scale_layout::swizzled_at(
+                        tensor.scales_t,
+                        [tensor.cols, blocks],
+                        line,
+                        block,
+                    );
+                }
+                memory::store_b8(at, own.scale);
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Transpose of 64x64 codes in shared memory: stored by rows of 32 bytes, loaded by columns.
+//!
+//! `ldmatrix` transposes units of 16 bits, four codes; registers transpose the 4x4 codes that are left.
+//! Rows of a group of 16 are 32 bytes apart, groups 544, and the 16-byte halves of rows 4 to 7 and 12 to 15
+//! are swapped: no bank conflicts, in stores or loads.
+
+use crate::ptx::{self, shared};
+
+const GROUP: u32 = 544;
+/// Where the scales of 4x4 tiles follow the codes.
+const SCALES: u32 = 4 * GROUP;
+
+/// Stores a block of a row: group, row within it, and which of the row's four blocks.
+#[inline(always)]
+pub(crate) unsafe fn store(group: u32, row: u32, block: u32, codes: [u32; 2]) {
+    let half = (block / 2) ^ ((row / 4) % 2);
+    let at = group * GROUP + row * 32 + half * 16 + block % 2 * 8;
+    // SAFETY: launch contract, clause 1: shared memory has room for codes and scales.
+    unsafe { shared::store_v2(shared::base() + at, codes) }
+}
+
+/// Stores the scale of a tile.
+#[inline(always)]
+pub(crate) unsafe fn store_scale(group: u32, block: u32, scale: u16) {
+    // SAFETY: launch contract, clause 1: shared memory has room for codes and scales.
+    unsafe { shared::store_b8(shared::base() + SCALES + group * 4 + block, scale) }
+}
+
+/// A thread's share of the columns: two neighbours, of one group of rows.
+pub(crate) struct Columns {
+    /// The first of the two.
+    pub(crate) column: u32,
+    /// The group of rows.
+    pub(crate) group: u32,
+    pub(crate) codes: [[u32; 2]; 2],
+    pub(crate) scale: u16,
+}
+
+/// Loads a thread's share. All 128 threads of the thread block call it, after a barrier.
+#[inline(always)]
+pub(crate) unsafe fn load_columns(thread: u32) -> Columns {
+    let (lane, warp) = (thread % 32, thread / 32);
+    let (half, pair) = (warp % 2, warp / 2);
+    // This lane's row of a matrix: rows i and i+4 of each group.
+    let (matrix, group, upper) = (lane / 8, lane % 8 / 2, lane % 2);
+    let at = group * GROUP + (matrix + 4 * upper) * 32 + (half ^ upper) * 16;
+    // SAFETY: launch contract, clause 1; written before the barrier.
+    let (low, high) = unsafe {
+        let at = shared::base() + at;
+        (shared::ldmatrix_x4_trans::<0>(at), shared::ldmatrix_x4_trans::<256>(at))
+    };
+    let column = half * 32 + lane / 4 * 4 + pair * 2;
+    let group = lane % 4;
+    // SAFETY: as above.
+    let scale = unsafe { shared::load_b8(shared::base() + SCALES + group * 4 + column / 16) };
+    let (low, high) = (two_columns(low, pair), two_columns(high, pair));
+    let codes = [[low[0], high[0]], [low[1], high[1]]];
+    Columns { column, group, codes, scale }
+}
+
+/// Word i holds four codes of row i and, above them, of row i+4: eight rows of the first two
+/// columns or the last two.
+#[inline(always)]
+fn two_columns(w: [u32; 4], pair: u32) -> [u32; 2] {
+    let bytes = if pair == 0 { 0x6240 } else { 0x7351 };
+    let even = ptx::prmt_by(w[0], w[2], bytes);
+    let odd = ptx::prmt_by(w[1], w[3], bytes);
+    const LOW: u32 = 0x0F0F_0F0F;
+    [even & LOW | (odd << 4) & !LOW, (even >> 4) & LOW | odd & !LOW]
+}

@@ -1,0 +1,6 @@
+//! What kernels read: tensors, blocks of 16 elements, tiles in shared memory.
+
+pub(crate) mod block;
+pub(crate) mod input;
+pub(crate) mod staged;
+pub(crate) mod tensor;
