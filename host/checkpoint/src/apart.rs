@@ -38,11 +38,49 @@ pub(crate) fn place(output: &Path) -> Result<PathBuf, CheckpointError> {
     Ok(parent.join(name))
 }
 
+/// A path with links resolved, and the device and number of what it names and of every folder
+/// above: a bind mount gives one folder two paths that no link tells from each other.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// Nearest first; that of `path` itself is missing when nothing is there.
+    own: Option<(u64, u64)>,
+    above: Vec<(u64, u64)>,
+    is_dir: bool,
+}
+
+impl Place {
+    fn of(path: PathBuf) -> Self {
+        let identity = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+        let own = identity(&path);
+        let above = path.ancestors().skip(1).filter_map(identity).collect();
+        let is_dir = path.is_dir();
+        Self { path, own, above, is_dir }
+    }
+
+    /// What `self`, to be written, is to `read`; nothing when they are apart.
+    fn overlap(&self, read: &Self) -> Option<&'static str> {
+        let same = |id: Option<(u64, u64)>, other: Option<(u64, u64)>| id.is_some() && id == other;
+        let within =
+            |id: Option<(u64, u64)>, above: &[(u64, u64)]| id.is_some_and(|id| above.contains(&id));
+        if self.path == read.path || same(self.own, read.own) {
+            Some("is")
+        } else if read.is_dir
+            && (self.path.starts_with(&read.path) || within(read.own, &self.above))
+        {
+            Some("lies in")
+        } else if read.path.starts_with(&self.path) || within(self.own, &read.above) {
+            Some("holds")
+        } else {
+            None
+        }
+    }
+}
+
 /// Everything that a run reads.
 #[derive(Debug)]
 pub(crate) struct Read {
-    /// Files and folders with links resolved.
-    paths: Vec<PathBuf>,
+    places: Vec<Place>,
 }
 
 impl Read {
@@ -51,11 +89,11 @@ impl Read {
         root: &Path,
         others: impl IntoIterator<Item = &'a Path>,
     ) -> Result<Self, CheckpointError> {
-        let mut paths = vec![resolve(root)?];
+        let mut places = vec![Place::of(resolve(root)?)];
         for path in others {
-            paths.push(resolve(path)?);
+            places.push(Place::of(resolve(path)?));
         }
-        Ok(Self { paths })
+        Ok(Self { places })
     }
 
     /// Refuses an output, at a place from [`place`], that is, holds or lies in something that is
@@ -63,19 +101,11 @@ impl Read {
     pub(crate) fn check(&self, output: &Path) -> Result<(), CheckpointError> {
         for target in [output.to_owned(), beside(output, ".partial")] {
             // Resolved again: what lies beside the output may be a link.
-            let target = fs::canonicalize(&target).unwrap_or(target);
-            let identity = fs::metadata(&target).ok();
-            for path in &self.paths {
-                let what = if target == *path || same_file(identity.as_ref(), path) {
-                    "is"
-                } else if target.starts_with(path) && path.is_dir() {
-                    "lies in"
-                } else if path.starts_with(&target) {
-                    "holds"
-                } else {
-                    continue;
-                };
-                return Err(overlap(&target, what, path));
+            let target = Place::of(fs::canonicalize(&target).unwrap_or(target));
+            for read in &self.places {
+                if let Some(what) = target.overlap(read) {
+                    return Err(overlap(&target.path, what, &read.path));
+                }
             }
         }
         Ok(())
@@ -133,4 +163,38 @@ fn overlap(target: &Path, what: &str, read: &Path) -> CheckpointError {
 
 fn option(problem: String) -> CheckpointError {
     CheckpointError::Option { problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(path: &str, own: u64, above: &[u64], is_dir: bool) -> Place {
+        let id = |number: u64| (1, number);
+        Place {
+            path: path.into(),
+            own: (own != 0).then_some(id(own)),
+            above: above.iter().copied().map(id).collect(),
+            is_dir,
+        }
+    }
+
+    #[test]
+    fn folders_that_have_two_paths_are_one() {
+        // The model's folder, number 5, is mounted once more at /mnt.
+        let model = place("/home/model", 5, &[4, 2], true);
+        let shard = place("/home/model/x", 7, &[5, 4, 2], false);
+        for (output, expected) in [
+            (place("/mnt", 5, &[2], true), Some("is")),
+            (place("/mnt/out", 0, &[5, 2], false), Some("lies in")),
+            (place("/home/model/out", 0, &[5, 4, 2], false), Some("lies in")),
+            (place("/other", 4, &[2], true), Some("holds")),
+            (place("/home", 4, &[2], true), Some("holds")),
+            (place("/home/out", 0, &[4, 2], false), None),
+        ] {
+            assert_eq!(output.overlap(&model), expected, "{output:?}");
+        }
+        assert_eq!(place("/mnt/x", 7, &[5, 2], false).overlap(&shard), Some("is"));
+        assert_eq!(place("/home/model/y", 8, &[5, 4, 2], false).overlap(&shard), None);
+    }
 }

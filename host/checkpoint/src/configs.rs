@@ -91,7 +91,7 @@ pub(crate) fn with_quantization(
     section: Option<Value>,
 ) -> Map<String, Value> {
     let mut config = config.cloned().unwrap_or_default();
-    config.remove(QUANTIZATION_CONFIG);
+    config.shift_remove(QUANTIZATION_CONFIG);
     if let Some(section) = section {
         // diffusers' configs have no type of elements.
         if !config.contains_key("_class_name") {

@@ -23,7 +23,8 @@ pub(crate) struct SideFiles {
     /// Paths below the model's folder, those that hold others first.
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) files: Vec<PathBuf>,
-    /// The folders that were looked into and the files, links resolved.
+    /// The folders that were looked into and the files, those that are read but not copied too;
+    /// links resolved.
     pub(crate) resolved: Vec<PathBuf>,
     /// What is not copied, and why.
     pub(crate) notes: Vec<String>,
@@ -84,6 +85,11 @@ impl Walk<'_> {
             let path = folder.join(&name);
             if !self.is_written_anew(&path) {
                 self.item(path)?;
+                continue;
+            }
+            let from = self.checkpoint.root().join(&path);
+            if from.is_file() {
+                self.found.resolved.push(resolve(&from)?);
             }
         }
         Ok(())
@@ -98,6 +104,7 @@ impl Walk<'_> {
                 ["config.json", SUMMARY].contains(&path)
                     || SIDE_FILES.iter().any(|(file, _)| *file == path)
                     || path == index_of(self.checkpoint.stem())
+                    || self.checkpoint.index_name() == Some(path)
                     || REPORTS.contains(&path)
             })
     }

@@ -215,7 +215,7 @@ pub(crate) fn remove_sections(config: &mut Map<String, Value>) {
         }
     }
     if top_section(config).is_some() {
-        config.remove(TOP_SECTION);
+        config.shift_remove(TOP_SECTION);
     }
     clean(config);
 }

@@ -195,6 +195,7 @@ fn read_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::PermissionDenied => "check its permissions",
+        io::ErrorKind::UnexpectedEof => "fetch it again and run the same command again",
         _ => "check the disk and run again",
     }
 }
@@ -203,6 +204,9 @@ fn write_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "free some space and run the same command again (finished shards are kept)"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "raise the limit (ulimit -f) or make smaller shards, and run the same command again"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "choose an output in a folder that you may write to"

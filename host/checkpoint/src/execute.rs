@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Map;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::apart::{Read, place};
@@ -75,6 +74,8 @@ impl Job<'_> {
         let held = lock(&partial)?;
         self.notes(runner, &[]);
         let written = runner.shard(&partial, shard).and_then(|(_, records)| {
+            // What was put there meanwhile stays.
+            check_output_file(output, self.force)?;
             fs::rename(&partial, output).map_err(|error| CheckpointError::write(output, error))?;
             sync_folder(parent_of(output))?;
             Ok(records)
@@ -106,6 +107,8 @@ impl Job<'_> {
         }
         match self.fill(runner, summary, &mut work, sides) {
             Ok(summary) => {
+                // Hours may have gone by: what was put there meanwhile stays, and the shards too.
+                check_output(output, self.force)?;
                 work.finish()?;
                 Ok(summary)
             }
@@ -131,7 +134,7 @@ impl Job<'_> {
         self.keep_shards_only(&out)?;
         let earlier: HashMap<String, Finished> =
             work.finished.drain(..).map(|line| (line.shard.clone(), line)).collect();
-        let mut weight_map = Map::new();
+        let mut weight_map = BTreeMap::new();
         let mut tensor_bytes = 0;
         for shard in &self.plan.shards {
             let path = out.join(&shard.name);
@@ -145,7 +148,7 @@ impl Job<'_> {
             };
             summary.tensors.extend(line.tensors);
             for entry in &shard.header.entries {
-                weight_map.insert(entry.name.clone(), shard.name.clone().into());
+                weight_map.insert(&entry.name, &shard.name);
                 tensor_bytes += entry.bytes();
             }
             summary.shards.push(shard.name.clone());

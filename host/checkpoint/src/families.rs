@@ -2,8 +2,17 @@
 
 use serde_json::{Map, Value};
 
-use super::family_table::{FAMILIES, Family, Fused};
+use super::family_table::{Family, Fused, LANGUAGE_MODELS};
 use super::glob::Glob;
+use super::linear;
+use super::media_table::MEDIA_MODELS;
+use super::source::Checkpoint;
+
+/// What a language model is called inside a model of several media.
+const LANGUAGE: [&str; 2] = ["language_model", "llm"];
+
+/// Last name parts of GPT-2's layers, which are Conv1D where their shapes say so.
+const CONV1D: [&str; 4] = ["c_attn", "q_attn", "c_proj", "c_fc"];
 
 /// What is known of one model: its own type, and those of its parts.
 #[derive(Debug)]
@@ -11,22 +20,38 @@ pub(crate) struct Families {
     /// The type that `config.json` gives, if it does.
     pub(crate) named: Option<String>,
     rows: Vec<&'static Family>,
+    /// The name part below which the language model is, beside which there are other media.
+    language: Option<&'static str>,
+    /// Whether weights are stored transposed, by the shape of one.
+    transposed: bool,
+}
+
+/// Every row.
+fn rows() -> impl Iterator<Item = &'static Family> {
+    LANGUAGE_MODELS.iter().chain(MEDIA_MODELS)
 }
 
 impl Families {
+    /// Of `checkpoint`: by its `config.json`, and by what its tensors' names and shapes tell.
+    pub(crate) fn of_checkpoint(checkpoint: &Checkpoint) -> Self {
+        let mut families = Self::of(checkpoint.config());
+        let entries = || checkpoint.tensors().map(|(_, entry)| entry);
+        // [3n, n] as a Linear, [n, 3n] as a Conv1D.
+        families.transposed = entries().any(|entry| {
+            entry.name.ends_with(".c_attn.weight")
+                && matches!(*entry.shape.as_slice(), [rows, cols] if rows > 0 && cols == 3 * rows)
+        });
+        let named = |part: &&str| entries().any(|entry| entry.name.split('.').any(|p| p == *part));
+        families.language = LANGUAGE.into_iter().find(named);
+        families
+    }
+
     /// Of a model with this `config.json`.
     pub(crate) fn of(config: Option<&Map<String, Value>>) -> Self {
-        let text = |object: &Map<String, Value>, key: &str| {
-            object.get(key).and_then(Value::as_str).map(str::to_owned)
-        };
-        let named = config
-            .and_then(|object| text(object, "model_type").or_else(|| text(object, "_class_name")));
-        let nested = config
-            .into_iter()
-            .flat_map(Map::values)
-            .filter_map(|value| text(value.as_object()?, "model_type"));
+        let text = |key: &str| config.and_then(|it| it.get(key)).and_then(Value::as_str);
+        let named = text("model_type").or_else(|| text("_class_name")).map(str::to_owned);
         let mut types: Vec<String> = named.iter().cloned().collect();
-        types.extend(nested);
+        config.into_iter().for_each(|config| nested_types(config, &mut types));
         let mut families = Self::of_types(&types.iter().map(String::as_str).collect::<Vec<_>>());
         families.named = named;
         families
@@ -34,9 +59,10 @@ impl Families {
 
     /// Of these types, the model's own first.
     pub(crate) fn of_types(types: &[&str]) -> Self {
-        let row = |kind: &&str| FAMILIES.iter().find(|family| family.types.contains(kind));
+        let row = |kind: &&str| rows().find(|family| family.types.contains(kind));
         let named = types.first().map(|&kind| kind.to_owned());
-        Self { named, rows: types.iter().filter_map(row).collect() }
+        let rows = types.iter().filter_map(row).collect();
+        Self { named, rows, language: None, transposed: false }
     }
 
     /// Whether the model's own type is in the table.
@@ -50,7 +76,26 @@ impl Families {
     pub(crate) fn kept(&self, module: &str) -> Option<&'static str> {
         let rules = self.rows.iter().flat_map(|family| family.keep);
         let rule = rules.into_iter().find(|(glob, _)| Glob::new(glob).matches(module));
-        rule.map(|&(_, reason)| reason)
+        rule.map(|&(_, reason)| reason).or_else(|| {
+            let leaf = module.rsplit('.').next().unwrap_or(module);
+            let transposed = self.transposed && CONV1D.contains(&leaf);
+            transposed.then_some("stored transposed (Conv1D)")
+        })
+    }
+
+    /// The name part of `module` below which something beside the language model begins, if it is
+    /// in one, and what that is.
+    pub(crate) fn tower<'a>(&self, module: &'a str) -> Option<(&'a str, &'static str)> {
+        linear::tower(module).or_else(|| {
+            let language = self.language?;
+            let mut parts = module.split('.').peekable();
+            if parts.clone().any(|part| part == language) {
+                return None;
+            }
+            let first = parts.find(|part| !["model", "thinker"].contains(part))?;
+            // A module by itself is no tower: `lm_head`.
+            parts.peek().map(|_| (first, linear::OUTSIDE))
+        })
     }
 
     /// Where the rows were read.
@@ -70,7 +115,7 @@ impl Families {
         if self.known() {
             return self.rows.iter().flat_map(|family| family.heads).copied().collect();
         }
-        let mut heads: Vec<_> = FAMILIES.iter().flat_map(|family| family.heads).copied().collect();
+        let mut heads: Vec<_> = rows().flat_map(|family| family.heads).copied().collect();
         heads.retain(|head| *head != "output" && *head != "head");
         heads
     }
@@ -90,6 +135,14 @@ impl Families {
     }
 }
 
+/// Adds the types of the parts of a model, at any depth: `thinker_config.text_config` has one too.
+fn nested_types(object: &Map<String, Value>, types: &mut Vec<String>) {
+    for part in object.values().filter_map(Value::as_object) {
+        types.extend(part.get("model_type").and_then(Value::as_str).map(str::to_owned));
+        nested_types(part, types);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -99,7 +152,7 @@ mod tests {
     #[test]
     fn every_row_has_types_of_its_own_and_a_source() {
         let mut seen = HashSet::new();
-        for family in FAMILIES {
+        for family in rows() {
             assert!(!family.types.is_empty() && family.source.len() > 40);
             assert!(family.types.iter().all(|kind| seen.insert(*kind)), "{:?}", family.types);
         }
@@ -114,7 +167,7 @@ mod tests {
         let code = |names: &[&str]| {
             names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         };
-        for family in FAMILIES {
+        for family in rows() {
             let kept: Vec<&str> = family.keep.iter().map(|&(glob, _)| glob).collect();
             let packed: Vec<String> = family.fused.iter().map(|(_, leaves)| code(leaves)).collect();
             let cells = [
@@ -179,10 +232,38 @@ mod tests {
         let families = Families::of(config.as_object());
         assert!(families.known() && families.renamed());
         assert_eq!(families.kept("language_model.model.layers.0.mlp.gate"), Some("router"));
+        let deep = serde_json::json!({
+            "model_type": "omni",
+            "thinker_config": {"text_config": {"model_type": "qwen3_moe"}},
+        });
+        let families = Families::of(deep.as_object());
+        assert_eq!(families.kept("thinker.model.layers.0.mlp.gate"), Some("router"));
         let unknown =
             serde_json::json!({"model_type": "new", "text_config": {"model_type": "llama"}});
         assert!(!Families::of(unknown.as_object()).known());
         assert!(!Families::of(None).known());
+    }
+
+    #[test]
+    fn what_lies_beside_a_language_model_is_a_tower() {
+        let mut families = Families::of_types(&["unheard_of"]);
+        assert_eq!(families.tower("encoder.layers.0.attn.to_q"), None);
+        families.language = Some("language_model");
+        let outside = Some(("encoder", "outside the language model"));
+        assert_eq!(families.tower("encoder.layers.0.attn.to_q"), outside);
+        assert_eq!(families.tower("model.encoder.out"), outside);
+        for module in ["language_model.model.layers.0.mlp.up_proj", "lm_head", "model.norm"] {
+            assert_eq!(families.tower(module), None, "{module}");
+        }
+    }
+
+    #[test]
+    fn layers_that_are_stored_transposed_show_it() {
+        let mut families = Families::of_types(&["unheard_of"]);
+        assert_eq!(families.kept("h.0.mlp.c_fc"), None);
+        families.transposed = true;
+        assert_eq!(families.kept("h.0.mlp.c_fc"), Some("stored transposed (Conv1D)"));
+        assert_eq!(families.kept("h.0.mlp.up_proj"), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! All that is known of model types, one row for types that are alike.
+//! What is known of types of language models, one row for types that are alike.
 //!
-//! The one place for knowledge about the names of a model type; each row says where it was read.
-//! Names that hold for every model are in [`linear`](super::linear) and [`fuse`](super::fuse).
+//! The one place for knowledge about the names of a model type, with
+//! [`media_table`](super::media_table); each row says where it was read. Names that hold for every
+//! model are in [`linear`](super::linear) and [`fuse`](super::fuse).
 
 /// A fused module's name and the last name parts of what is packed into it.
 pub(crate) type Fused = (&'static str, &'static [&'static str]);
@@ -28,7 +29,7 @@ pub(crate) struct Family {
 
 const LM_HEAD: &[&str] = &["lm_head"];
 
-const PLAIN: Family = Family {
+pub(crate) const PLAIN: Family = Family {
     types: &[],
     keep: &[],
     fused: &[],
@@ -40,7 +41,7 @@ const PLAIN: Family = Family {
 
 const CONV1D: (&str, &str) = ("*", "stored transposed (Conv1D)");
 
-const INDEXER: &[(&str, &str)] =
+pub(crate) const INDEXER: &[(&str, &str)] =
     &[("*.indexer.wk", "indexer"), ("*.indexer.weights_proj", "indexer")];
 
 const MTP_HEADS: &[(&str, &str)] = &[
@@ -55,26 +56,44 @@ const GRANITE_EXPERTS: &[(&str, &str)] = &[
     ("block_sparse_moe.output_linear", "block_sparse_moe.experts"),
 ];
 
-/// All that is known, by model type.
+/// Language models that go on with a text.
 #[rustfmt::skip]
-pub(crate) const FAMILIES: &[Family] = &[
+pub(crate) const LANGUAGE_MODELS: &[Family] = &[
     Family {
         types: &[
-            "llama", "mistral", "ministral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text",
-            "granite", "olmo", "olmo2", "olmo3", "starcoder2", "stablelm", "phi", "cohere",
-            "cohere2", "smollm3", "exaone4", "glm", "nemotron", "helium", "seed_oss", "apertus",
-            "arcee", "internlm3", "minicpm", "persimmon", "solar", "ernie4_5", "hunyuan_v1_dense",
-            "deci", "mimo", "bitnet", "xglm", "opt",
+            "llama", "mistral", "ministral3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text",
+            "gemma3n_text", "gemma4_text", "gemma4_unified_text", "granite", "granite_swa",
+            "stablelm", "cohere", "cohere2", "exaone4", "nemotron", "nemotron-nas", "deci",
+            "apertus", "internlm3", "minicpm", "minicpm3", "solar", "ernie4_5", "mimo", "opt",
+            "hyperclovax", "orion", "iquestcoder", "qwen2_vl_text", "qwen2_5_vl_text",
+            "qwen3_vl_text", "glm4v_text",
         ],
-        source: "vLLM 0.33 model_executor/models/llama.py and its like: packed_modules_mapping \
-                 {qkv_proj: q/k/v, gate_up_proj: gate/up}; every other Linear has quant_config; \
+        source: "vLLM 0.33 model_executor/models/*.py, each file of these types: every Linear has \
+                 quant_config; orig_to_new_stacked {qkv_proj: q/k/v, gate_up_proj: gate/up}; \
                  transformers 5.23 _tied_weights_keys {lm_head}",
         ..PLAIN
     },
     Family {
-        types: &["phi3", "glm4", "falcon", "bloom", "mpt", "codegen", "gpt_bigcode", "gptj"],
+        types: &[
+            "ministral", "olmo", "olmo2", "olmo3", "starcoder2", "phi", "smollm3", "glm", "helium",
+            "seed_oss", "arcee", "persimmon", "hunyuan_v1_dense", "bitnet", "xglm", "cwm",
+            "vaultgemma", "diffllama", "nanochat", "gpt_neo", "jais2", "recurrent_gemma", "youtu",
+        ],
+        source: "transformers 5.23 modeling_*.py: every matrix that is quantized is an nn.Linear; \
+                 not in vLLM 0.33 by themselves, whose Transformers backend finds q/k/v and gate/up \
+                 by their use (transformers/fusers/qkv.py, glu.py)",
+        ..PLAIN
+    },
+    Family {
+        types: &["phi3", "glm4", "falcon", "bloom", "gptj"],
         source: "vLLM 0.33 phi3.py, glm4.py, falcon.py, bloom.py, gpt_j.py: q/k/v (and in \
                  Phi-3 and GLM-4 gate/up) are one tensor in files already",
+        ..PLAIN
+    },
+    Family {
+        types: &["mpt", "codegen", "gpt_bigcode"],
+        source: "transformers 5.23 modeling_mpt.py (Wqkv), modeling_codegen.py (qkv_proj), \
+                 modeling_gpt_bigcode.py (c_attn): nn.Linear, q/k/v one tensor; not in vLLM 0.33",
         ..PLAIN
     },
     Family {
@@ -85,9 +104,35 @@ pub(crate) const FAMILIES: &[Family] = &[
         ..PLAIN
     },
     Family {
-        types: &["gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"],
+        types: &["gpt2", "gpt-sw3", "openai-gpt", "imagegpt", "decision_transformer", "clvp", "jais"],
         keep: &[CONV1D],
-        source: "transformers 5.23 pytorch_utils.py Conv1D: weight is [in, out]",
+        source: "transformers 5.23 pytorch_utils.py Conv1D: weight is [in, out]; vLLM 0.22 jais.py, the \
+                 last with it, transposes them too",
+        ..PLAIN
+    },
+    Family {
+        types: &["ibert"],
+        keep: &[("*", "integer layer, no Linear")],
+        source: "transformers 5.23 modeling_ibert.py: QuantLinear and QuantEmbedding hold the weights",
+        ..PLAIN
+    },
+    Family {
+        types: &["biogpt", "trocr", "flaubert", "xlm", "xlnet", "t5gemma", "t5gemma2", "neomme", "ctrl"],
+        keep: &[("transformer.w", "embedding")],
+        heads: &[
+            "output_projection", "pred_layer.proj", "lm_loss", "lm_head.out_proj",
+            "unembedding_projection", "lm_head",
+        ],
+        source: "transformers 5.23 _tied_weights_keys of modeling_*.py; modeling_ctrl.py: w is an \
+                 nn.Embedding; not in vLLM 0.33",
+        ..PLAIN
+    },
+    Family {
+        types: &["telechat2"],
+        keep: &[("*.key_value", "cut by heads")],
+        fused: &[("qkv", &["query", "key_value"])],
+        source: "vLLM 0.33 telechat2.py _split_key_value cuts key_value into matrices of two \
+                 dimensions, which a global scale has not; query is packed with them",
         ..PLAIN
     },
     Family {
@@ -134,15 +179,17 @@ pub(crate) const FAMILIES: &[Family] = &[
     Family {
         types: &[
             "qwen2_moe", "qwen3_moe", "olmoe", "flex_olmo", "ernie4_5_moe", "bailing_moe",
-            "hunyuan_v1_moe", "dots1", "afmoe", "cohere2_moe",
+            "hunyuan_v1_moe", "dots1", "afmoe", "cohere2_moe", "qwen3_vl_moe_text", "aria_text",
+            "laguna", "mellum", "solar_open", "glm4v_moe_text",
         ],
         keep: &[
             ("*.mlp.gate", "router"), ("*.mlp.gate.wg", "router"),
             ("*.shared_expert_gate", "router"),
         ],
         source: "vLLM 0.33 qwen2_moe.py, qwen3_moe.py, olmoe.py, ernie45_moe.py, bailing_moe.py, \
-                 afmoe.py: gate is a GateLinear, shared_expert_gate has \
-                 quant_config=None; transformers 5.23 modeling_hunyuan_v1_moe.py: gate.wg",
+                 afmoe.py, cohere2_moe.py, laguna.py: gate is a GateLinear, shared_expert_gate has \
+                 quant_config=None; transformers 5.23 modeling_*.py of the others: the router is no \
+                 nn.Linear, in modeling_hunyuan_v1_moe.py it is gate.wg",
         ..PLAIN
     },
     Family {
@@ -191,13 +238,81 @@ pub(crate) const FAMILIES: &[Family] = &[
         ..PLAIN
     },
     Family {
+        types: &["minimax_m3", "minimax_m3_vl", "minimax_m3_vl_text"],
+        keep: &[("*.block_sparse_moe.gate", "router"), ("mtp.*", "multi-token prediction")],
+        fused: &[("qkv_index", &["q_proj", "k_proj", "v_proj", "index_q_proj", "index_k_proj"])],
+        running: &[("block_sparse_moe.", "mlp.")],
+        nested: true,
+        source: "vLLM 0.33 models/minimax_m3/nvidia/model.py: stacked_params_mapping {qkv_proj: q, k, v, \
+                 index_q, index_k}, gate is a GateLinear",
+        ..PLAIN
+    },
+    Family {
+        types: &["glm5_next", "glm5_next_text"],
+        keep: &[
+            ("*f_a_proj", "linear attention"), ("*f_b_proj", "linear attention"),
+            ("*g_a_proj", "linear attention"), ("*g_b_proj", "linear attention"),
+            ("*.b_proj", "linear attention"), INDEXER[0], INDEXER[1], MTP_HEADS[0], MTP_HEADS[1],
+            MTP_HEADS[2],
+        ],
+        // o_proj is not packed but unquantized where the others are.
+        fused: &[(
+            "kda",
+            &["q_proj", "k_proj", "v_proj", "b_proj", "f_a_proj", "g_a_proj", "o_proj"],
+        )],
+        running: &[("self_attn.f_", "self_attn.forget_gate.f_")],
+        nested: true,
+        source: "vLLM 0.33 models/glm5next/common/kda.py: the layers with f_a_proj have no \
+                 quant_config; attention.py: wk_weights_proj has none",
+        ..PLAIN
+    },
+    Family {
+        types: &["qwen4_exp", "qwen4_exp_text"],
+        keep: &[
+            ("*.self_attn.q_proj", "attention with an indexer"),
+            ("*.self_attn.k_proj", "attention with an indexer"),
+            ("*.self_attn.v_proj", "attention with an indexer"),
+            ("*.indexer.*", "indexer"), ("*hyper_connection*", "hyper connection"),
+            ("*visual.*", "vision or audio tower"), ("mtp.*", "multi-token prediction"),
+            ("*.mlp.gate", "router"), ("*.shared_expert_gate", "router"),
+        ],
+        fused: &[
+            ("qkv", &["q_proj", "k_proj", "v_proj", "indexer.index_qk_proj"]),
+            ("kv", &["key_proj", "value_proj"]),
+        ],
+        nested: true,
+        source: "vLLM 0.33 models/qwen4_exp/nvidia: qsa.py packs q, k, v and index_qk_proj, without \
+                 quantization where the format is ModelOpt's; hyperconnection.py has no quant_config; \
+                 model.py packed_modules_mapping {kv_proj}",
+        ..PLAIN
+    },
+    Family {
+        types: &["beam"],
+        keep: &[("*.gate", "router")],
+        fused: &[("qkv_gate", &["q_proj", "k_proj", "v_proj", "output_gate_proj"])],
+        source: "vLLM 0.33 models/beam/nvidia/model.py: packed_modules_mapping {qkv_gate_proj}; moe.py: \
+                 gate is a GateLinear",
+        ..PLAIN
+    },
+    Family {
+        types: &["longcat_flash"],
+        keep: &[("*.router.classifier", "router")],
+        fused: &[("fused_qkv_a", &["q_a_proj", "kv_a_proj_with_mqa"])],
+        source: "vLLM 0.33 longcat_flash.py: classifier is a GateLinear, fused_qkv_a_proj packs q_a_proj, \
+                 kv_a_proj_with_mqa",
+        ..PLAIN
+    },
+    Family {
         types: &["olmo_hybrid"],
         fused: &[("linear_qkvg", &["q_proj", "k_proj", "v_proj", "g_proj"])],
         source: "vLLM 0.33 olmo_hybrid.py: packed_modules_mapping {in_proj_qkvg: q, k, v, g}",
         ..PLAIN
     },
     Family {
-        types: &["deepseek_v2", "deepseek_v3", "kimi_k2", "kimi_linear", "axk1", "pangu_ultra_moe"],
+        types: &[
+            "deepseek_v2", "deepseek_v3", "kimi_k2", "kimi_linear", "axk1", "pangu_ultra_moe",
+            "mistral4",
+        ],
         keep: MTP_HEADS,
         fused: &[("fused_qkv_a", &["q_a_proj", "kv_a_proj_with_mqa"])],
         source: "vLLM 0.33 deepseek_v2.py: fused_qkv_a_proj packs q_a_proj, kv_a_proj_with_mqa, \
@@ -218,14 +333,15 @@ pub(crate) const FAMILIES: &[Family] = &[
         keep: &[
             ("head", "output head"), ("embed", "embedding"), ("*.ffn.gate", "router"),
             ("*.compressor.*", "compressor"), ("*.indexer.weights_proj", "indexer"),
-            ("mtp.*", "multi-token prediction"),
+            ("*.attn.wo_a", "batch of matrices"), ("mtp.*", "multi-token prediction"),
         ],
         fused: &[("fused_wqa_wkv", &["wq_a", "wkv"])],
         heads: &["head", "lm_head"],
-        running: &[("layers.", "model.layers.")],
+        running: &[("attn.wo_a", "self_attn.o_a_proj"), ("layers.", "model.layers.")],
         source: "vLLM 0.33 models/deepseek_v4/nvidia/model.py: packed_modules_mapping \
                  {fused_wqa_wkv, gate_up_proj: w1, w3}; compressor.py fused_wkv_wgate and \
-                 attention.py weights_proj have quant_config=None",
+                 attention.py weights_proj have quant_config=None; ops/o_proj.py views wo_a as a batch of \
+                 BF16 or FP8 matrices",
         ..PLAIN
     },
     Family {
@@ -245,7 +361,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         ..PLAIN
     },
     Family {
-        types: &["granitemoe", "granitemoeshared", "granitemoehybrid", "jetmoe"],
+        types: &["granitemoe", "granitemoeshared", "granitemoehybrid", "granitemoe_swa", "jetmoe"],
         keep: &[("*.router.layer", "router"), ("*.block_sparse_moe.router", "router")],
         running: GRANITE_EXPERTS,
         source: "vLLM 0.33 granitemoe.py: FusedMoE at block_sparse_moe.experts, gate without \
@@ -283,106 +399,9 @@ pub(crate) const FAMILIES: &[Family] = &[
     Family {
         types: &["mamba2", "nemotron_h", "bamba", "falcon_h1", "zamba2"],
         keep: &[("*.mixer.gate", "router"), ("mtp.*", "multi-token prediction")],
+        running: &[("backbone.", "model.")],
         source: "vLLM 0.33 layers/mamba/mamba_mixer2.py: in_proj and out_proj have quant_config, \
                  conv1d not; nemotron_h.py: gate without it",
-        ..PLAIN
-    },
-    Family {
-        types: &[
-            "bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "deberta",
-            "deberta-v2", "modernbert", "mpnet", "albert", "esm", "nomic_bert", "convbert",
-        ],
-        keep: &[
-            ("*pooler.dense", "pooler"), ("*classifier*", "output head"),
-            ("head.dense", "output head"),
-        ],
-        heads: &[
-            "cls.predictions.decoder", "lm_head.decoder", "generator_lm_head", "vocab_projector",
-            "predictions.decoder", "decoder", "lm_head",
-        ],
-        source: "vLLM 0.33 bert.py, roberta.py, modernbert.py: qkv_proj packs query, key, value; \
-                 the pooler's dense and the classifier are nn.Linear; transformers 5.23 \
-                 _tied_weights_keys of modeling_*.py",
-        ..PLAIN
-    },
-    Family {
-        types: &["whisper", "moonshine", "canary", "cohere_asr"],
-        heads: &["proj_out"],
-        source: "vLLM 0.33 whisper.py: proj_out is a ParallelLMHead, encoder_attn.kv_proj packs k, \
-                 v; transformers 5.23 _tied_weights_keys {proj_out}",
-        ..PLAIN
-    },
-    Family {
-        types: &[
-            "bart", "mbart", "marian", "pegasus", "m2m_100", "blenderbot", "t5", "mt5", "umt5",
-            "longt5", "switch_transformers",
-        ],
-        keep: &[("*shared", "embedding"), ("*relative_attention_bias", "embedding")],
-        source: "transformers 5.23 modeling_bart.py, modeling_t5.py: shared and \
-                 relative_attention_bias are nn.Embedding; lm_head is tied",
-        ..PLAIN
-    },
-    Family {
-        types: &[
-            "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe",
-            "glm4v", "glm4v_moe",
-        ],
-        keep: &[
-            ("*visual.*", "vision or audio tower"), ("mtp.*", "multi-token prediction"),
-            ("*.mlp.gate", "router"),
-        ],
-        nested: true,
-        source: "vLLM 0.33 qwen2_5_vl.py, qwen3_vl.py, qwen3_5.py, glm4_1v.py hf_to_vllm_mapper: \
-                 model.visual -> visual, model.language_model -> language_model.model; transformers \
-                 5.23 conversion_mapping.py: visual -> model.visual",
-        ..PLAIN
-    },
-    Family {
-        types: &[
-            "llava", "llava_next", "llava_onevision", "gemma3", "gemma3n", "gemma4", "paligemma",
-            "mistral3", "pixtral", "idefics3", "smolvlm", "aya_vision", "got_ocr2", "qwen2_audio",
-            "voxtral", "internvl", "internvl_chat", "kimi_vl", "minicpmv", "minicpmo",
-            "phi4_multimodal", "phi4mm", "phi3_v", "molmo", "ovis", "deepseek_vl_v2", "mllama",
-            "lfm2_vl", "h2ovl_chat", "nvlm_d",
-        ],
-        keep: &[
-            ("*vision_tower.*", "vision or audio tower"),
-            ("*vision_model.*", "vision or audio tower"),
-            ("*audio_tower.*", "vision or audio tower"), ("*multi_modal_projector.*", "projector"),
-            ("mlp1.*", "projector"), ("*embed_tokens_extend.*", "embedding of another medium"),
-        ],
-        running: &[
-            ("mlp1.1", "multi_modal_projector.linear_1"),
-            ("mlp1.3", "multi_modal_projector.linear_2"),
-        ],
-        nested: true,
-        source: "vLLM 0.33 llava.py, gemma3_mm.py, mistral3.py, internvl.py (mlp1 is nn.Linear), \
-                 phi4mm.py hf_to_vllm_mapper; transformers 5.23 conversion_mapping.py: \
-                 vision_tower -> model.vision_tower, language_model.lm_head -> lm_head",
-        ..PLAIN
-    },
-    Family {
-        types: &["llama4", "llama4_text"],
-        keep: &[("*.feed_forward.router", "router")],
-        nested: true,
-        source: "vLLM 0.33 mllama4.py, llama4.py: router is a GateLinear; files hold 3-D \
-                 feed_forward.experts.gate_up_proj and down_proj",
-        ..PLAIN
-    },
-    Family {
-        types: &[
-            "WanTransformer3DModel", "FluxTransformer2DModel", "SD3Transformer2DModel",
-            "QwenImageTransformer2DModel", "HunyuanVideoTransformer3DModel",
-            "LTXVideoTransformer3DModel", "CogVideoXTransformer3DModel",
-            "PixArtTransformer2DModel",
-        ],
-        keep: &[
-            ("proj_out", "output head"), ("norm_out*", "norm"), ("*_embedder*", "embedding"),
-            ("condition_embedder*", "embedding"),
-        ],
-        heads: &[],
-        source: "diffusers transformer_wan.py WanAttention.fuse_projections and its like: to_qkv packs to_q/k/v, \
-                 to_added_qkv packs add_q/k/v_proj",
         ..PLAIN
     },
 ];

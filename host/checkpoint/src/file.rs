@@ -103,11 +103,10 @@ impl TensorFile {
         if length >= self.map.len() as u64 {
             return Ok(());
         }
-        let problem = format!(
-            "it was shortened from {} to {length} bytes during the run: fetch it again",
-            self.map.len()
-        );
-        Err(CheckpointError::malformed(&self.path, problem))
+        // An error of reading, which may pass: what is finished is kept.
+        let problem =
+            format!("it was shortened from {} to {length} bytes during the run", self.map.len());
+        Err(failed(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, problem)))
     }
 
     /// Asks the system to fetch bytes `start..end` of `entry` soon.
@@ -160,7 +159,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         file.check_length().unwrap();
         writable.set_len(8).unwrap();
-        let said = file.check_length().unwrap_err().to_string();
+        let said = file.check_length().unwrap_err().problem();
         assert!(said.contains("shortened") && said.contains("to 8 bytes"), "{said}");
     }
 }

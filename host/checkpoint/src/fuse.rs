@@ -54,16 +54,19 @@ const FUSED: [Fused; 13] = [
 
 /// The group whose members share `tensor`'s global scale, if it is in one.
 pub(crate) fn fused_group(tensor: &str, families: &Families, fuse: Fuse) -> Option<String> {
-    let (parent, leaf) = tensor.strip_suffix(".weight")?.rsplit_once('.')?;
-    let own = families.fused();
-    let fused =
-        own.chain(FUSED.iter()).find(|(_, leaves)| leaves.contains(&leaf)).map(|&(name, _)| name);
+    let module = tensor.strip_suffix(".weight")?;
+    let (parent, leaf) = module.rsplit_once('.')?;
+    // A part may have a name of several parts: `indexer.index_qk_proj`.
+    let above = |part: &str| module.strip_suffix(part)?.strip_suffix('.');
+    let fused = families.fused().chain(FUSED.iter()).find_map(|&(name, parts)| {
+        parts.iter().find_map(|part| above(part)).map(|parent| (parent, name))
+    });
     let stack = (fuse == Fuse::Experts).then(|| expert_stack(parent)).flatten();
     match (stack, fused) {
-        (Some(stack), fused) => Some(format!("{stack}.{}", fused.unwrap_or(leaf))),
-        (None, None | Some("down")) => None,
+        (Some(stack), fused) => Some(format!("{stack}.{}", fused.map_or(leaf, |(_, name)| name))),
+        (None, None | Some((_, "down"))) => None,
         (None, Some(_)) if fuse == Fuse::None => None,
-        (None, Some(fused)) => Some(format!("{parent}.{fused}")),
+        (None, Some((parent, name))) => Some(format!("{parent}.{name}")),
     }
 }
 
@@ -122,6 +125,13 @@ mod tests {
             ("WanTransformer3DModel", &["b.0.to_q.weight", "b.0.to_k.weight", "b.0.to_v.weight"]),
             ("FluxTransformer2DModel", &["b.0.add_q_proj.weight", "b.0.add_v_proj.weight"]),
             ("olmo_hybrid", &["l.0.linear_attn.q_proj.weight", "l.0.linear_attn.g_proj.weight"]),
+            ("minimax_m3", &["l.0.self_attn.q_proj.weight", "l.0.self_attn.index_k_proj.weight"]),
+            ("glm5_next_text", &["l.0.self_attn.v_proj.weight", "l.0.self_attn.g_a_proj.weight"]),
+            ("telechat2", &["h.0.attn.query.weight", "h.0.attn.key_value.weight"]),
+            (
+                "qwen4_exp_text",
+                &["l.0.attn.q_proj.weight", "l.0.attn.indexer.index_qk_proj.weight"],
+            ),
         ] {
             let groups: Vec<_> = parts.iter().map(|part| group(kind, part, Fuse::Linear)).collect();
             assert!(groups[0].is_some(), "{kind}");

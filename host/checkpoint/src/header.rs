@@ -241,9 +241,9 @@ impl Header {
         }
         for entry in &self.entries {
             fields.push(format!(
-                "{}:{{\"dtype\":\"{}\",\"shape\":{},\"data_offsets\":[{},{}]}}",
+                "{}:{{\"dtype\":{},\"shape\":{},\"data_offsets\":[{},{}]}}",
                 quoted(&entry.name),
-                entry.dtype,
+                quoted(entry.dtype.name()),
                 serde_json::Value::from(entry.shape.clone()),
                 entry.range.start,
                 entry.range.end

@@ -131,9 +131,12 @@ impl Chosen<'_> {
             Some(module) => module,
             None => tensor.strip_suffix("_weight").unwrap_or(tensor),
         };
-        if let Some((part, _)) = linear::tower(module)
+        if let Some((part, reason)) = self.families.tower(module)
             && self.add(Exclusion::Under(part.to_owned()))
         {
+            for running in linear::running(reason) {
+                self.add(Exclusion::Under((*running).to_owned()));
+            }
             for running in self.families.running(module) {
                 self.module(&running);
             }

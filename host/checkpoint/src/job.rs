@@ -40,7 +40,7 @@ pub fn decide(
              for each tensor): use tensor or tile scaling, or quantize single files",
         ));
     }
-    if checkpoint.is_dir() && checkpoint.root().join(ADAPTER).exists() {
+    if checkpoint.is_dir() && checkpoint.root().join(ADAPTER).symlink_metadata().is_ok() {
         return Err(CheckpointError::malformed(
             checkpoint.root(),
             format!(
@@ -50,6 +50,13 @@ pub fn decide(
         ));
     }
     Quantization::of(checkpoint)?.refuse(checkpoint)?;
+    if checkpoint.is_dir() && checkpoint.config().is_none() {
+        return Err(CheckpointError::malformed(
+            checkpoint.root(),
+            "it has no config.json, without which nothing loads it: fetch that, or pass the \
+             .safetensors file itself",
+        ));
+    }
     options.selection.decide(checkpoint, options.scaling, options.fuse)
 }
 
@@ -90,7 +97,7 @@ pub fn quantize_checkpoint(
         .filter(|(_, decision)| !decision.quantize)
         .map(|((_, entry), decision)| (entry.name.clone(), decision.reason.to_string()))
         .collect();
-    let families = Families::of(checkpoint.config());
+    let families = Families::of_checkpoint(checkpoint);
     let ignore = excluded(checkpoint, &decisions, &families, options.format);
     let section = configs::quantization_config(options.format, &ignore);
     let mut extra = vec![config_file(checkpoint, Some(section))];

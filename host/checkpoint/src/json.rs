@@ -2,7 +2,7 @@
 //!
 //! Numbers that this program could not write back as they were read (those three words, integers
 //! beyond 64 bits, `1e-06`) are held as marked strings between [`read_object`] and [`pretty`]. Of keys that
-//! are there twice the last counts, as in Python; keys are written in the order of their names.
+//! are there twice the last counts, at the place of the first, as in Python; keys keep their order.
 
 use std::fs;
 use std::path::Path;
@@ -25,6 +25,13 @@ pub(crate) fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, Che
             return Err(CheckpointError::malformed(path, "it is not a file: replace it by one"));
         }
         Ok(_) => {}
+        // What it says is unknown, which is not that it says nothing.
+        Err(_) if fs::symlink_metadata(path).is_ok_and(|kind| kind.is_symlink()) => {
+            return Err(CheckpointError::malformed(
+                path,
+                "it is a link to nothing: fetch what it leads to, or remove it",
+            ));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(CheckpointError::read(path, error)),
     }
@@ -160,6 +167,13 @@ mod tests {
             assert_eq!(written(text), text);
         }
         assert_eq!(written("{\"a\":1,\"a\":Infinity}"), "{\"a\":Infinity}");
+    }
+
+    #[test]
+    fn keys_keep_their_order() {
+        let text = "{\"z\":{\"y\":1,\"b\":[{\"d\":0,\"c\":0}]},\"a\":2,\"m\":3}";
+        assert_eq!(written(text), text);
+        assert_eq!(written("{\"z\":1,\"a\":2,\"z\":3}"), "{\"z\":3,\"a\":2}");
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod json;
 mod layout;
 mod linear;
 mod made;
+mod media_table;
 mod nvfp4;
 mod options;
 mod panel;

@@ -1,7 +1,6 @@
 //! What a run will write: which tensors go where, laid out before the first is computed.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fouroversix_core::Scaling;
 
@@ -141,6 +140,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(super) fn shards(&self, drafts: Vec<Draft>) -> Result<Plan, CheckpointError> {
+        check_names(&drafts)?;
         let mut groups: Vec<Vec<Draft>> = vec![Vec::new()];
         let mut filled = 0_u64;
         for draft in drafts {
@@ -159,25 +159,17 @@ impl Layout {
             1 => self.single.clone(),
             _ => format!("{stem}-{:05}-of-{count:05}.safetensors", i + 1),
         };
-        let shards: Result<_, _> =
-            groups.into_iter().enumerate().map(|(i, drafts)| self.shard(name(i), drafts)).collect();
-        Ok(Plan { shards: shards? })
+        let groups = groups.into_iter().enumerate();
+        Ok(Plan { shards: groups.map(|(i, drafts)| self.shard(name(i), drafts)).collect() })
     }
 
-    fn shard(&self, name: String, drafts: Vec<Draft>) -> Result<ShardPlan, CheckpointError> {
+    fn shard(&self, name: String, drafts: Vec<Draft>) -> ShardPlan {
         let outputs: Vec<TensorEntry> =
             drafts.iter().flat_map(|draft| draft.outputs.iter().cloned()).collect();
         let (header, encoded) = Header::layout(outputs, self.metadata.clone());
-        let mut region_of = HashMap::new();
-        for (i, entry) in header.entries.iter().enumerate() {
-            if region_of.insert(entry.name.clone(), i).is_some() {
-                let problem = format!(
-                    "the output would hold two tensors called {}: exclude one of them",
-                    entry.name
-                );
-                return Err(CheckpointError::Option { problem });
-            }
-        }
+        let named = header.entries.iter().enumerate();
+        let region_of: HashMap<String, usize> =
+            named.map(|(i, entry)| (entry.name.clone(), i)).collect();
         let tasks = drafts
             .into_iter()
             .map(|draft| Task {
@@ -187,6 +179,15 @@ impl Layout {
                 bytes: draft.bytes,
             })
             .collect();
-        Ok(ShardPlan { name, header, encoded, tasks })
+        ShardPlan { name, header, encoded, tasks }
     }
+}
+
+/// Refuses outputs of the same name, in whatever shard: loaders see one of them.
+fn check_names(drafts: &[Draft]) -> Result<(), CheckpointError> {
+    let mut seen = HashSet::new();
+    let names = drafts.iter().flat_map(|draft| &draft.outputs).map(|entry| &entry.name);
+    let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) else { return Ok(()) };
+    let problem = format!("the output would hold two tensors called {twice}: exclude one of them");
+    Err(CheckpointError::Option { problem })
 }

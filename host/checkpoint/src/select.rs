@@ -63,7 +63,7 @@ impl Selection {
         fuse: Fuse,
     ) -> Result<Vec<Decision>, CheckpointError> {
         self.check_patterns(checkpoint)?;
-        let families = Families::of(checkpoint.config());
+        let families = Families::of_checkpoint(checkpoint);
         let known = checkpoint.is_dir().then_some(&families);
         let mut decisions = Vec::new();
         for (_, entry) in checkpoint.tensors() {
@@ -158,7 +158,8 @@ fn not_linear(name: &str, families: &Families) -> Option<Cow<'static, str>> {
     let Some(module) = name.strip_suffix(".weight") else {
         return Some("the name does not end in .weight".into());
     };
-    families.kept(module).or_else(|| linear::kept(module)).map(Cow::from)
+    let outside = || families.tower(module).map(|(_, reason)| reason);
+    families.kept(module).or_else(|| linear::kept(module)).or_else(outside).map(Cow::from)
 }
 
 /// What a reader of the summary should know of `decisions`, one for each tensor of `checkpoint`.
@@ -168,7 +169,7 @@ pub fn notes(checkpoint: &Checkpoint, decisions: &[Decision]) -> Vec<String> {
     if !checkpoint.is_dir() {
         return notes;
     }
-    let families = Families::of(checkpoint.config());
+    let families = Families::of_checkpoint(checkpoint);
     if !families.known() {
         let named = match &families.named {
             Some(named) => format!("model type {named} is not in the table of families"),

@@ -25,6 +25,7 @@ pub struct Checkpoint {
     index: HashMap<String, usize>,
     /// What a directory's files are called.
     stem: String,
+    index_name: Option<String>,
     notes: Vec<String>,
     config: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -64,11 +65,13 @@ impl Checkpoint {
             files.push(TensorFile::open(&file)?);
         }
         let Shards { stem, index, mut notes, .. } = shards;
+        let index_name = index.as_ref().and_then(|(path, _)| path.file_name());
+        let index_name = index_name.map(|name| name.to_string_lossy().into_owned());
         let index = match index {
             Some((index, map)) => by_index(&files, &index, &map, &mut notes)?,
             None => by_file(&files, HashMap::new())?,
         };
-        Ok(Self { root: path.to_owned(), is_dir, files, index, stem, notes, config })
+        Ok(Self { root: path.to_owned(), is_dir, files, index, stem, index_name, notes, config })
     }
 
     /// The file or directory.
@@ -81,6 +84,11 @@ impl Checkpoint {
     #[must_use]
     pub const fn is_dir(&self) -> bool {
         self.is_dir
+    }
+
+    /// The name of the index that decided which files are read, if one did.
+    pub(crate) fn index_name(&self) -> Option<&str> {
+        self.index_name.as_deref()
     }
 
     /// What the names of a directory's tensor files start with.

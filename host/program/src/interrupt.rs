@@ -2,9 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::error::CliError;
@@ -13,7 +15,8 @@ use super::print;
 /// The status of a command that was interrupted.
 const INTERRUPTED: i32 = 130;
 
-/// From now on an interrupted run says what is left of it.
+/// From now on an interrupted run says what is left of it, and a file beyond the limit of the system
+/// (`ulimit -f`) is an error of writing and not the program's end.
 ///
 /// # Errors
 /// When the system allows no handler.
@@ -22,6 +25,8 @@ pub(crate) fn explain(input: &Path, output: &Path) -> Result<(), CliError> {
         CliError::said(format!("cannot wait for signals: {error}: check the system's limits"))
     };
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    // Handled at all, whatever is done then.
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map_err(failed)?;
     let output: PathBuf = output.components().collect();
     let is_dir = input.is_dir();
     let wait = move || {

@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use fouroversix::checkpoint::Header;
 use half::bf16;
 
 mod common;
-use common::{Folder, refuse, tensor, weights, write_model, write_safetensors};
+use common::{Folder, refuse, succeed, tensor, weights, write_model, write_safetensors};
 
 /// A folder with a good `in.safetensors`.
 fn folder() -> Folder {
@@ -62,6 +63,52 @@ fn dimensions_that_are_no_multiples_of_16() {
     let said = refuse([&"quantize", &input, &output]);
     assert!(said.contains("20 columns") && said.contains("multiples of 16"), "{said}");
     assert_eq!(folder.names(), ["in.safetensors"]);
+}
+
+#[test]
+fn outputs_that_would_share_a_name() {
+    let folder = folder();
+    let model = folder.path("model");
+    fs::create_dir(&model).unwrap();
+    let name = "model.layers.0.mlp.down_proj.weight";
+    let both = [weights(name, &[32, 64]), weights(&format!("{name}_packed"), &[16])];
+    write_safetensors(&model.join("model.safetensors"), &both);
+    fs::write(model.join("config.json"), "{}").unwrap();
+    // In one file, and in two.
+    for size in ["5GB", "1B"] {
+        let said = refuse([&"quantize", &model, &folder.path("out"), &"--max-shard-size", &size]);
+        assert!(said.contains(&format!("two tensors called {name}_packed")), "{said}");
+    }
+    assert!(!folder.path("out").exists() && !folder.path("out.partial").exists());
+}
+
+#[test]
+fn types_of_any_name_leave_the_header_whole() {
+    let folder = folder();
+    let input = folder.path("odd.safetensors");
+    let odd = tensor("odd", "F8\\\"}", &[3], vec![1, 2, 3]);
+    write_safetensors(&input, &[weights("a.weight", &[32, 64]), odd]);
+    succeed([&"quantize", &input, &folder.path("out.safetensors")]);
+    let header = Header::parse(&fs::read(folder.path("out.safetensors")).unwrap()).unwrap();
+    assert_eq!(header.get("odd").unwrap().dtype.name(), "F8\\\"}");
+}
+
+#[test]
+fn files_beyond_the_limit_of_the_system() {
+    let folder = Folder::new();
+    let (model, out) = (folder.path("model"), folder.path("out"));
+    write_model(&model, 2, 64);
+    // One block of 512 or 1024 bytes.
+    let limited = "ulimit -f 1; exec \"$0\" \"$@\"";
+    let program = env!("CARGO_BIN_EXE_fouroversix");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", limited, program, "quantize"]).arg(&model).arg(&out);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("ulimit -f"), "{said}");
+    succeed([&"quantize", &model, &out]);
+    assert_eq!(folder.names(), ["model", "out"]);
 }
 
 #[test]

@@ -134,6 +134,15 @@ fn towers_are_found_under_every_consumers_prefix() {
             "model.embed_tokens_extend.image_embed.img_projection.0",
             "model.embed_tokens_extend.image_embed.img_projection.0",
         ),
+        ("paddleocr_vl", "mlp_AR.linear_1", "model.projector.linear_1"),
+        (
+            "ernie4_5_vl_moe",
+            "model.vision_model.blocks.0.attn.proj",
+            "model.vision_tower.blocks.0.attn.proj",
+        ),
+        ("granite_speech", "encoder.layers.0.attn.to_q", "model.encoder.layers.0.attn.to_q"),
+        ("ovis", "vte", "vte"),
+        ("brand_new", "perceiver.layers.0.fc1", "model.perceiver.layers.0.fc1"),
         ("brand_new", "my_vision_thing.layers.0.fc1", "model.my_vision_thing.layers.0.fc1"),
     ] {
         let text = "language_model.model.layers.0.self_attn.o_proj";
@@ -144,6 +153,50 @@ fn towers_are_found_under_every_consumers_prefix() {
         let folder = check(&config, &tensors, &kept, &[text, running]);
         assert_eq!(stored(&folder.path("ct")), [text], "{kind}");
     }
+}
+
+#[test]
+fn what_only_looks_like_a_linear_stays() {
+    let attention = "model.layers.0.self_attn.o_proj";
+    for (kind, kept, running) in [
+        // Linears whose names speak of embeddings.
+        ("albert", "albert.encoder.embedding_hidden_mapping_in", ""),
+        ("unheard_of", "embeddings.patch_embedding", ""),
+        // Embeddings and heads whose names don't.
+        ("ctrl", "transformer.w", ""),
+        ("molmo", "model.transformer.ff_out", "lm_head"),
+        ("unheard_of", "classifier.out_proj", ""),
+        // Heads without a tensor.
+        ("t5gemma", "model.encoder.norm_in", "lm_head.out_proj"),
+        ("biogpt", "score", "output_projection"),
+        // A batch of matrices, and an adapter inside of a model.
+        ("deepseek_v4", "layers.0.attn.wo_a", "model.layers.0.attn.wo_a"),
+        (
+            "deepseek_v4",
+            "layers.0.attn.compressor.wkv",
+            "model.layers.0.self_attn.compressor.kv_proj",
+        ),
+        ("phi4mm", "model.layers.0.mlp.down_proj.lora_B.speech", ""),
+        ("llama", "fc", ""),
+    ] {
+        let config = json!({"model_type": kind, "architectures": ["XForCausalLM"]});
+        let kept_too = [kept, if running.is_empty() { kept } else { running }];
+        let folder = check(&config, &linears(&[attention, kept]), &kept_too, &[attention]);
+        assert_eq!(stored(&folder.path("ct")), [attention], "{kind}");
+    }
+}
+
+#[test]
+fn conv1d_weights_are_known_by_their_shape() {
+    let mut tensors = linears(&["transformer.h.0.attn.c_proj", "transformer.h.0.mlp.up_proj"]);
+    tensors.push(weights("transformer.h.0.attn.c_attn.weight", &[64, 192]));
+    let config = json!({"model_type": "unheard_of"});
+    let kept = ["transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj"];
+    check(&config, &tensors, &kept, &["transformer.h.0.mlp.up_proj"]);
+    // As a Linear it has the other shape.
+    tensors.pop();
+    tensors.push(weights("transformer.h.0.attn.c_attn.weight", &[192, 64]));
+    check(&config, &tensors, &[], &kept);
 }
 
 #[test]
@@ -169,7 +222,8 @@ fn experts_in_one_tensor_are_excluded_by_pattern_and_said() {
             "block_sparse_moe.experts",
         ),
     ] {
-        let attention = "model.layers.0.self_attn.o_proj";
+        let (before, _) = stack.split_once(".0.").unwrap();
+        let attention = &*format!("{before}.0.self_attn.o_proj");
         let mut tensors = linears(&[attention, "lm_head"]);
         tensors.extend(shapes.map(|leaf| weights(&format!("{stack}.{leaf}"), &[4, 64, 64])));
         let config = json!({"model_type": kind, "architectures": ["XForCausalLM"]});

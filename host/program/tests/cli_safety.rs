@@ -82,6 +82,23 @@ fn folders_that_hold_each_other() {
     fs::rename(model.join("tokenizer.json"), out.join("tokens")).unwrap();
     symlink(out.join("tokens"), model.join("tokenizer.json")).unwrap();
     refused(&folder, "quantize", &model, &out);
+    // What is read and not copied counts too.
+    fs::remove_file(model.join("tokenizer.json")).unwrap();
+    fs::remove_file(out.join("tokens")).unwrap();
+    for name in ["config.json", "model.safetensors.index.json", "quantize_config.json"] {
+        fs::remove_dir_all(&out).unwrap();
+        succeed([&"quantize", &model, &out]);
+        let there = out.join("config.json");
+        if !model.join(name).exists() {
+            fs::write(model.join(name), "{}").unwrap();
+        }
+        fs::rename(model.join(name), &there).unwrap();
+        symlink(&there, model.join(name)).unwrap();
+        refused(&folder, "quantize", &model, &out);
+        fs::remove_file(model.join(name)).unwrap();
+        fs::copy(&there, model.join(name)).unwrap();
+    }
+    fs::remove_file(model.join("quantize_config.json")).unwrap();
     fs::create_dir(folder.path("elsewhere")).unwrap();
     symlink(folder.path("elsewhere"), model.join("linked")).unwrap();
     refused(&folder, "quantize", &model, &folder.path("elsewhere/out"));
@@ -164,6 +181,10 @@ fn pages_and_plots_never_replace_what_they_are_made_from() {
     }
     let page: PathBuf = folder.path("page");
     let said = refuse([&"report", &out, &"--html", &page, &"--csv", &page]);
+    assert!(said.contains("choose two files"), "{said}");
+    // One file by two names, not there yet.
+    let again = folder.path("model/../page");
+    let said = refuse([&"report", &out, &"--html", &page, &"--csv", &again]);
     assert!(said.contains("choose two files"), "{said}");
     assert!(contents(&folder.path("")) == before);
     symlink(out.join("model.safetensors"), out.join("fouroversix-report.html")).unwrap();

@@ -187,6 +187,9 @@ fn variants_are_read_where_nothing_else_is() {
     let (model, out) = (folder.path("model"), folder.path("out"));
     fs::create_dir(&model).unwrap();
     write_safetensors(&model.join("model.fp16.safetensors"), &[weights(PROJECTION, &[32, 64])]);
+    let said = refuse([&"quantize", &model, &out]);
+    assert!(said.contains("no config.json"), "{said}");
+    fs::write(model.join("config.json"), "{\"model_type\": \"llama\"}").unwrap();
     succeed([&"quantize", &model, &out]);
     assert!(out.join("model.safetensors").is_file());
     let stale = tensor(PROJECTION, "BF16", &[32, 64], weights("stale", &[32, 64]).bytes);
@@ -195,6 +198,40 @@ fn variants_are_read_where_nothing_else_is() {
     let said = notes([&"quantize", &model, &plain]);
     assert!(said.contains("model.fp16.safetensors is not copied"), "{said}");
     assert_ne!(codes(&out, PROJECTION), codes(&plain, PROJECTION));
+    // The index that was read is written anew, under the plain name if at all.
+    let sharded = folder.path("sharded");
+    write_shards(
+        &sharded,
+        &[("s1.safetensors", &[weights(PROJECTION, &[32, 64])])],
+        &[(PROJECTION, "s1.safetensors")],
+    );
+    let variant = "model.safetensors.index.fp16.json";
+    fs::rename(sharded.join(INDEX), sharded.join(variant)).unwrap();
+    let again = folder.path("again");
+    succeed([&"quantize", &sharded, &again]);
+    let made = common::names(&again);
+    assert_eq!(made, ["config.json", "fouroversix.json", "model.safetensors"]);
+}
+
+#[test]
+fn configurations_keep_the_order_of_their_keys() {
+    let folder = Folder::new();
+    let (model, out, back) = (folder.path("model"), folder.path("out"), folder.path("back"));
+    write_model(&model, 1, 32);
+    let config = "{\"z\": 1, \"model_type\": \"llama\", \"torch_dtype\": \"float32\", \"b\": \
+                  {\"y\": [{\"q\": 0, \"p\": 0}], \"x\": 2}, \"quantization_config\": null, \"a\": 3}";
+    fs::write(model.join("config.json"), config).unwrap();
+    succeed([&"quantize", &model, &out]);
+    succeed([&"dequantize", &out, &back]);
+    let written = |folder: &Path| {
+        let text = fs::read_to_string(folder.join("config.json")).unwrap();
+        text.split_whitespace().collect::<String>()
+    };
+    let kept = "{\"z\":1,\"model_type\":\"llama\",\"torch_dtype\":\"bfloat16\",\"b\":\
+                {\"y\":[{\"q\":0,\"p\":0}],\"x\":2},\"a\":3,\"dtype\":\"bfloat16\"";
+    let quantized = written(&out);
+    assert!(quantized.starts_with(&format!("{kept},\"quantization_config\":{{")), "{quantized}");
+    assert_eq!(written(&back), format!("{kept}}}"));
 }
 
 #[test]
@@ -238,6 +275,21 @@ fn adapters_are_refused() {
     write_safetensors(&model.join("adapter_model.safetensors"), &[lora]);
     let said = refuse([&"quantize", &model, &folder.path("out")]);
     assert!(said.contains("adapter") && said.contains("merge"), "{said}");
+    assert_eq!(folder.names(), ["model"]);
+}
+
+#[test]
+fn configurations_that_are_links_to_nothing_are_not_taken_for_none() {
+    let folder = Folder::new();
+    let model = folder.path("model");
+    for name in ["config.json", "hf_quant_config.json", "quantize_config.json"] {
+        write_model(&model, 1, 32);
+        let _ = fs::remove_file(model.join(name));
+        symlink("../blobs/0123", model.join(name)).unwrap();
+        let said = refuse([&"quantize", &model, &folder.path("out")]);
+        assert!(said.contains(name) && said.contains("link to nothing"), "{said}");
+        fs::remove_file(model.join(name)).unwrap();
+    }
     assert_eq!(folder.names(), ["model"]);
 }
 

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 mod common;
-use common::{Folder, contents, program, succeed, tensor, weights, write_model, write_safetensors};
+use common::{
+    Folder, contents, program, refuse, succeed, tensor, weights, write_model, write_safetensors,
+};
 
 /// Runs a command line in `folder`, which must end with `status` and change nothing there. Returns
 /// what it said on standard error.
@@ -115,6 +118,11 @@ fn reports_of_folders_that_quantize_did_not_write() {
         fs::write(folder.path("other/fouroversix.json"), text).unwrap();
         assert!(refuses(&folder, "report other").contains("fouroversix.json"));
     }
+    // A FIFO is not waited for.
+    let odd = Folder::new();
+    let made = Command::new("mkfifo").arg(odd.path("fouroversix.json")).status();
+    assert!(made.unwrap().success());
+    assert!(refuse([&"report", &odd.path("")]).contains("not a file"));
     let [model, bare, back] = ["model", "bare", "back"].map(|name| folder.path(name));
     succeed([&"quantize", &model, &bare, &"--no-figures", &"--quiet"]);
     assert!(refuses(&folder, "report bare").contains("without --no-figures"));

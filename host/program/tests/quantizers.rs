@@ -72,6 +72,13 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
+fn options(scaling: Scaling) -> QuantizeOptions {
+    QuantizeOptions::default()
+        .with_scaling(scaling)
+        .with_fuse(Fuse::Experts)
+        .with_max_shard_bytes(30_000)
+}
+
 fn quantize(
     input: &Path,
     output: &Path,
@@ -79,11 +86,8 @@ fn quantize(
     quantizer: &mut dyn QuantizePanels,
     notes: &mut Notes,
 ) -> Result<Summary, CheckpointError> {
-    let options = QuantizeOptions::default()
-        .with_scaling(scaling)
-        .with_fuse(Fuse::Experts)
-        .with_max_shard_bytes(30_000);
-    quantize_checkpoint(&Checkpoint::open(input)?, output, &options, quantizer, notes)
+    let checkpoint = Checkpoint::open(input)?;
+    quantize_checkpoint(&checkpoint, output, &options(scaling), quantizer, notes)
 }
 
 #[test]
@@ -112,6 +116,83 @@ fn the_cpu_goes_on_with_the_same_bytes() {
             assert_eq!(quantizer.replaced(), None);
         }
     }
+}
+
+/// Someone who writes to the output's place while a run goes on.
+struct Meddler<'a>(&'a dyn Fn());
+
+impl Observer for Meddler<'_> {
+    fn advance(&mut self, _: u64) {}
+    fn tensor(&mut self, _: &TensorRecord) {
+        (self.0)();
+    }
+    fn note(&mut self, _: &str) {}
+}
+
+#[test]
+fn what_is_put_in_the_outputs_place_meanwhile_stays() {
+    let folder = Folder::new();
+    let (model, file) = (folder.path("model"), folder.path("x.safetensors"));
+    write_model(&model, 2, 64);
+    write_safetensors(&file, &[weights("a", &[96, 96])]);
+    let run = |input: &Path, output: &Path, force, put: &dyn Fn()| {
+        let options = options(Scaling::Tensor).with_force(force);
+        let checkpoint = Checkpoint::open(input).unwrap();
+        quantize_checkpoint(&checkpoint, output, &options, &mut CpuQuantizer, &mut Meddler(put))
+    };
+    for force in [false, true] {
+        let output = folder.path(&format!("out-{force}"));
+        let thesis = output.join("thesis.txt");
+        let put = || {
+            std::fs::create_dir_all(&output).unwrap();
+            std::fs::write(&thesis, "years of work").unwrap();
+        };
+        let error = run(&model, &output, force, &put).unwrap_err();
+        assert!(error.to_string().contains("exists"), "{error}");
+        assert_eq!(std::fs::read(&thesis).unwrap(), b"years of work");
+        // What was finished is kept.
+        std::fs::remove_dir_all(&output).unwrap();
+        let mut notes = Notes::default();
+        quantize(&model, &output, Scaling::Tensor, &mut CpuQuantizer, &mut notes).unwrap();
+        let kept = notes.0.iter().filter(|note| note.contains("was finished before: kept"));
+        assert!(kept.count() > 1, "{:?}", notes.0);
+    }
+    let put = || std::fs::write(folder.path("y.safetensors"), "years of work").unwrap();
+    for force in [false, true] {
+        let error = run(&file, &folder.path("y.safetensors"), force, &put).unwrap_err();
+        assert!(error.to_string().contains("exists"), "{error}");
+        assert_eq!(std::fs::read(folder.path("y.safetensors")).unwrap(), b"years of work");
+        std::fs::remove_file(folder.path("y.safetensors")).unwrap();
+    }
+}
+
+#[test]
+fn an_input_that_is_shortened_meanwhile_costs_no_finished_shard() {
+    let folder = Folder::new();
+    let (model, output) = (folder.path("model"), folder.path("out"));
+    write_model(&model, 2, 64);
+    let last = model.join("model-00002-of-00002.safetensors");
+    let (whole, written) = (std::fs::read(&last).unwrap(), modified(&last));
+    let checkpoint = Checkpoint::open(&model).unwrap();
+    let cut = || std::fs::OpenOptions::new().write(true).open(&last).unwrap().set_len(64).unwrap();
+    let mut meddler = Meddler(&cut);
+    // Small shards: some are finished when the second file's turn comes.
+    let options = options(Scaling::Tensor).with_max_shard_bytes(9_000);
+    let mut quantizer = CpuQuantizer;
+    let error = quantize_checkpoint(&checkpoint, &output, &options, &mut quantizer, &mut meddler)
+        .unwrap_err();
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert!(said.contains("shortened"), "{said}");
+    // As it comes back with a lost mount.
+    std::fs::write(&last, whole).unwrap();
+    std::fs::File::open(&last).unwrap().set_modified(written).unwrap();
+    let (checkpoint, mut notes) = (Checkpoint::open(&model).unwrap(), Notes::default());
+    quantize_checkpoint(&checkpoint, &output, &options, &mut quantizer, &mut notes).unwrap();
+    assert!(notes.0.iter().any(|note| note.contains("was finished before: kept")), "{:?}", notes.0);
+}
+
+fn modified(path: &Path) -> std::time::SystemTime {
+    std::fs::metadata(path).unwrap().modified().unwrap()
 }
 
 #[test]

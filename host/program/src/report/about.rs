@@ -1,6 +1,7 @@
 //! Which model a report is about, and when.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -32,7 +33,7 @@ impl About {
     pub(super) fn of(directory: &Path, summary: &Summary) -> Self {
         let resolved = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
         let name = resolved.file_name().unwrap_or(resolved.as_os_str());
-        let config: Option<Value> = fs::read(directory.join("config.json"))
+        let config: Option<Value> = read_file(&directory.join("config.json"))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
         let written = fs::metadata(directory.join(FIGURES)).and_then(|meta| meta.modified());
@@ -70,6 +71,14 @@ fn producer(producer: &Value) -> Option<String> {
 fn day(time: SystemTime) -> String {
     let text = humantime::format_rfc3339_seconds(time).to_string();
     text.split('T').next().unwrap_or_default().to_owned()
+}
+
+/// A file's bytes; of a FIFO, which would be waited for, an error.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    fs::read(path)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use fouroversix::checkpoint::{REPORTS, Summary, TensorRecord, check_not_read};
 use super::args::TalkArgs;
 use super::error::{CliError, Outcome};
 use super::print;
-use about::{About, FIGURES};
+use about::{About, FIGURES, read_file};
 use row::Row;
 
 mod about;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let about = About::of(&args.input, &summary);
     check_not_read(&html, &args.input)?;
     check_not_read(&csv, &args.input)?;
-    if html == csv || is_same_file(&html, &csv) {
+    if place(&html) == place(&csv) {
         return Err(CliError::said(format!(
             "--html and --csv both name {}: choose two files",
             html.display()
@@ -63,8 +63,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
+/// Where a file is or will be, links resolved as far as they lead somewhere.
+fn place(path: &Path) -> PathBuf {
+    let path: PathBuf = path.components().collect();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+    let there = || Some(folder.ok()?.join(path.file_name()?));
+    fs::canonicalize(&path).ok().or_else(there).unwrap_or_else(|| path.clone())
 }
 
 fn tell(talk: TalkArgs, rows: &[Row<'_>], html: &Path, csv: &Path) -> io::Result<()> {
@@ -98,7 +103,7 @@ fn rows(summary: &Summary) -> Vec<Row<'_>> {
 
 fn read_summary(directory: &Path) -> Result<Summary, CliError> {
     let path = directory.join(FIGURES);
-    let text = fs::read(&path).map_err(|error| {
+    let text = read_file(&path).map_err(|error| {
         let path = path.display();
         let text = format!("cannot read {path}: {error}: pass a directory that quantize wrote");
         CliError::of("read", text)

@@ -61,7 +61,7 @@ pub(crate) fn tensor(name: &str, dtype: &str, shape: &[usize], bytes: Vec<u8>) -
         name: name.to_owned(),
         dtype: Dtype::new(dtype),
         shape: shape.to_vec(),
-        range: 0..0,
+        range: 0..bytes.len() as u64,
     };
     Tensor { entry, bytes }
 }
