@@ -11,7 +11,8 @@ use fouroversix_core::{E4m3Max, Element, Error, InputType, Nvfp4Tensor, Nvfp4Vie
 use super::address::{ALIGNMENT, DeviceAddress, WORD, needed, optional};
 use super::device::Device;
 use super::error::DeviceError;
-use super::kernel::{CopyKernel, KernelInfo, Launch};
+use super::kernel::KernelInfo;
+use super::launch::{CopyKernel, Launch};
 use super::memory::{self, Elements};
 use super::raw::RawStream;
 

@@ -42,6 +42,7 @@ mod executed;
 mod group;
 mod host;
 mod kernel;
+mod launch;
 mod memory;
 mod quantizer;
 mod raw;
@@ -70,7 +71,7 @@ pub use tensor::{DeviceAmax, DeviceQuantized, DeviceTensor};
 pub mod internals {
     pub use crate::driver::check;
     pub use crate::host::Resident;
-    pub use crate::kernel::CopyKernel;
+    pub use crate::launch::CopyKernel;
     pub use crate::memory::{
         Elements, Plain, address, allocate, download, upload, upload_at, zeroed,
     };

@@ -7,7 +7,8 @@ use fouroversix_core::{Config, Error, InputType, launch};
 use super::address::QuantizeAddresses;
 use super::device::Device;
 use super::error::DeviceError;
-use super::kernel::{CopyKernel, KernelInfo, Launch};
+use super::kernel::KernelInfo;
+use super::launch::{CopyKernel, Launch};
 use super::raw::RawStream;
 use super::setup::{AmaxSource, AmaxStep, QuantizeSetup};
 

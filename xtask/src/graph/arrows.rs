@@ -50,6 +50,7 @@ fn resolve(all: &Crate, module: usize, path: &[String], depth: usize) -> Option<
             "super" => here.parent,
             _ if here.children.contains_key(name) => here.children[name],
             _ if here.items.contains(name) => return Some(at),
+            _ if at == 0 && all.exported.contains_key(name) => return Some(all.exported[name]),
             _ => return imported(all, at, position == 0, &path[position..], depth),
         };
     }

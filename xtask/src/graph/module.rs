@@ -10,6 +10,8 @@ use super::scan::{self, Found, Import, Named};
 /// A target's modules; the first is the root.
 pub(super) struct Crate {
     pub(super) modules: Vec<Module>,
+    /// Modules that define the macros at the root, by name.
+    pub(super) exported: BTreeMap<String, usize>,
 }
 
 /// A module, in a file of its own or in its parent's.
@@ -38,7 +40,7 @@ impl Crate {
     ) -> Result<Self, String> {
         let text = read(root).ok_or_else(|| format!("can't read {}", root.display()))?;
         let folder = root.parent().unwrap_or(Path::new("")).to_owned();
-        let mut all = Self { modules: Vec::new() };
+        let mut all = Self { modules: Vec::new(), exported: BTreeMap::new() };
         let place = Place { file: root.to_owned(), folder };
         all.add(&place, 0, parse(root, &text)?, read)?;
         Ok(all)
@@ -52,7 +54,8 @@ impl Crate {
         read: &dyn Fn(&Path) -> Option<String>,
     ) -> Result<usize, String> {
         let index = self.modules.len();
-        let Found { items, imports, named, modules } = scan::module(tokens);
+        let Found { items, imports, named, modules, exported } = scan::module(tokens);
+        self.exported.extend(exported.into_iter().map(|name| (name, index)));
         self.modules.push(Module {
             file: place.file.clone(),
             parent,

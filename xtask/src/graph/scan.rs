@@ -11,6 +11,8 @@ pub(super) struct Found {
     pub(super) imports: Vec<Import>,
     pub(super) named: Vec<Named>,
     pub(super) modules: Vec<Declared>,
+    /// Macros that `#[macro_export]` puts at the root of the crate.
+    pub(super) exported: Vec<String>,
 }
 
 /// A path, and where it stands.
@@ -82,6 +84,11 @@ impl Found {
                 self.imports.extend(tree.imports);
                 self.named.extend(tree.named);
                 return;
+            }
+            Some("macro_rules")
+                if attributes(item).any(|it| it.iter().any(|t| is(t, "macro_export"))) =>
+            {
+                self.exported.extend(name(body, "macro_rules"));
             }
             Some(keyword) => self.items.extend(name(body, keyword)),
             None => {}

@@ -98,6 +98,20 @@ fn macros_are_read_inside() {
 }
 
 #[test]
+fn an_exported_macro_is_where_it_is_defined() {
+    let files = [
+        ("src/lib.rs", "mod a; mod b; pub use b::B; m!();"),
+        ("src/a.rs", "fn f() { crate::m!(); }"),
+        (
+            "src/b.rs",
+            "#[macro_export] macro_rules! m { () => { $crate::n!() } }
+                      #[macro_export] macro_rules! n { () => {} } pub struct B;",
+        ),
+    ];
+    assert_eq!(arrows_of(&files), ["src/a.rs -> src/b.rs", "src/lib.rs -> src/b.rs"]);
+}
+
+#[test]
 fn unit_tests_other_crates_and_comments_are_no_arrows() {
     let files = [
         ("src/lib.rs", "mod a; mod b; #[cfg(test)] mod tests; pub fn top() {}"),

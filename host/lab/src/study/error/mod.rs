@@ -1,12 +1,16 @@
 //! How much each rule loses: relative mean squared error, and signal to quantization noise.
 
 mod plot;
+mod table;
 
 use std::fmt::Write;
 
 use fouroversix_core::{Config, E4m3Max, ErrorPath, Metric, Outputs, Rule, ScaleLayout, Scaling};
 use half::bf16;
-use serde::Serialize;
+
+pub use table::{Row, Table};
+
+use table::SCALINGS;
 
 use super::sample::{self, Distribution};
 use super::weights::Weights;
@@ -51,33 +55,6 @@ const CHOICES: [(&str, Choice); 7] = [
     ("MSE, A = 448", four_over_six(Metric::Mse, E4m3Max::M448)),
     ("MSE, A = 256", four_over_six(Metric::Mse, E4m3Max::M256)),
 ];
-
-const SCALINGS: [(&str, Scaling); 3] =
-    [("tensor", Scaling::Tensor), ("row", Scaling::Row), ("tile", Scaling::Tile)];
-
-/// One line of the table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// A distribution or the name given to the weights.
-    pub source: String,
-    /// `tensor`, `row` or `tile`.
-    pub scaling: &'static str,
-    /// `plain`, `map4 only, A = 448`, …
-    pub rule: &'static str,
-    /// Squared error over the power of the input.
-    pub relative_mse: f64,
-    /// The same in decibels, as signal over noise.
-    pub sqnr_db: f64,
-    /// Share of blocks that took map4, where there was a choice.
-    pub map4_share: Option<f64>,
-}
-
-/// The table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Table {
-    /// By source, then scaling, then rule.
-    pub rows: Vec<Row>,
-}
 
 /// Quantizes random bf16 tensors of each distribution, and the weights (as FP32, figures over all
 /// of them), by each rule, strict, on the CPU. `progress` is called with a line for each source.

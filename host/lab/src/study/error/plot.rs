@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Row, SCALINGS, Table};
+use super::table::{Row, SCALINGS, Table};
 
 const WIDTH: f64 = 820.0;
 const LEFT: f64 = 150.0;
