@@ -12,6 +12,9 @@
 //! | use a GPU | [`cuda::Device`], for device memory on your own stream |
 //! | read and write models | [`checkpoint`] |
 //!
+//! Work is spread over rayon's threads: the global pool, or the caller's own where the call is made
+//! in it, as in `pool.install(|| quantize(&weights, shape, &config))`. The bits do not depend on it.
+//!
 //! Features, none of them on by default: `cuda` (the GPU side; needs no toolkit to build and no
 //! driver to start) and `checkpoint` (safetensors files and model directories). The program is the
 //! crate `fouroversix-cli`.
@@ -24,7 +27,7 @@ pub use dequantize::{dequantize, dequantize_into, deviation};
 pub use fouroversix_checkpoint as checkpoint;
 pub use fouroversix_core::{
     Amax, Choices, Config, ConfigBuilder, ConfigError, Deviation, E4m3Max, Element, Error,
-    ErrorPath, InputType, Metric, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Outputs, Quantized,
+    ErrorPath, InputShape, InputType, Metric, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Outputs, Quantized,
     QuantizedMut, Rule, ScaleLayout, Scaling, ShapeError, UnknownName,
 };
 pub use fouroversix_cpu as cpu;

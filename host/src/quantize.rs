@@ -1,13 +1,14 @@
 //! Quantization on the CPU: the public entry points.
 
 use fouroversix_core::{
-    Amax, Choices, Config, Element, Error, Nvfp4Tensor, Quantized, QuantizedMut,
+    Amax, Choices, Config, Element, Error, InputShape, Nvfp4Tensor, Quantized, QuantizedMut,
 };
 use fouroversix_cpu::{self as cpu, Path};
 
 /// Quantizes a tensor.
 ///
-/// `input` is row-major `[rows, cols]` of `shape`, in elements. Every step is an FP32 operation
+/// `input` is row-major `[rows, cols]` of `shape`, in elements. Leading dimensions are flattened,
+/// and rows may lie apart: see [`InputShape`]. Every step is an FP32 operation
 /// rounded to nearest even, in the order of TransformerEngine's `quantize_4over6_nvfp4.cuh`; the
 /// CPU path in use never changes a bit. NaN does not count in maxima and becomes code 7; with an
 /// infinite element the global scale is 1; zeros keep their sign; a block of zeros has scale 0.
@@ -19,7 +20,8 @@ use fouroversix_cpu::{self as cpu, Path};
 /// [`ShapeError::Dimension`](crate::ShapeError::Dimension) when `cols` is not a multiple of 16, or
 /// `rows` is not and the scaling is [`Scaling::Tile`](crate::Scaling::Tile) or the output
 /// columnwise. [`ShapeError::Length`](crate::ShapeError::Length) when `input` does not have
-/// `rows·cols` elements. [`Error::Outputs`] when both outputs are configured: see [`quantize_both`].
+/// `rows·cols` elements, or with a row stride those and the gaps between rows;
+/// [`ShapeError::Stride`](crate::ShapeError::Stride) when rows overlap. [`Error::Outputs`] when both outputs are configured: see [`quantize_both`].
 ///
 /// # Examples
 /// ```
@@ -32,9 +34,21 @@ use fouroversix_cpu::{self as cpu, Path};
 /// assert!(back.iter().zip(&weights).all(|(b, w)| (b - w).abs() < 0.2));
 /// # Ok::<(), fouroversix::Error>(())
 /// ```
+///
+/// A batch, and the first 32 of 48 columns:
+/// ```
+/// use fouroversix::{Config, InputShape, quantize};
+///
+/// let (input, config) = (vec![1.0_f32; 2 * 3 * 48], Config::default());
+/// let batch = quantize(&input, [2, 3, 48], &config)?;
+/// assert_eq!(batch.shape(), [6, 48]);
+/// let part = quantize(&input, InputShape::from([6, 32]).with_row_stride(48), &config)?;
+/// assert_eq!(part.shape(), [6, 32]);
+/// # Ok::<(), fouroversix::Error>(())
+/// ```
 pub fn quantize<T: Element>(
     input: &[T],
-    shape: [usize; 2],
+    shape: impl Into<InputShape>,
     config: &Config,
 ) -> Result<Nvfp4Tensor, Error> {
     config.outputs().expect_one()?;
@@ -50,7 +64,7 @@ pub fn quantize<T: Element>(
 /// NaN or a negative number, or has the wrong length.
 pub fn quantize_with_amax<T: Element>(
     input: &[T],
-    shape: [usize; 2],
+    shape: impl Into<InputShape>,
     config: &Config,
     amax: Amax<'_>,
 ) -> Result<Nvfp4Tensor, Error> {
@@ -78,7 +92,7 @@ pub fn quantize_with_amax<T: Element>(
 /// ```
 pub fn quantize_both<T: Element>(
     input: &[T],
-    shape: [usize; 2],
+    shape: impl Into<InputShape>,
     config: &Config,
 ) -> Result<[Nvfp4Tensor; 2], Error> {
     config.outputs().expect_both()?;
@@ -93,7 +107,7 @@ pub fn quantize_both<T: Element>(
 /// As [`quantize_with_amax`], any outputs being right.
 pub fn quantize_outputs<T: Element>(
     input: &[T],
-    shape: [usize; 2],
+    shape: impl Into<InputShape>,
     config: &Config,
     amax: Option<Amax<'_>>,
 ) -> Result<Quantized, Error> {
@@ -111,7 +125,7 @@ pub fn quantize_outputs<T: Element>(
 /// outputs, [`ShapeError::Length`](crate::ShapeError::Length) when one of its buffers has the wrong length.
 pub fn quantize_into<T: Element>(
     input: &[T],
-    shape: [usize; 2],
+    shape: impl Into<InputShape>,
     config: &Config,
     amax: Option<Amax<'_>>,
     out: QuantizedMut<'_>,
@@ -128,7 +142,11 @@ pub fn amax<T: Element>(input: &[T]) -> f32 {
 /// The largest magnitude in each row of `input`, `[rows, cols]` row-major, NaN ignored.
 ///
 /// # Errors
-/// [`ShapeError::Length`](crate::ShapeError::Length) when `input` or `out` does not have the length that `shape` asks for.
-pub fn row_amax<T: Element>(input: &[T], shape: [usize; 2], out: &mut [f32]) -> Result<(), Error> {
+/// [`ShapeError::Length`](crate::ShapeError::Length) when `input` or `out` does not have the length that `shape` asks for; as [`quantize`] for strides.
+pub fn row_amax<T: Element>(
+    input: &[T],
+    shape: impl Into<InputShape>,
+    out: &mut [f32],
+) -> Result<(), Error> {
     cpu::row_amax(Path::detect(), input, shape, out)
 }

@@ -18,6 +18,8 @@ mod deviation;
 mod element;
 #[cfg(feature = "std")]
 mod error;
+#[cfg(feature = "std")]
+mod input_shape;
 pub mod instruction_set;
 pub mod kernel;
 #[cfg(feature = "std")]
@@ -42,6 +44,8 @@ pub use deviation::Deviation;
 pub use element::{Element, Values, ValuesMut};
 #[cfg(feature = "std")]
 pub use error::Error;
+#[cfg(feature = "std")]
+pub use input_shape::InputShape;
 pub use instruction_set::InstructionSet;
 pub use kernel::Kernel;
 #[cfg(feature = "std")]

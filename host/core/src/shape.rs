@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::config::{Config, Scaling};
+use crate::input_shape::InputShape;
 
 /// A shape that is not one of NVFP4, or that a buffer or a launch does not suit. `Display` names
 /// the offending value and the remedy.
@@ -76,15 +77,14 @@ impl std::error::Error for ShapeError {}
 ///
 /// # Errors
 /// [`ShapeError::Dimension`] when columns are not a multiple of 16, or rows are not and the scaling
-/// is by tile or a columnwise output is asked for; [`ShapeError::Length`] when `length` is not
-/// `rows·cols`.
-pub fn check_shape(length: usize, shape: [usize; 2], config: &Config) -> Result<(), ShapeError> {
-    let [rows, cols] = shape;
+/// is by tile or a columnwise output is asked for; as [`InputShape::check`].
+pub fn check_shape(length: usize, shape: InputShape, config: &Config) -> Result<(), ShapeError> {
+    let [rows, cols] = shape.matrix();
     check_dimension("columns", cols)?;
     if config.scaling() == Scaling::Tile || config.outputs().columnwise() {
         check_dimension("rows", rows)?;
     }
-    expect_length("the input", length, rows.saturating_mul(cols))
+    shape.check(length)
 }
 
 /// Checks that a dimension, `"rows"` or `"columns"`, is made of whole blocks.

@@ -1,6 +1,6 @@
 //! Largest magnitudes (step 1). A maximum is exact, so its order is free.
 
-use fouroversix_core::{Element, Values};
+use fouroversix_core::{Element, InputShape, Values};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -12,18 +12,25 @@ use crate::simd::vector::{Vector, Vectorized, Work};
 /// Elements a task reads: large enough to be worth a task, small enough to balance.
 const CHUNK: usize = 1 << 17;
 
-/// Of all elements, NaN ignored; 0 of none.
-pub(crate) fn tensor<T: Element>(path: Path, input: &[T]) -> f32 {
+/// Of all elements of the rows, NaN ignored; 0 of none. What lies between rows does not count.
+pub(crate) fn tensor<T: Element>(path: Path, input: &[T], shape: InputShape) -> f32 {
+    if !shape.is_contiguous() {
+        let [_, cols] = shape.matrix();
+        let rows = input.par_chunks(shape.row_stride());
+        return rows.map(|row| slice(path, &row[..cols])).reduce(|| 0.0, f32::max);
+    }
     input.par_chunks(CHUNK).map(|chunk| slice(path, chunk)).reduce(|| 0.0, f32::max)
 }
 
-/// Of each row of `cols` elements.
-pub(crate) fn rows<T: Element>(path: Path, input: &[T], cols: usize, out: &mut [f32]) {
+/// Of each row.
+pub(crate) fn rows<T: Element>(path: Path, input: &[T], shape: InputShape, out: &mut [f32]) {
+    let [_, cols] = shape.matrix();
     if cols == 0 {
         out.fill(0.0);
         return;
     }
-    input.par_chunks(cols).zip(out).for_each(|(row, out)| *out = slice(path, row));
+    let rows = input.par_chunks(shape.row_stride());
+    rows.zip(out).for_each(|(row, out)| *out = slice(path, &row[..cols]));
 }
 
 /// [`tensor`] in one task.
@@ -104,10 +111,10 @@ impl<V: Vector> Work<V> for OfF32<'_> {
     }
 }
 
-/// Of the columns from `first` on, one for each element of `out`, of rows of `cols`.
-pub(crate) fn columns<T: Element>(input: &[T], cols: usize, first: usize, out: &mut [f32]) {
+/// Of the columns from `first` on, one for each element of `out`, of rows `stride` apart.
+pub(crate) fn columns<T: Element>(input: &[T], stride: usize, first: usize, out: &mut [f32]) {
     out.fill(0.0);
-    for row in input.chunks_exact(cols) {
+    for row in input.chunks(stride) {
         for (max, x) in out.iter_mut().zip(&row[first..]) {
             *max = max.max(x.to_f32().abs());
         }

@@ -33,8 +33,8 @@ mod values;
 
 use fouroversix_core::shape::{check_shape, expect_length};
 use fouroversix_core::{
-    Amax, Choices, Config, Deviation, Element, Error, Nvfp4Mut, Nvfp4View, Quantized, QuantizedMut,
-    Scaling, Values, ValuesMut,
+    Amax, Choices, Config, Deviation, Element, Error, InputShape, Nvfp4Mut, Nvfp4View, Quantized,
+    QuantizedMut, Scaling, Values, ValuesMut,
 };
 
 use group::Load;
@@ -53,12 +53,13 @@ use values::with_values;
 pub fn quantize_outputs<T: Element>(
     path: Path,
     input: &[T],
-    shape: [usize; 2],
+    shape: impl Into<InputShape>,
     config: &Config,
     amax: Option<Amax<'_>>,
 ) -> Result<Quantized, Error> {
+    let shape = shape.into();
     check_shape(input.len(), shape, config)?;
-    let mut quantized = Quantized::zeroed(shape, config);
+    let mut quantized = Quantized::zeroed(shape.matrix(), config);
     quantize_into(path, input, shape, config, amax, quantized.parts_mut())?;
     Ok(quantized)
 }
@@ -70,31 +71,33 @@ pub fn quantize_outputs<T: Element>(
 pub fn quantize_into<T: Element>(
     path: Path,
     input: &[T],
-    shape: [usize; 2],
+    shape: impl Into<InputShape>,
     config: &Config,
     amax: Option<Amax<'_>>,
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
-    quantize_values(path, T::values(input), shape, config, amax, out)
+    let shape = shape.into();
+    check_shape(input.len(), shape, config)?;
+    let input = T::values(&input[..shape.extent()]);
+    quantize_values(path, input, shape, config, amax, out)
 }
 
 fn quantize_values(
     path: Path,
     input: Values<'_>,
-    shape: [usize; 2],
+    shape: InputShape,
     config: &Config,
     amax: Option<Amax<'_>>,
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
     path.check()?;
-    check_shape(input.len(), shape, config)?;
-    let [rows, cols] = shape;
+    let [rows, cols] = shape.matrix();
     let QuantizedMut { mut rowwise, mut columnwise } = out;
     check_outputs(config, rowwise.as_ref(), columnwise.as_ref())?;
     check_buffers(rowwise.as_ref(), [rows, cols], config)?;
     check_buffers(columnwise.as_ref(), [cols, rows], config)?;
 
-    let amax_given = fill_amax(path, input, config, amax, &mut rowwise, &mut columnwise)?;
+    let amax_given = fill_amax(path, input, shape, config, amax, &mut rowwise, &mut columnwise)?;
     let method = Method { path, rule: config.rule(), rounding: Nearest };
     let lines = Lines { method, config, amax_given };
     Ok(with_values!(input, |input| run(&lines, input, shape, rowwise, columnwise)))
@@ -103,7 +106,7 @@ fn quantize_values(
 fn run<T: Load, R: Rounding>(
     lines: &Lines<'_, R>,
     input: &[T],
-    shape: [usize; 2],
+    shape: InputShape,
     rowwise: Option<Nvfp4Mut<'_>>,
     columnwise: Option<Nvfp4Mut<'_>>,
 ) -> Choices {
@@ -123,11 +126,11 @@ fn run<T: Load, R: Rounding>(
 /// [`Error::CpuPath`] when the path does not run here.
 pub fn amax<T: Element>(path: Path, input: &[T]) -> Result<f32, Error> {
     path.check()?;
-    Ok(tensor_amax(path, T::values(input)))
+    Ok(tensor_amax(path, T::values(input), [input.len()].into()))
 }
 
-fn tensor_amax(path: Path, input: Values<'_>) -> f32 {
-    with_values!(input, |input| amax::tensor(path, input))
+fn tensor_amax(path: Path, input: Values<'_>, shape: InputShape) -> f32 {
+    with_values!(input, |input| amax::tensor(path, input, shape))
 }
 
 /// `fouroversix::row_amax` on a chosen path.
@@ -137,19 +140,19 @@ fn tensor_amax(path: Path, input: Values<'_>) -> f32 {
 pub fn row_amax<T: Element>(
     path: Path,
     input: &[T],
-    shape: [usize; 2],
+    shape: impl Into<InputShape>,
     out: &mut [f32],
 ) -> Result<(), Error> {
     path.check()?;
-    let [rows, cols] = shape;
-    expect_length("the input", input.len(), rows.saturating_mul(cols))?;
-    expect_length("the row amax buffer", out.len(), rows)?;
-    rows_amax(path, T::values(input), cols, out);
+    let shape = shape.into();
+    shape.check(input.len())?;
+    expect_length("the row amax buffer", out.len(), shape.matrix()[0])?;
+    rows_amax(path, T::values(&input[..shape.extent()]), shape, out);
     Ok(())
 }
 
-fn rows_amax(path: Path, input: Values<'_>, cols: usize, out: &mut [f32]) {
-    with_values!(input, |input| amax::rows(path, input, cols, out));
+fn rows_amax(path: Path, input: Values<'_>, shape: InputShape, out: &mut [f32]) {
+    with_values!(input, |input| amax::rows(path, input, shape, out));
 }
 
 /// `fouroversix::dequantize_into` on a chosen path.
@@ -224,6 +227,7 @@ fn check_buffers(
 fn fill_amax(
     path: Path,
     input: Values<'_>,
+    shape: InputShape,
     config: &Config,
     supplied: Option<Amax<'_>>,
     rowwise: &mut Option<Nvfp4Mut<'_>>,
@@ -234,7 +238,7 @@ fn fill_amax(
     let (rows, columns): (&[f32], Option<&[f32]>) = match supplied {
         None if by_row => return Ok(false),
         None => {
-            one_for_rows = [tensor_amax(path, input)];
+            one_for_rows = [tensor_amax(path, input, shape)];
             (&one_for_rows, Some(&one_for_rows))
         }
         Some(Amax::Tensor(value)) if !by_row => {

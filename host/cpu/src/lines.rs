@@ -40,7 +40,8 @@ impl<R: Rounding> Lines<'_, R> {
         let layout = self.config.scale_layout();
         let by_row = self.config.scaling() == Scaling::Row;
         let bound = self.config.rule().e4m3_max();
-        if self.config.scaling() == Scaling::Tensor && layout == ScaleLayout::Linear && !columns {
+        let one_run = layout == ScaleLayout::Linear && !columns && source.is_contiguous();
+        if self.config.scaling() == Scaling::Tensor && one_run {
             let global = GlobalScale::new(global_amax[0], bound);
             return self.flat(source.input, codes, scales, global);
         }
@@ -97,13 +98,12 @@ impl<R: Rounding> Lines<'_, R> {
     }
 
     fn line_amax<T: Load>(&self, source: &Source<'_, T>, first_line: usize, out: &mut [f32]) {
-        let (path, input) = (self.method.path, source.input);
+        let path = self.method.path;
         if source.columns {
-            amax::columns(input, source.lines, first_line, out);
+            amax::columns(source.input, source.stride, first_line, out);
         } else {
-            let rows = input[first_line * source.length..].chunks(source.length);
-            for (out, row) in out.iter_mut().zip(rows) {
-                *out = amax::slice(path, row);
+            for (line, out) in out.iter_mut().enumerate() {
+                *out = amax::slice(path, source.lines(first_line + line, 1));
             }
         }
     }

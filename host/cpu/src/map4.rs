@@ -50,10 +50,10 @@ fn map4_values<T: Element>(
         }
     }
     expect_length("the input", input.len(), rows * cols)?;
-    let mut global_amax = vec![amax::tensor(Path::Scalar, input)];
+    let mut global_amax = vec![amax::tensor(Path::Scalar, input, shape.into())];
     if scaling == Scaling::Row {
         global_amax = vec![0.0; rows];
-        amax::rows(Path::Scalar, input, cols, &mut global_amax);
+        amax::rows(Path::Scalar, input, shape.into(), &mut global_amax);
     }
     let mut codes = vec![0; rows * cols / 2];
     let mut scales = vec![0; rows * cols / 16];

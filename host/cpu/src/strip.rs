@@ -1,6 +1,6 @@
 //! The part of an input that one task quantizes, and where its output goes.
 
-use fouroversix_core::ScaleLayout;
+use fouroversix_core::{InputShape, ScaleLayout};
 
 use crate::scale::GlobalScale;
 
@@ -11,22 +11,36 @@ pub(crate) struct Source<'a, T> {
     /// Number of lines and elements in each.
     pub(crate) lines: usize,
     pub(crate) length: usize,
+    /// Elements from one row of the input to the next.
+    pub(crate) stride: usize,
     /// Whether lines are columns of the input.
     pub(crate) columns: bool,
 }
 
 impl<'a, T> Source<'a, T> {
-    pub(crate) fn rows(input: &'a [T], [rows, cols]: [usize; 2]) -> Self {
-        Self { input, lines: rows, length: cols, columns: false }
+    pub(crate) fn rows(input: &'a [T], shape: InputShape) -> Self {
+        let ([rows, cols], stride) = (shape.matrix(), shape.row_stride());
+        Self { input, lines: rows, length: cols, stride, columns: false }
     }
 
-    pub(crate) fn columns(input: &'a [T], [rows, cols]: [usize; 2]) -> Self {
-        Self { input, lines: cols, length: rows, columns: true }
+    pub(crate) fn columns(input: &'a [T], shape: InputShape) -> Self {
+        let ([rows, cols], stride) = (shape.matrix(), shape.row_stride());
+        Self { input, lines: cols, length: rows, stride, columns: true }
+    }
+
+    /// Whether the input has no gaps.
+    pub(crate) const fn is_contiguous(&self) -> bool {
+        self.input.len() == self.lines * self.length
+    }
+
+    /// `count` lines that are rows, from `first` on, with the gaps between them.
+    pub(crate) fn lines(&self, first: usize, count: usize) -> &'a [T] {
+        &self.input[first * self.stride..][..(count - 1) * self.stride + self.length]
     }
 
     /// Where element `i` of a line is.
     pub(crate) fn index(&self, line: usize, i: usize) -> usize {
-        if self.columns { i * self.lines + line } else { line * self.length + i }
+        if self.columns { i * self.stride + line } else { line * self.stride + i }
     }
 
     /// 1x16 segments of a line.

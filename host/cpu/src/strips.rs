@@ -84,7 +84,7 @@ fn rows<T: Load, R: Rounding>(
     let mut map4 = 0;
     for local in 0..strip.lines {
         let line_number = strip.first_line + local;
-        let input = &source.input[line_number * length..][..length];
+        let input = source.lines(line_number, 1);
         let global = *strip.global(local);
         let codes = &mut strip.codes[local * length / 2..][..length / 2];
         let first = source.segment(line_number, 0);
@@ -102,13 +102,14 @@ fn tile_rows<T: Load, R: Rounding>(
 ) -> u64 {
     let length = source.length;
     let mut scales = vec![0; length / 16];
+    let mut packed = Vec::new();
     let mut map4 = 0;
     for local in (0..strip.lines).step_by(16) {
         let line = strip.first_line + local;
-        let input = &source.input[line * length..][..16 * length];
+        let (input, stride) = even_stride(source, line, &mut packed);
         let codes = &mut strip.codes[local * length / 2..][..16 * length / 2];
         let first = source.segment(line, 0);
-        let elements = Rows { from: input.as_ptr(), stride: length, step: 16 };
+        let elements = Rows { from: input.as_ptr(), stride, step: 16 };
         let output = Output {
             segments: Segments { first, lane: source.segments_per_line(), step: 1 },
             codes: codes.as_mut_ptr(),
@@ -126,6 +127,21 @@ fn tile_rows<T: Load, R: Rounding>(
         }
     }
     map4
+}
+
+/// 16 rows and their stride; rows an odd number of elements apart, which pairs of elements are not
+/// loaded from, are copied to `packed`.
+fn even_stride<'a, T: Load>(
+    source: &Source<'a, T>,
+    first: usize,
+    packed: &'a mut Vec<T>,
+) -> (&'a [T], usize) {
+    if source.stride.is_multiple_of(2) {
+        return (source.lines(first, 16), source.stride);
+    }
+    packed.clear();
+    (first..first + 16).for_each(|line| packed.extend_from_slice(source.lines(line, 1)));
+    (packed, source.length)
 }
 
 /// A strip of columns, in tiles or not.
@@ -150,7 +166,7 @@ fn columns<T: Load, R: Rounding>(
             let end = source.index(strip.first_line + lines - 1, 16 * (first + block) + 15) + 1;
             let from = source.input[from..end].as_ptr();
             let segments = source.segments_per_line();
-            let elements = Columns { from, stride: source.lines, step: width };
+            let elements = Columns { from, stride: source.stride, step: width };
             let output = Output {
                 segments: Segments {
                     first: source.segment(strip.first_line, first + block),

@@ -347,8 +347,8 @@ fn a_rounding_is_told_which_segment_it_rounds() {
                 let mut quantized = fouroversix_core::Quantized::zeroed(shape, &config);
                 let QuantizedMut { rowwise, columnwise } = quantized.parts_mut();
                 for (out, source) in [
-                    (rowwise.unwrap(), Source::rows(&values, shape)),
-                    (columnwise.unwrap(), Source::columns(&values, shape)),
+                    (rowwise.unwrap(), Source::rows(&values, shape.into())),
+                    (columnwise.unwrap(), Source::columns(&values, shape.into())),
                 ] {
                     out.global_amax.fill(1.0);
                     lines.quantize(source, out);

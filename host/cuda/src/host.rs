@@ -62,7 +62,7 @@ impl Device {
         config: &Config,
         amax: Option<Amax<'_>>,
     ) -> Result<Quantized, Error> {
-        check_shape(input.len(), shape, config)?;
+        check_shape(input.len(), shape.into(), config)?;
         let supplied = amax.map(|amax| Supplied::new(amax, shape, config)).transpose()?;
         if input.is_empty() {
             // Nothing to compute: the shapes are all there is.

@@ -91,7 +91,7 @@ impl QuantizeSetup {
         source: AmaxSource,
     ) -> Result<Self, Error> {
         let [rows, cols] = shape;
-        check_shape(rows.saturating_mul(cols), shape, config)?;
+        check_shape(rows.saturating_mul(cols), shape.into(), config)?;
         launch::check_shape(config, shape).map_err(DeviceError::from)?;
         Ok(Self {
             config: *config,
