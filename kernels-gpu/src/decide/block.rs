@@ -82,7 +82,7 @@ fn sixth(bmax: f32) -> f32 {
     ptx::fma_rn(bmax, SIXTH, bmax * REST)
 }
 
-/// The scales of a block whose largest magnitude is `bmax` (NaN if it has one).
+/// The scales of a block whose largest magnitude is `bmax` (NaN if it has one): steps 3 to 5.
 #[inline(always)]
 pub(crate) fn scales<M: Metric>(bmax: f32, global: &GlobalScale) -> ScalePair {
     let s_dec = global.s_dec * (1.0 / Target::GRID);

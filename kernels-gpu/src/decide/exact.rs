@@ -35,7 +35,7 @@ impl Candidate {
         ptx::fma_rn(m, 4_194_304.0, ptx::fma_rn(m, -4_194_304.0, y))
     }
 
-    /// The code of `x`.
+    /// The code of `x` (step 5).
     #[inline(always)]
     fn code(self, x: f32) -> u32 {
         let code = ptx::cvt_rn_f16x2_f32(0.0, self.magnitude(x) * (1.0 / 16384.0)) >> 9;
@@ -53,7 +53,7 @@ impl Candidate {
         [codes as u32, (codes >> 32) as u32]
     }
 
-    /// The contract's term of one element.
+    /// The contract's term of one element (steps 6 and 7).
     #[inline(always)]
     fn term<M: Metric>(self, x: f32, global: &GlobalScale, flags: u32) -> f32 {
         let q = self.magnitude(x);
@@ -67,7 +67,7 @@ impl Candidate {
         M::term(d)
     }
 
-    /// The contract's errors of two blocks, in element order.
+    /// The contract's errors of two blocks, in element order (step 7).
     #[inline(always)]
     pub(crate) fn errors<T: Input, M: Metric>(
         self,
@@ -84,7 +84,7 @@ impl Candidate {
     }
 }
 
-/// The scales of both candidates, or the plain one, before their rounding to E4M3.
+/// The scales of both candidates (step 4), or the plain one (step 3), before their rounding to E4M3.
 #[inline(always)]
 pub(crate) fn scales<M: Metric>(bmax: f32, global: &GlobalScale) -> [f32; 2] {
     if M::FOUR_OVER_SIX {
@@ -95,7 +95,7 @@ pub(crate) fn scales<M: Metric>(bmax: f32, global: &GlobalScale) -> [f32; 2] {
     }
 }
 
-/// The better of two candidates, whose errors `error_of` measures, and its scale.
+/// The better of two candidates, whose errors `error_of` measures, and its scale (step 9).
 ///
 /// A rolled loop over the candidates: one copy of code that is rarely executed.
 #[inline(always)]

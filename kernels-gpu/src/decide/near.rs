@@ -21,7 +21,7 @@ fn divide(p: f32, d: f32, r: f32) -> f32 {
     ptx::fma_rn(ptx::fma_rn(-q, d, p), r, q)
 }
 
-/// The contract's term of one element whose magnitude is `x`.
+/// The contract's term of one element whose magnitude is `x` (steps 6 and 7).
 #[inline(always)]
 fn term<M: Metric>(x: f32, scale: f32, encode: f32, global: &GlobalScale, flags: u32) -> f32 {
     let (six_a, reciprocal) = if flags & E4M3_MAX_256 != 0 {

@@ -32,7 +32,7 @@ pub(crate) struct Encoded {
     pub(crate) scale: f32,
 }
 
-/// The contract's sum of 16 lines: i + (i+8), then +4, +2, +1.
+/// The contract's sum of 16 lines (step 8): i + (i+8), then +4, +2, +1.
 #[inline(always)]
 fn sum(lines: [f32; 2]) -> f32 {
     let r = lines[0] + lines[1];

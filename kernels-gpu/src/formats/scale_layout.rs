@@ -1,4 +1,4 @@
-//! The swizzled layout of block scales: 128x4 tiles, as tensor cores read them.
+//! The swizzled layout of block scales (step 11): 128x4 tiles, as tensor cores read them.
 
 use crate::ptx::{self, memory};
 

@@ -1,4 +1,4 @@
-//! Codes and scales back to numbers: a thread for each block of 16.
+//! Codes and scales back to numbers (step 12): a thread for each block of 16.
 //!
 //! `out = cast(fl(q · fl(fl(s · amax) · fl(1/(6·A)))))`, TransformerEngine's order.
 

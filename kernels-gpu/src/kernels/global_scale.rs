@@ -6,7 +6,7 @@ use crate::load::tensor;
 use crate::ptx::{self, memory, thread, thread_block};
 use fouroversix_core::abi::{AmaxParams, E4M3_MAX_256, GlobalScale};
 
-/// `S_enc = min(fl(6·A / amax), FMAX)`, 1 if amax or that is 0; `S_dec = fl(1 / S_enc)`.
+/// Step 2: `S_enc = min(fl(6·A / amax), FMAX)`, 1 if amax or that is 0; `S_dec = fl(1 / S_enc)`.
 #[inline(always)]
 pub(crate) fn of_amax(amax: f32, flags: u32) -> GlobalScale {
     let six_a = if flags & E4M3_MAX_256 != 0 { 6.0 * 256.0 } else { 6.0 * 448.0 };
