@@ -6,7 +6,9 @@ use cudarc::driver::{CudaStream, sys};
 use fouroversix_core::abi::{DequantizeParams, Divisor, E4M3_MAX_256, ROW_SCALED, SWIZZLED};
 use fouroversix_core::launch::{self, Launch as Geometry, LaunchError};
 use fouroversix_core::shape::{check_dimension, expect_length};
-use fouroversix_core::{E4m3Max, Element, Error, InputType, Nvfp4Tensor, Nvfp4View, ScaleLayout};
+use fouroversix_core::{
+    E4m3Max, Element, Error, InputType, Nvfp4Tensor, Nvfp4View, ScaleLayout, named,
+};
 
 use super::address::{ALIGNMENT, DeviceAddress, WORD, needed, optional};
 use super::device::Device;
@@ -29,7 +31,20 @@ pub enum AmaxLayout {
     RowGlobalScales,
 }
 
+named!(AmaxLayout, "layout of the amax", [Tensor, Rows, TensorGlobalScale, RowGlobalScales]);
+
 impl AmaxLayout {
+    /// `tensor`, `rows`, `tensor-global-scale` or `row-global-scales`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tensor => "tensor",
+            Self::Rows => "rows",
+            Self::TensorGlobalScale => "tensor-global-scale",
+            Self::RowGlobalScales => "row-global-scales",
+        }
+    }
+
     const fn by_row(self) -> bool {
         matches!(self, Self::Rows | Self::RowGlobalScales)
     }
@@ -300,4 +315,17 @@ fn uploaded<T: memory::Plain>(
     let mut to = memory::allocate(stream, size_of_val(from))?;
     memory::upload(stream, from, &mut to)?;
     Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AmaxLayout;
+    use crate::AmaxSource;
+
+    #[test]
+    fn names_read_back() {
+        assert!(AmaxLayout::ALL.iter().all(|it| it.to_string().parse() == Ok(*it)));
+        assert!(AmaxSource::ALL.iter().all(|it| it.to_string().parse() == Ok(*it)));
+        assert!("nonsense".parse::<AmaxSource>().is_err());
+    }
 }

@@ -3,16 +3,17 @@
 use fouroversix_core::abi::{AmaxParams, GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
 use fouroversix_core::launch::{self, Launch, LaunchError};
 use fouroversix_core::shape::check_shape;
-use fouroversix_core::{Config, Error, InputType, Outputs, Scaling};
+use fouroversix_core::{Config, Error, InputType, Outputs, Scaling, named};
 
 use super::address::{ALIGNMENT, OutputAddresses, QuantizeAddresses, WORD, needed, optional};
 use super::error::DeviceError;
 
 /// Where the global amax of a quantization comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AmaxSource {
     /// The input. With row scaling and rowwise output in the same pass over it as the
-    /// quantization, otherwise in a pass before.
+    /// quantization, otherwise in a pass before. The default.
+    #[default]
     Input,
     /// FP32 values in device memory, used as they are. NaN or a negative value gives codes and
     /// scales without meaning.
@@ -21,6 +22,20 @@ pub enum AmaxSource {
     /// [`fouroversix_core::E4m3Max`] and shape.
     Workspace,
 }
+
+impl AmaxSource {
+    /// `input`, `supplied` or `workspace`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Supplied => "supplied",
+            Self::Workspace => "workspace",
+        }
+    }
+}
+
+named!(AmaxSource, "source of the amax", [Input, Supplied, Workspace]);
 
 /// What a launch of an amax kernel reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
