@@ -89,7 +89,7 @@ impl Path {
     pub(crate) const fn lanes(self) -> usize {
         match self {
             Self::Scalar => 1,
-            Self::Portable => 8,
+            Self::Portable => 4,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => 8,
             #[cfg(target_arch = "x86_64")]

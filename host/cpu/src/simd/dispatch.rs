@@ -25,7 +25,7 @@ pub(crate) unsafe fn on_path<W: Vectorized>(path: Path, work: W) -> W::Output {
             Path::Avx512 => work.run_on::<Avx512>(),
             #[cfg(target_arch = "aarch64")]
             Path::Neon => work.run_on::<Neon>(),
-            Path::Scalar | Path::Portable => work.run_on::<Portable<8>>(),
+            Path::Scalar | Path::Portable => work.run_on::<Portable<4>>(),
         }
     }
 }
