@@ -27,8 +27,9 @@ pub use dequantize::{dequantize, dequantize_into, deviation};
 pub use fouroversix_checkpoint as checkpoint;
 pub use fouroversix_core::{
     Amax, Choices, Config, ConfigBuilder, ConfigError, Deviation, E4m3Max, Element, Error,
-    ErrorPath, InputShape, InputType, Metric, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Outputs, Quantized,
-    QuantizedMut, Rule, ScaleLayout, Scaling, ShapeError, UnknownName,
+    ErrorPath, Feature, InputShape, InputType, Metric, Nvfp4Mut, Nvfp4Tensor, Nvfp4View, Outputs,
+    Panel, Quantized, QuantizedMut, RandomState, Rounding, Rule, ScaleLayout, Scaling, ShapeError,
+    SignMask, Transforms, UnknownName,
 };
 pub use fouroversix_cpu as cpu;
 #[cfg(feature = "cuda")]

@@ -1,6 +1,6 @@
-//! The selection of golden cases that the project carries, compressed.
+//! The selections of golden cases that the project carries, compressed.
 //!
-//! `fouroversix-conformance select --from DIR` writes it: a golden file pair, each half gzipped. It
+//! `fouroversix-conformance select --from DIR` writes one: a golden file pair, each half gzipped. It
 //! keeps every case of at most a given number of elements, and stores equal tensors once.
 
 use std::collections::BTreeMap;
@@ -12,22 +12,67 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
+use serde_json::Value;
 
-use crate::golden::{self, Entry, GoldenError, GoldenFile, Index};
+use crate::case::Case;
+use crate::golden::{self, GoldenError, GoldenFile, training};
 
-static INDEX: &[u8] = include_bytes!("../golden/selection.json.gz");
-static TENSORS: &[u8] = include_bytes!("../golden/selection.safetensors.gz");
+/// The keys that name a tensor, in every format.
+const NAMES: [&str; 4] = ["input", "qdata", "scales", "amax"];
 
-/// Reads the carried selection.
+/// A selection: index and tensors, each compressed.
+type Pair = [&'static [u8]; 2];
+
+macro_rules! pair {
+    ($name:literal) => {
+        [
+            include_bytes!(concat!("../golden/", $name, ".json.gz")),
+            include_bytes!(concat!("../golden/", $name, ".safetensors.gz")),
+        ]
+    };
+}
+
+static SELECTION: Pair = pair!("selection");
+static SEARCH: Pair = pair!("search");
+static TRAINING: Pair = pair!("training");
+
+/// Reads the carried selection of TransformerEngine's answers.
 ///
 /// # Errors
 /// If what was compiled in does not follow the format.
 pub fn read() -> Result<GoldenFile, GoldenError> {
-    let broken = |problem: String| GoldenError::new("carried by the project", problem);
-    let index = decompress(INDEX).map_err(|error| broken(error.to_string()))?;
-    let index: Index = serde_json::from_slice(&index).map_err(|error| broken(error.to_string()))?;
-    let tensors = decompress(TENSORS).map_err(|error| broken(error.to_string()))?;
+    let (index, tensors) = open(SELECTION)?;
     golden::parse("carried", &index, &tensors).map_err(broken)
+}
+
+/// Reads the carried cases of scale search.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_search() -> Result<GoldenFile, GoldenError> {
+    let (index, tensors) = open(SEARCH)?;
+    golden::parse("carried", &index, &tensors).map_err(broken)
+}
+
+/// Reads the carried cases of stochastic rounding and transforms.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_training() -> Result<Vec<Case>, GoldenError> {
+    let (index, tensors) = open(TRAINING)?;
+    training::parse("carried", &index, &tensors).map_err(broken)
+}
+
+fn open<T: serde::de::DeserializeOwned>(
+    [index, tensors]: Pair,
+) -> Result<(T, Vec<u8>), GoldenError> {
+    let index = decompress(index).map_err(broken)?;
+    let index = serde_json::from_slice(&index).map_err(broken)?;
+    Ok((index, decompress(tensors).map_err(broken)?))
+}
+
+fn broken(problem: impl std::fmt::Display) -> GoldenError {
+    GoldenError::new("carried by the project", problem)
 }
 
 /// The index files of a golden directory, sorted.
@@ -62,39 +107,63 @@ pub struct Selection {
     pub bytes: usize,
 }
 
-/// Writes the cases of `from` that have at most `max_elements` elements to `to`.
+/// Writes the cases of `from` that have at most `max_elements` elements to `to`, as `NAME.json.gz` and
+/// `NAME.safetensors.gz`.
 ///
 /// # Errors
 /// If a file can't be read, does not follow the format, or can't be written.
-pub fn select(from: &Path, to: &Path, max_elements: usize) -> Result<Selection, GoldenError> {
+pub fn select(
+    from: &Path,
+    to: &Path,
+    name: &str,
+    max_elements: usize,
+) -> Result<Selection, GoldenError> {
     let mut pool = TensorPool::default();
+    let mut selected = Value::Null;
     let mut cases = Vec::new();
     let mut left_out = 0;
-    let mut te_commit = String::new();
     for path in index_files(from)? {
         let broken = |problem: String| GoldenError::new(path.display(), problem);
-        let (index, bytes) = golden::read_raw(&path)?;
+        let (mut index, bytes): (Value, _) = golden::read_raw(&path, tensor_file)?;
         let tensors =
             SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        te_commit = index.te_commit;
-        for (number, mut entry) in index.cases.into_iter().enumerate() {
-            if entry.shape[0] * entry.shape[1] > max_elements {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let Value::Array(entries) = index["cases"].take() else {
+            return Err(broken("no list of cases".to_owned()));
+        };
+        for (number, mut entry) in entries.into_iter().enumerate() {
+            if elements(&entry) > max_elements as u64 {
                 left_out += 1;
                 continue;
             }
-            entry.origin = Some(format!("{name}/{number}"));
+            entry["origin"] = format!("{stem}/{number}").into();
             pool.adopt(&mut entry, &tensors).map_err(broken)?;
             cases.push(entry);
         }
+        selected = index;
     }
     let kept = cases.len();
-    let tensors = "selection.safetensors".to_owned();
-    let index = Index { format: golden::FORMAT.to_owned(), te_commit, tensors, cases };
-    let json = serde_json::to_vec(&index).expect("an index is plain data");
-    let bytes = write_gzip(&to.join("selection.json.gz"), &json)?
-        + write_gzip(&to.join("selection.safetensors.gz"), &pool.serialize()?)?;
+    selected["tensors"] = format!("{name}.safetensors").into();
+    selected["cases"] = Value::Array(cases);
+    let json = serde_json::to_vec(&selected).expect("an index is plain data");
+    let bytes = write_gzip(&to.join(format!("{name}.json.gz")), &json)?
+        + write_gzip(&to.join(format!("{name}.safetensors.gz")), &pool.serialize()?)?;
     Ok(Selection { kept, left_out, bytes })
+}
+
+/// The tensor file that an index names.
+fn tensor_file(index: &Value) -> &str {
+    index["tensors"].as_str().unwrap_or_default()
+}
+
+/// Elements of a case, or of the tensors of a group.
+fn elements(entry: &Value) -> u64 {
+    let own = |entry: &Value| {
+        let side = |i: usize| entry["shape"][i].as_u64().unwrap_or(0);
+        side(0) * side(1)
+    };
+    let group = entry["group"].as_array();
+    own(entry) + group.map_or(0, |group| group.iter().map(own).sum::<u64>())
 }
 
 /// Tensors by content: equal ones are stored once, and named in the order they came.
@@ -105,18 +174,23 @@ struct TensorPool {
 
 impl TensorPool {
     /// Takes over the tensors that `entry` names, and renames them there.
-    fn adopt(&mut self, entry: &mut Entry, tensors: &SafeTensors<'_>) -> Result<(), String> {
-        let columnwise = entry.columnwise.iter_mut();
-        let outputs = columnwise.chain([&mut entry.rowwise]);
-        let names =
-            outputs.flat_map(|names| [&mut names.qdata, &mut names.scales, &mut names.amax]);
-        for name in names.chain([&mut entry.input]) {
-            let view = tensors.tensor(name).map_err(|error| error.to_string())?;
-            let key = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
-            let next = self.names.len().to_string();
-            name.clone_from(self.names.entry(key).or_insert(next));
+    fn adopt(&mut self, entry: &mut Value, tensors: &SafeTensors<'_>) -> Result<(), String> {
+        match entry {
+            Value::Array(entries) => {
+                entries.iter_mut().try_for_each(|entry| self.adopt(entry, tensors))
+            }
+            Value::Object(keys) => keys.iter_mut().try_for_each(|(key, value)| match value {
+                Value::String(name) if NAMES.contains(&key.as_str()) => {
+                    let view = tensors.tensor(name).map_err(|error| error.to_string())?;
+                    let content = (view.dtype(), view.shape().to_vec(), view.data().to_vec());
+                    let next = self.names.len().to_string();
+                    name.clone_from(self.names.entry(content).or_insert(next));
+                    Ok(())
+                }
+                value => self.adopt(value, tensors),
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn serialize(&self) -> Result<Vec<u8>, GoldenError> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use fouroversix_core::config::{Config, InputType, Rule};
+use fouroversix_core::config::{Config, InputType, Rounding, Rule, SignMask};
 use fouroversix_reference::{Bf16, Fp16};
 
 /// A tensor to be quantized, as raw bits.
@@ -115,16 +115,32 @@ impl fmt::Display for Case {
         let [rows, cols] = self.input.shape;
         write!(
             f,
-            "{} {} {} {} {} {rows}x{cols} {}{}",
+            "{} {} {} {} {} {rows}x{cols} {}{}{}",
             self.name,
             self.config.rule(),
             self.config.scaling(),
             self.input.element,
             self.config.outputs(),
             self.config.scale_layout(),
+            training_words(&self.config),
             if self.supplied_amax.is_some() { " supplied-amax" } else { "" },
         )
     }
+}
+
+/// ` stochastic` and ` transform` with the outputs' masks, where they are asked for.
+fn training_words(config: &Config) -> String {
+    let mut words = String::new();
+    if let Rounding::Stochastic(state) = config.rounding() {
+        words += &format!(" stochastic {:#x}+{:#x}", state.seed, state.offset);
+    }
+    let transforms = config.transforms();
+    if !transforms.is_none() {
+        let mask = |mask: Option<SignMask>| mask.map_or("none".to_owned(), |m| format!("{m}"));
+        let [rowwise, columnwise] = [mask(transforms.rowwise), mask(transforms.columnwise)];
+        words += &format!(" transform {rowwise}/{columnwise}");
+    }
+    words
 }
 
 /// Every rule: plain, and the eight of Four Over Six.

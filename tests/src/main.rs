@@ -44,6 +44,9 @@ enum Command {
         /// Directory to write to
         #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/golden"))]
         to: PathBuf,
+        /// Name of the files that are written
+        #[arg(long, value_name = "NAME", default_value = "selection")]
+        name: String,
         /// Leave out cases with more elements than this
         #[arg(long, value_name = "N", default_value_t = 100_000)]
         max_elements: usize,
@@ -64,8 +67,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
     let mut out = io::stdout().lock();
-    if let Some(Command::Select { from, to, max_elements }) = &arguments.command {
-        let selection = carried::select(from, to, *max_elements)?;
+    if let Some(Command::Select { from, to, name, max_elements }) = &arguments.command {
+        let selection = carried::select(from, to, name, *max_elements)?;
         let carried::Selection { kept, left_out, bytes } = selection;
         writeln!(out, "{kept} cases kept, {left_out} left out as too large, {bytes} bytes")?;
         return Ok(ExitCode::SUCCESS);

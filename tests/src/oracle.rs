@@ -1,7 +1,7 @@
 //! The reference as a backend, and as the source of expectations.
 
 use fouroversix_core::config::{
-    Config, E4m3Max, ErrorPath, InputType, Metric, Rule, ScaleLayout, Scaling,
+    Config, E4m3Max, ErrorPath, InputType, Metric, Rounding, Rule, ScaleLayout, Scaling,
 };
 use fouroversix_reference as reference;
 use reference::layout::{swizzle, unswizzle};
@@ -47,16 +47,16 @@ pub fn quantize(
 ) -> Result<Outcome, reference::Error> {
     let x = input.values();
     let [rows, cols] = input.shape;
-    let (rule, scaling) = (rule(config.rule()), scaling(config.scaling()));
+    let wanted = self::config(config, input.element);
     let mut outcome = Outcome::default();
     if config.outputs().rowwise() {
         let amax = supplied.map(|supplied| supplied.rowwise.as_slice());
-        let quantized = reference::quantize(&x, rows, cols, rule, scaling, amax)?;
+        let quantized = reference::quantize_with(&x, rows, cols, &wanted, amax)?;
         outcome.rowwise = Some(output(quantized, config.scale_layout()));
     }
     if config.outputs().columnwise() {
         let amax = supplied.map(|supplied| supplied.columnwise.as_slice());
-        let quantized = reference::quantize_columnwise(&x, rows, cols, rule, scaling, amax)?;
+        let quantized = reference::quantize_columnwise_with(&x, rows, cols, &wanted, amax)?;
         outcome.columnwise = Some(output(quantized, config.scale_layout()));
     }
     Ok(outcome)
@@ -93,7 +93,13 @@ pub fn explain(case: &Case, columnwise: bool, row: usize, block: usize) -> refer
     } else {
         (x, rows, cols, supplied.map(|supplied| supplied.rowwise.as_slice()))
     };
-    let (rule, scaling) = (rule(case.config.rule()), scaling(case.config.scaling()));
+    let config = config(case.config, case.input.element);
+    let direction =
+        if columnwise { reference::Direction::Columnwise } else { reference::Direction::Rowwise };
+    let signs = config.transforms.of(direction);
+    let x =
+        signs.map_or_else(|| x.clone(), |s| reference::transform::transform(&x, s, config.element));
+    let (rule, scaling) = (config.rule, config.scaling);
     reference::explain(&x, rows, cols, rule, scaling, amax, row, block)
         .expect("a case that was built has a valid shape")
 }
@@ -126,23 +132,59 @@ pub fn dequantize(case: &DequantizeCase) -> Vec<u32> {
     }
 }
 
+/// The reference's words for a configuration of an input with elements of a type.
+#[must_use]
+pub fn config(config: Config, element: InputType) -> reference::Config {
+    let transforms = config.transforms();
+    let mask = |mask: fouroversix_core::SignMask| reference::SignMask(mask.0);
+    reference::Config {
+        rule: rule(config.rule()),
+        scaling: scaling(config.scaling()),
+        rounding: match config.rounding() {
+            Rounding::Nearest => reference::Rounding::Nearest,
+            Rounding::Stochastic(state) => {
+                let fouroversix_core::RandomState { seed, offset } = state;
+                reference::Rounding::Stochastic(reference::RandomState { seed, offset })
+            }
+        },
+        transforms: reference::Transforms {
+            rowwise: transforms.rowwise.map(mask),
+            columnwise: transforms.columnwise.map(mask),
+        },
+        element: match element {
+            InputType::Bf16 => reference::Element::Bf16,
+            InputType::F16 => reference::Element::Fp16,
+            InputType::F32 => reference::Element::Fp32,
+        },
+    }
+}
+
 /// The reference's word for a rule.
 #[must_use]
 pub const fn rule(rule: Rule) -> reference::Rule {
     match rule {
         Rule::Plain => reference::Rule::Plain,
-        Rule::FourOverSix { metric, error_path, e4m3_max: bound } => reference::Rule::FourOverSix {
-            metric: match metric {
-                Metric::Mae => reference::Metric::Mae,
-                Metric::Mse => reference::Metric::Mse,
-            },
-            error_path: match error_path {
-                ErrorPath::Strict => reference::ErrorPath::Strict,
-                ErrorPath::Fast => reference::ErrorPath::Fast,
-            },
-            e4m3_max: e4m3_max(bound),
-        },
+        Rule::FourOverSix { metric: by, error_path, e4m3_max: bound } => {
+            reference::Rule::FourOverSix {
+                metric: metric(by),
+                error_path: match error_path {
+                    ErrorPath::Strict => reference::ErrorPath::Strict,
+                    ErrorPath::Fast => reference::ErrorPath::Fast,
+                },
+                e4m3_max: e4m3_max(bound),
+            }
+        }
+        Rule::Search { metric: by, e4m3_max: bound } => {
+            reference::Rule::Search { metric: metric(by), e4m3_max: e4m3_max(bound) }
+        }
         _ => panic!("a rule that the reference is not told of"),
+    }
+}
+
+const fn metric(metric: Metric) -> reference::Metric {
+    match metric {
+        Metric::Mae => reference::Metric::Mae,
+        Metric::Mse => reference::Metric::Mse,
     }
 }
 

@@ -156,8 +156,14 @@ impl fmt::Display for Explained {
             float(decision.global.amax.to_bits()),
             float(decision.global.encode.to_bits()),
         )?;
+        for candidate in &decision.searched {
+            let byte = scale(candidate.scale.to_bits());
+            let error = float(candidate.error.to_bits());
+            let taken = if candidate.scale == decision.scale { ", to be taken" } else { "" };
+            writeln!(f, "      tried: scale {byte}, error {error}{taken}")?;
+        }
         let Some(pair) = decision.candidates else {
-            return writeln!(f, "      plain: scale {}", scale(decision.scale.to_bits()));
+            return writeln!(f, "      taken: scale {}", scale(decision.scale.to_bits()));
         };
         let line = |f: &mut fmt::Formatter<'_>, name, candidate: Candidate, taken| {
             let byte = scale(candidate.scale.to_bits());

@@ -11,7 +11,7 @@ use fouroversix_core::config::{InputType, ScaleLayout};
 use crate::backend::{Backend, SkipReason};
 use crate::case::{Case, Output};
 use crate::dequantize_case::DequantizeCase;
-use crate::golden::{GoldenCase, GoldenError, GoldenFile};
+use crate::golden::{GoldenCase, GoldenError, GoldenFile, training};
 use crate::{carried, generate, golden, oracle, report};
 
 /// Failures reported in full; the others are only counted.
@@ -63,14 +63,36 @@ impl Suite {
         Ok(suite)
     }
 
-    /// All golden files of a directory.
+    /// The carried cases of scale search.
+    ///
+    /// # Errors
+    /// As [`Suite::carried`].
+    pub fn carried_search() -> Result<Self, GoldenError> {
+        let mut suite = Self::default();
+        suite.add_golden(&carried::read_search()?);
+        Ok(suite)
+    }
+
+    /// The carried cases of stochastic rounding and transforms.
+    ///
+    /// # Errors
+    /// As [`Suite::carried`].
+    pub fn carried_training() -> Result<Self, GoldenError> {
+        Ok(Self { cases: carried::read_training()?, ..Self::default() })
+    }
+
+    /// All golden files of a directory, each in its format.
     ///
     /// # Errors
     /// If the directory holds none, or one of them is broken.
     pub fn golden(directory: &Path) -> Result<Self, GoldenError> {
         let mut suite = Self::default();
         for index in carried::index_files(directory)? {
-            suite.add_golden(&golden::read(&index)?);
+            if golden::format(&index)? == training::FORMAT {
+                suite.cases.extend(training::read(&index)?);
+            } else {
+                suite.add_golden(&golden::read(&index)?);
+            }
         }
         Ok(suite)
     }
@@ -80,6 +102,18 @@ impl Suite {
     pub fn generated(seed: u64) -> Self {
         let (cases, dequantize_cases) = (generate::cases(seed), generate::dequantize_cases());
         Self { cases, dequantize_cases, undefined: 0 }
+    }
+
+    /// Generated cases of scale search: [`generate::beyond::search_cases`].
+    #[must_use]
+    pub fn generated_search(seed: u64) -> Self {
+        Self { cases: generate::beyond::search_cases(seed), ..Self::default() }
+    }
+
+    /// Generated cases of stochastic rounding and transforms: [`generate::beyond::training_cases`].
+    #[must_use]
+    pub fn generated_training(seed: u64) -> Self {
+        Self { cases: generate::beyond::training_cases(seed), ..Self::default() }
     }
 
     /// Adds every form of a file's cases, and the dequantization of their outputs.
@@ -239,6 +273,13 @@ fn dequantize_case(golden: &GoldenCase, turn: usize) -> DequantizeCase {
 /// Where the full golden data lies when it is present: `shared/golden` beside the workspace.
 #[must_use]
 pub fn shared_golden() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden");
+    shared("golden")
+}
+
+/// A folder of `shared` beside the workspace, when it is present: `golden`, `golden-search` or
+/// `golden-training`.
+#[must_use]
+pub fn shared(folder: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(folder);
     beside.is_dir().then_some(beside)
 }

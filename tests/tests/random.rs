@@ -5,32 +5,12 @@
 
 use fouroversix::cpu::{self, Path};
 use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix_conformance::oracle;
 use fouroversix_reference as reference;
 use half::bf16;
 use rayon::prelude::*;
 
 const SHAPE: [usize; 2] = [64, 1024];
-
-fn reference_rule(rule: Rule) -> reference::Rule {
-    match rule {
-        Rule::Plain => reference::Rule::Plain,
-        Rule::FourOverSix { metric, error_path, e4m3_max } => reference::Rule::FourOverSix {
-            metric: match metric {
-                Metric::Mae => reference::Metric::Mae,
-                Metric::Mse => reference::Metric::Mse,
-            },
-            error_path: match error_path {
-                ErrorPath::Strict => reference::ErrorPath::Strict,
-                ErrorPath::Fast => reference::ErrorPath::Fast,
-            },
-            e4m3_max: match e4m3_max {
-                E4m3Max::M448 => reference::E4m3Max::M448,
-                E4m3Max::M256 => reference::E4m3Max::M256,
-            },
-        },
-        other => panic!("the reference is not told of the rule {other}"),
-    }
-}
 
 fn config(index: u64) -> Config {
     let rules = [None, Some(Metric::Mae), Some(Metric::Mse)];
@@ -81,7 +61,7 @@ fn random_tensors_give_the_reference_bits() {
                 Scaling::Row => reference::Scaling::Row,
                 Scaling::Tile => reference::Scaling::Tile,
             };
-            let rule = reference_rule(config.rule());
+            let rule = oracle::rule(config.rule());
             let [rows, cols] = SHAPE;
             let expected = reference::quantize(&values, rows, cols, rule, scaling, None)
                 .expect("the shape is a multiple of 16");

@@ -12,6 +12,15 @@ use crate::debug::Few;
 pub enum Amax<'a> {
     /// For [`Scaling::Tensor`](crate::Scaling::Tensor) and [`Scaling::Tile`](crate::Scaling::Tile).
     Tensor(f32),
+    /// As [`Amax::Tensor`], one for each output: with a transform their values differ, and each amax
+    /// is that of the output's transformed values. One of an output that is not asked for is not
+    /// looked at.
+    Outputs {
+        /// For the rowwise output.
+        rowwise: f32,
+        /// For the columnwise output.
+        columnwise: f32,
+    },
     /// For [`Scaling::Row`](crate::Scaling::Row) with rowwise output: one for each row of the input.
     Rows(&'a [f32]),
     /// For [`Scaling::Row`](crate::Scaling::Row) with a columnwise output (plain rule only): one for each row of the
@@ -29,6 +38,11 @@ impl fmt::Debug for Amax<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tensor(amax) => f.debug_tuple("Tensor").field(amax).finish(),
+            Self::Outputs { rowwise, columnwise } => f
+                .debug_struct("Outputs")
+                .field("rowwise", rowwise)
+                .field("columnwise", columnwise)
+                .finish(),
             Self::Rows(rows) => f.debug_tuple("Rows").field(&Few(rows)).finish(),
             Self::RowsAndColumns { rows, columns } => f
                 .debug_struct("RowsAndColumns")

@@ -5,6 +5,9 @@
 
 use core::fmt;
 
+pub use crate::feature::Feature;
+pub use crate::training::{Panel, RandomState, Rounding, SignMask, Transforms};
+
 /// How the two candidates of a block are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Metric {
@@ -81,8 +84,9 @@ impl E4m3Max {
 
 /// How a block's E4M3 scale is chosen. The default is [`Rule::MSE`].
 ///
-/// As text it is `plain`, or metric, error path and bound: `mse-strict-256`. Read from text, what is
-/// left out at the end is as in [`Rule::MAE`] and [`Rule::MSE`], and spaces may stand for hyphens.
+/// As text it is `plain`, or metric, error path and bound (`mse-strict-256`), or `search`, metric and
+/// bound (`search-mse-256`). Read from text, what is left out at the end is as in [`Rule::MAE`] and
+/// [`Rule::MSE`], and spaces may stand for hyphens.
 ///
 /// # Examples
 /// ```
@@ -103,6 +107,14 @@ pub enum Rule {
         metric: Metric,
         /// Input-domain or scaled-domain comparison.
         error_path: ErrorPath,
+        /// The E4M3 bound.
+        e4m3_max: E4m3Max,
+    },
+    /// Scale search: the block scale with the lowest fast error, of 13 around that of map6 (from
+    /// about two thirds of it to twice it; both scales of Four Over Six are among them).
+    Search {
+        /// Absolute or squared error.
+        metric: Metric,
         /// The E4M3 bound.
         e4m3_max: E4m3Max,
     },
@@ -144,6 +156,12 @@ impl Rule {
         e4m3_max: E4m3Max::M256,
     };
 
+    /// Scale search by squared error, A = 256: the lowest error there is.
+    pub const SEARCH_MSE: Self = Self::Search { metric: Metric::Mse, e4m3_max: E4m3Max::M256 };
+
+    /// Scale search by absolute error, A = 256.
+    pub const SEARCH_MAE: Self = Self::Search { metric: Metric::Mae, e4m3_max: E4m3Max::M256 };
+
     /// Plain, and every Four Over Six.
     pub const ALL: [Self; 9] = {
         use {E4m3Max::*, ErrorPath::*, Metric::*};
@@ -163,12 +181,21 @@ impl Rule {
         ]
     };
 
+    /// Every scale search.
+    pub const SEARCHES: [Self; 4] = {
+        use {E4m3Max::*, Metric::*};
+        const fn rule(metric: Metric, e4m3_max: E4m3Max) -> Rule {
+            Rule::Search { metric, e4m3_max }
+        }
+        [rule(Mae, M448), rule(Mae, M256), rule(Mse, M448), rule(Mse, M256)]
+    };
+
     /// The E4M3 bound in force: always 448 for plain NVFP4.
     #[must_use]
     pub const fn e4m3_max(self) -> E4m3Max {
         match self {
             Self::Plain => E4m3Max::M448,
-            Self::FourOverSix { e4m3_max, .. } => e4m3_max,
+            Self::FourOverSix { e4m3_max, .. } | Self::Search { e4m3_max, .. } => e4m3_max,
         }
     }
 }
@@ -335,6 +362,9 @@ pub struct Config {
     scaling: Scaling,
     outputs: Outputs,
     scale_layout: ScaleLayout,
+    rounding: Rounding,
+    transforms: Transforms,
+    panel: Option<Panel>,
 }
 
 /// Options on their way to a [`Config`]: those not named are the defaults.
@@ -369,18 +399,50 @@ impl ConfigBuilder {
         self
     }
 
+    /// How elements are rounded. Every rounding goes with every other option.
+    pub const fn rounding(mut self, rounding: Rounding) -> Self {
+        self.config.rounding = rounding;
+        self
+    }
+
+    /// Where inputs lie in the tensor that they are panels of.
+    pub const fn panel(mut self, panel: Panel) -> Self {
+        self.config.panel = Some(panel);
+        self
+    }
+
+    /// The transform of each output.
+    pub const fn transforms(mut self, transforms: Transforms) -> Self {
+        self.config.transforms = transforms;
+        self
+    }
+
     /// Checks that the options go together.
     ///
     /// # Errors
-    /// [`ConfigError`] when the contract does not define the combination: Four Over Six with
-    /// [`Scaling::Row`] and a columnwise output.
+    /// [`ConfigError`] when the contract does not define the combination: Four Over Six or scale
+    /// search with [`Scaling::Row`] and a columnwise output; a transform with anything but
+    /// [`Scaling::Tensor`], or of an output that is not asked for.
     pub const fn build(self) -> Result<Config, ConfigError> {
-        let Config { rule, scaling, outputs, .. } = self.config;
-        if matches!(rule, Rule::FourOverSix { .. })
-            && matches!(scaling, Scaling::Row)
-            && outputs.columnwise()
+        let Config { rule, scaling, outputs, transforms, .. } = self.config;
+        if matches!(scaling, Scaling::Row) && outputs.columnwise() {
+            match rule {
+                Rule::Plain => {}
+                Rule::FourOverSix { .. } => {
+                    return Err(ConfigError::RowScaledFourOverSixColumnwise { outputs });
+                }
+                Rule::Search { .. } => {
+                    return Err(ConfigError::RowScaledSearchColumnwise { outputs });
+                }
+            }
+        }
+        if !transforms.is_none() && !matches!(scaling, Scaling::Tensor) {
+            return Err(ConfigError::Transform { scaling });
+        }
+        if transforms.rowwise.is_some() && !outputs.rowwise()
+            || transforms.columnwise.is_some() && !outputs.columnwise()
         {
-            return Err(ConfigError::RowScaledFourOverSixColumnwise { outputs });
+            return Err(ConfigError::TransformWithoutOutput { outputs });
         }
         Ok(self.config)
     }
@@ -395,6 +457,21 @@ pub enum ConfigError {
         /// What was asked for.
         outputs: Outputs,
     },
+    /// Scale search with a row amax has no columnwise form.
+    RowScaledSearchColumnwise {
+        /// What was asked for.
+        outputs: Outputs,
+    },
+    /// A transform with 16x16 blocks, or with a row amax.
+    Transform {
+        /// What was asked for.
+        scaling: Scaling,
+    },
+    /// A transform of an output that is not asked for.
+    TransformWithoutOutput {
+        /// What is asked for.
+        outputs: Outputs,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -405,6 +482,21 @@ impl fmt::Display for ConfigError {
                 "row scaling with four over six has rowwise output only, but {} was asked \
                  for: use tensor or tile scaling, or the plain rule",
                 outputs.name()
+            ),
+            Self::RowScaledSearchColumnwise { outputs } => write!(
+                f,
+                "row scaling with scale search has rowwise output only, but {outputs} was asked \
+                 for: use tensor or tile scaling, or the plain rule"
+            ),
+            Self::Transform { scaling } => write!(
+                f,
+                "a transform goes with 1x16 blocks and one amax for the tensor, but {scaling} \
+                 scaling was asked for: use tensor scaling, or no transform"
+            ),
+            Self::TransformWithoutOutput { outputs } => write!(
+                f,
+                "a transform was given for an output that is not asked for (only {outputs} is): ask for \
+                 it too, or give no transform for it"
             ),
         }
     }
@@ -445,6 +537,9 @@ impl Config {
             scaling: Scaling::Tensor,
             outputs: Outputs::Rowwise,
             scale_layout: ScaleLayout::Linear,
+            rounding: Rounding::Nearest,
+            transforms: Transforms::NONE,
+            panel: None,
         }
     }
 
@@ -470,5 +565,33 @@ impl Config {
     #[must_use]
     pub const fn scale_layout(self) -> ScaleLayout {
         self.scale_layout
+    }
+
+    /// How elements are rounded.
+    #[must_use]
+    pub const fn rounding(self) -> Rounding {
+        self.rounding
+    }
+
+    /// The transform of each output.
+    #[must_use]
+    pub const fn transforms(self) -> Transforms {
+        self.transforms
+    }
+
+    /// Where inputs lie in the tensor that they are panels of; none when they are whole.
+    #[must_use]
+    pub const fn panel(self) -> Option<Panel> {
+        self.panel
+    }
+
+    /// Whether a backend needs a feature for this.
+    #[must_use]
+    pub const fn uses(self, feature: Feature) -> bool {
+        match feature {
+            Feature::Search => matches!(self.rule, Rule::Search { .. }),
+            Feature::Stochastic => matches!(self.rounding, Rounding::Stochastic(_)),
+            Feature::Transform => !self.transforms.is_none(),
+        }
     }
 }

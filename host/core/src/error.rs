@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::{ConfigError, Outputs};
+use crate::config::{ConfigError, Feature, Outputs};
 use crate::shape::ShapeError;
 
 /// What can go wrong. `Display` is a sentence that names the offending value and the remedy.
@@ -39,6 +39,13 @@ pub enum Error {
         configured: Outputs,
         /// What the call is for, as in `"one output"`.
         passed: &'static str,
+    },
+    /// A backend lacks what was asked for.
+    Unsupported {
+        /// What it lacks.
+        feature: Feature,
+        /// Which backend, in the plural.
+        backend: &'static str,
     },
     /// A device failed; for CUDA a `DeviceError`.
     Device(Box<dyn std::error::Error + Send + Sync>),
@@ -96,6 +103,9 @@ impl fmt::Display for Error {
                 f,
                 "this machine cannot run the CPU path {path}: use one of `cpu::Path::available`"
             ),
+            Self::Unsupported { feature, backend } => {
+                write!(f, "the {backend} don't do {feature} yet: use a configuration without it")
+            }
             Self::Outputs { configured, passed } => {
                 let configured = match configured {
                     Outputs::Both => "both outputs",

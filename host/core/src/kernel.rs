@@ -9,7 +9,7 @@ mod name;
 use core::fmt;
 
 use crate::abi::{COLUMNS_BYTES, COLUMNS_COLS};
-use crate::config::{InputType, Metric, Outputs, Rule};
+use crate::config::{Feature, InputType, Metric, Outputs, Rule};
 use crate::instruction_set::{Capability, InstructionSet};
 
 pub use name::Name;
@@ -64,12 +64,16 @@ pub enum KernelRule {
     Mse,
 }
 
-impl From<Rule> for KernelRule {
-    fn from(rule: Rule) -> Self {
+impl TryFrom<Rule> for KernelRule {
+    /// What the kernels lack.
+    type Error = Feature;
+
+    fn try_from(rule: Rule) -> Result<Self, Feature> {
         match rule {
-            Rule::Plain => Self::Plain,
-            Rule::FourOverSix { metric: Metric::Mae, .. } => Self::Mae,
-            Rule::FourOverSix { metric: Metric::Mse, .. } => Self::Mse,
+            Rule::Plain => Ok(Self::Plain),
+            Rule::FourOverSix { metric: Metric::Mae, .. } => Ok(Self::Mae),
+            Rule::FourOverSix { metric: Metric::Mse, .. } => Ok(Self::Mse),
+            Rule::Search { .. } => Err(Feature::Search),
         }
     }
 }

@@ -38,7 +38,9 @@ use crate::abi::{
     COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT,
     SWIZZLED, TILE_COLS, TILE_ROWS,
 };
-use crate::config::{Config, E4m3Max, ErrorPath, InputType, Outputs, Rule, ScaleLayout, Scaling};
+use crate::config::{
+    Config, E4m3Max, ErrorPath, Feature, InputType, Outputs, Rule, ScaleLayout, Scaling,
+};
 use crate::kernel::{Blocks, Kernel};
 use crate::shape::{ShapeError, check_dimension};
 
@@ -85,6 +87,11 @@ pub enum LaunchError {
         /// How many.
         tensors: usize,
     },
+    /// There are no such kernels.
+    Unsupported {
+        /// What they lack.
+        feature: Feature,
+    },
 }
 
 impl fmt::Display for LaunchError {
@@ -95,6 +102,10 @@ impl fmt::Display for LaunchError {
                 f,
                 "{tensors} tensors are more than the 65535 of one grouped launch: launch in parts"
             ),
+            Self::Unsupported { feature } => write!(
+                f,
+                "the kernels don't do {feature} yet: use the CPU path, or a configuration without it"
+            ),
         }
     }
 }
@@ -103,7 +114,7 @@ impl std::error::Error for LaunchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Shape(error) => error.source(),
-            Self::TooManyTensors { .. } => None,
+            Self::TooManyTensors { .. } | Self::Unsupported { .. } => None,
         }
     }
 }
@@ -111,6 +122,12 @@ impl std::error::Error for LaunchError {
 impl From<ShapeError> for LaunchError {
     fn from(error: ShapeError) -> Self {
         Self::Shape(error)
+    }
+}
+
+impl From<Feature> for LaunchError {
+    fn from(feature: Feature) -> Self {
+        Self::Unsupported { feature }
     }
 }
 
@@ -138,6 +155,17 @@ pub fn rule_flags(rule: Rule) -> u32 {
         flags |= E4M3_MAX_256;
     }
     flags
+}
+
+/// Checks that there are kernels for a configuration.
+///
+/// # Errors
+/// [`LaunchError::Unsupported`] where there are none.
+pub fn check_features(config: &Config) -> Result<(), LaunchError> {
+    match Feature::ALL.into_iter().find(|feature| config.uses(*feature)) {
+        None => Ok(()),
+        Some(feature) => Err(LaunchError::Unsupported { feature }),
+    }
 }
 
 /// Checks a shape against a configuration.
@@ -193,21 +221,22 @@ pub fn tensor([rows, cols]: [usize; 2]) -> QuantizeTensor {
 /// [`crate::abi::QuantizeParams`].
 ///
 /// # Errors
-/// Those of [`check_shape`].
+/// Those of [`check_features`] and [`check_shape`].
 pub fn quantize(
     config: &Config,
     input: InputType,
     shape: [usize; 2],
 ) -> Result<Launch, LaunchError> {
+    check_features(config)?;
     check_shape(config, shape)?;
-    Ok(quantize_checked(config, input, &[shape], false))
+    quantize_checked(config, input, &[shape], false)
 }
 
 /// Quantizes many tensors of one configuration and type in one launch. Takes
 /// [`crate::abi::QuantizeParams`] with `group` set.
 ///
 /// # Errors
-/// Those of [`check_shape`] for any of the shapes, and [`LaunchError::TooManyTensors`].
+/// Those of [`check_features`], of [`check_shape`] for any of the shapes, and [`LaunchError::TooManyTensors`].
 pub fn quantize_grouped(
     config: &Config,
     input: InputType,
@@ -216,10 +245,11 @@ pub fn quantize_grouped(
     if shapes.len() > 65535 {
         return Err(LaunchError::TooManyTensors { tensors: shapes.len() });
     }
+    check_features(config)?;
     for shape in shapes {
         check_shape(config, *shape)?;
     }
-    Ok(quantize_checked(config, input, shapes, true))
+    quantize_checked(config, input, shapes, true)
 }
 
 fn quantize_checked(
@@ -227,7 +257,7 @@ fn quantize_checked(
     input: InputType,
     shapes: &[[usize; 2]],
     grouped: bool,
-) -> Launch {
+) -> Result<Launch, LaunchError> {
     let blocks = if config.scaling() == Scaling::Tile { Blocks::Tile } else { Blocks::Row };
     let outputs = config.outputs();
     let [across, down, threads] = match (blocks, outputs) {
@@ -246,8 +276,8 @@ fn quantize_checked(
             [across, down, TILE_THREADS]
         }
     };
-    let kernel = Kernel::quantize(blocks, outputs, grouped, input, config.rule().into());
-    Launch::new(kernel, [across, down, shapes.len() as u32], threads)
+    let kernel = Kernel::quantize(blocks, outputs, grouped, input, config.rule().try_into()?);
+    Ok(Launch::new(kernel, [across, down, shapes.len() as u32], threads))
 }
 
 /// Tiles of some rows and columns that cover the widest of the tensors, and the tallest.
@@ -262,18 +292,20 @@ fn tiles(shapes: &[[usize; 2]], [rows, cols]: [u32; 2]) -> [u32; 2] {
 /// `global` and quantizes the row. Takes [`crate::abi::QuantizeParams`].
 ///
 /// # Errors
-/// Those of [`check_shape`].
+/// Those of [`check_features`] and [`check_shape`].
 pub fn quantize_rows(
     config: &Config,
     input: InputType,
     shape: [usize; 2],
 ) -> Result<Launch, LaunchError> {
+    check_features(config)?;
     check_shape(config, shape)?;
     let [rows, cols] = shape;
     let grid = [if cols == 0 { 0 } else { rows as u32 }, 1, 1];
     // Measured on H100: many small thread blocks overlap better than few large ones.
     let threads = row_threads(cols, 128);
-    Ok(Launch::new(Kernel::quantize_rows(input, config.rule().into()), grid, threads))
+    let kernel = Kernel::quantize_rows(input, config.rule().try_into()?);
+    Ok(Launch::new(kernel, grid, threads))
 }
 
 /// Whole warps, a thread for each block of a row while that is at most `most`.

@@ -18,6 +18,7 @@ mod deviation;
 mod element;
 #[cfg(feature = "std")]
 mod error;
+mod feature;
 #[cfg(feature = "std")]
 mod input_shape;
 pub mod instruction_set;
@@ -31,12 +32,13 @@ mod serialize;
 pub mod shape;
 #[cfg(feature = "std")]
 mod tensor;
+mod training;
 
 #[cfg(feature = "std")]
 pub use amax::Amax;
 pub use config::{
-    Config, ConfigBuilder, ConfigError, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule,
-    ScaleLayout, Scaling,
+    Config, ConfigBuilder, ConfigError, E4m3Max, ErrorPath, Feature, InputType, Metric, Outputs,
+    Panel, RandomState, Rounding, Rule, ScaleLayout, Scaling, SignMask, Transforms,
 };
 #[cfg(feature = "std")]
 pub use deviation::Deviation;

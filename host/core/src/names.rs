@@ -66,6 +66,7 @@ impl fmt::Display for Rule {
             Self::FourOverSix { metric, error_path, e4m3_max } => {
                 write!(f, "{metric}-{error_path}-{e4m3_max}")
             }
+            Self::Search { metric, e4m3_max } => write!(f, "search-{metric}-{e4m3_max}"),
         }
     }
 }
@@ -82,13 +83,28 @@ mod unknown {
 
         fn from_str(text: &str) -> Result<Self, UnknownName> {
             let unknown = |_| {
-                let forms = ["plain", "mae", "mse", "mse-fast", "mse-strict-448"];
+                let forms = [
+                    "plain",
+                    "mae",
+                    "mse",
+                    "mse-fast",
+                    "mse-strict-448",
+                    "search-mse",
+                    "search-mae",
+                ];
                 UnknownName::new("rule", text, forms.into_iter())
             };
             let mut words = text.split(['-', ' ']);
             let first = words.next().unwrap_or_default();
             let rule = if first == "plain" {
                 Self::Plain
+            } else if first == "search" {
+                let metric = words.next().map_or(Ok(Metric::default()), str::parse);
+                let e4m3_max = words.next().map_or(Ok(E4m3Max::default()), str::parse);
+                Self::Search {
+                    metric: metric.map_err(unknown)?,
+                    e4m3_max: e4m3_max.map_err(unknown)?,
+                }
             } else {
                 let metric = first.parse::<Metric>().map_err(unknown)?;
                 let error_path = words.next().map_or(Ok(ErrorPath::default()), str::parse);
@@ -181,6 +197,9 @@ mod tests {
         round_trip(&ScaleLayout::ALL);
         round_trip(&InputType::ALL);
         round_trip(&Rule::ALL);
+        for rule in Rule::SEARCHES {
+            assert_eq!(rule.to_string().parse(), Ok(rule));
+        }
         assert_eq!(format!("{:>7}", Scaling::Row), "    row");
     }
 
@@ -191,10 +210,14 @@ mod tests {
             ("mse", Rule::default()),
             ("mse-fast", Rule::MSE_FAST),
             ("mae fast 256", Rule::MAE_FAST),
+            ("search", Rule::SEARCH_MSE),
+            ("search-mae", Rule::SEARCH_MAE),
         ] {
             assert_eq!(text.parse(), Ok(rule));
         }
-        for text in ["plain-fast", "mse-strict-256-x", "mse-256", "fast", "mse-", "MSE"] {
+        for text in
+            ["plain-fast", "search-fast", "mse-strict-256-x", "mse-256", "fast", "mse-", "MSE"]
+        {
             let error = text.parse::<Rule>().unwrap_err();
             assert_eq!((error.option(), error.text()), ("rule", text));
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::{Config, Scaling};
+use crate::config::{Config, Panel, Scaling};
 use crate::input_shape::InputShape;
 
 /// A shape that is not one of NVFP4, or that a buffer or a launch does not suit. `Display` names
@@ -12,7 +12,7 @@ use crate::input_shape::InputShape;
 pub enum ShapeError {
     /// A dimension is not a multiple of what the block shape needs.
     Dimension {
-        /// `"rows"` or `"columns"`.
+        /// `"rows"` or `"columns"`; of a panel also its place.
         dimension: &'static str,
         /// Its length.
         length: usize,
@@ -83,6 +83,11 @@ pub fn check_shape(length: usize, shape: InputShape, config: &Config) -> Result<
     check_dimension("columns", cols)?;
     if config.scaling() == Scaling::Tile || config.outputs().columnwise() {
         check_dimension("rows", rows)?;
+    }
+    let spans_rows = config.outputs().columnwise();
+    if let Some(Panel { first_row, rows: whole }) = config.panel().filter(|_| spans_rows) {
+        check_dimension("rows above the panel", first_row)?;
+        check_dimension("rows in the whole tensor", whole)?;
     }
     shape.check(length)
 }

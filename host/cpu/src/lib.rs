@@ -33,8 +33,8 @@ mod values;
 
 use fouroversix_core::shape::{check_shape, expect_length};
 use fouroversix_core::{
-    Amax, Choices, Config, Deviation, Element, Error, InputShape, Nvfp4Mut, Nvfp4View, Quantized,
-    QuantizedMut, Scaling, Values, ValuesMut,
+    Amax, Choices, Config, Deviation, Element, Error, Feature, InputShape, Nvfp4Mut, Nvfp4View,
+    Quantized, QuantizedMut, Scaling, Values, ValuesMut,
 };
 
 use group::Load;
@@ -91,6 +91,9 @@ fn quantize_values(
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
     path.check()?;
+    if let Some(feature) = Feature::ALL.into_iter().find(|feature| config.uses(*feature)) {
+        return Err(Error::Unsupported { feature, backend: "CPU kernels" });
+    }
     let [rows, cols] = shape.matrix();
     let QuantizedMut { mut rowwise, mut columnwise } = out;
     check_outputs(config, rowwise.as_ref(), columnwise.as_ref())?;

@@ -1,10 +1,12 @@
 //! The CPU path as a backend of the conformance suite.
 
-use fouroversix_core::{Amax, Element, InputType, Nvfp4Mut, Nvfp4View, QuantizedMut, Scaling};
+use fouroversix_core::{
+    Amax, Element, Feature, InputType, Nvfp4Mut, Nvfp4View, QuantizedMut, Scaling,
+};
 use fouroversix_cpu::{Path, dequantize_into, quantize_into};
 use half::{bf16, f16};
 
-use crate::backend::{Backend, BackendError, SkipReason};
+use crate::backend::{Backend, BackendError, SkipReason, lacks};
 use crate::case::{Case, Outcome, Output, SuppliedAmax};
 use crate::dequantize_case::DequantizeCase;
 
@@ -17,8 +19,8 @@ impl Backend for CpuBackend {
         format!("cpu:{}", self.0.name())
     }
 
-    fn supports(&self, _case: &Case) -> Result<(), SkipReason> {
-        Ok(())
+    fn supports(&self, case: &Case) -> Result<(), SkipReason> {
+        lacks(case, &Feature::ALL)
     }
 
     fn quantize(&self, case: &Case) -> Result<Outcome, BackendError> {
@@ -112,7 +114,12 @@ fn supplied<'a>(case: &Case, amax: &'a SuppliedAmax) -> Amax<'a> {
             Amax::RowsAndColumns { rows: &amax.rowwise, columns: &amax.columnwise }
         }
         (Scaling::Row, false) => Amax::Rows(&amax.rowwise),
-        // One amax for the tensor is that of its transpose.
-        _ => Amax::Tensor(amax.rowwise[0]),
+        // One amax for the tensor is that of its transpose, but for transforms.
+        _ => match (amax.rowwise.first(), amax.columnwise.first()) {
+            (Some(&rowwise), Some(&columnwise)) if rowwise.to_bits() != columnwise.to_bits() => {
+                Amax::Outputs { rowwise, columnwise }
+            }
+            (rowwise, columnwise) => Amax::Tensor(*rowwise.or(columnwise).unwrap_or(&f32::NAN)),
+        },
     }
 }

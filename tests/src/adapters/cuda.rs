@@ -1,10 +1,10 @@
 //! The device as a backend of the conformance suite.
 
-use fouroversix_core::{Amax, Element, Error, InputType, Nvfp4Tensor, Quantized, Scaling};
+use fouroversix_core::{Amax, Element, Error, Feature, InputType, Nvfp4Tensor, Quantized, Scaling};
 use fouroversix_cuda::Device;
 use half::{bf16, f16};
 
-use crate::backend::{Backend, BackendError, SkipReason};
+use crate::backend::{Backend, BackendError, SkipReason, lacks};
 use crate::case::{Case, Outcome, Output};
 use crate::dequantize_case::DequantizeCase;
 
@@ -62,8 +62,8 @@ impl Backend for CudaBackend {
         format!("cuda:{}", self.device.info().ordinal)
     }
 
-    fn supports(&self, _case: &Case) -> Result<(), SkipReason> {
-        Ok(())
+    fn supports(&self, case: &Case) -> Result<(), SkipReason> {
+        lacks(case, &Feature::ALL)
     }
 
     fn quantize(&self, case: &Case) -> Result<Outcome, BackendError> {

@@ -12,6 +12,7 @@ use crate::oracle;
 use crate::rng::Rng;
 
 mod aimed;
+pub mod beyond;
 mod draw;
 pub mod midpoint;
 pub mod near_tie;

@@ -44,9 +44,15 @@ impl Fallback {
 
 /// The kernel that quantizes one tensor of a configuration: rows in one pass, where they have global
 /// scales of their own.
+///
+/// # Panics
+/// If there is no such kernel.
 #[must_use]
 pub fn kernel(config: &Config, input: InputType) -> Kernel {
-    let rule = config.rule().into();
+    let rule = match config.rule().try_into() {
+        Ok(rule) => rule,
+        Err(feature) => panic!("the kernels have no {feature}"),
+    };
     match config.scaling() {
         Scaling::Row if config.outputs() == Outputs::Rowwise => Kernel::quantize_rows(input, rule),
         Scaling::Tile => Kernel::quantize(Blocks::Tile, config.outputs(), false, input, rule),

@@ -1,7 +1,8 @@
 //! The same cases, stamped on every backend.
 
 use fouroversix_conformance::backend::Backend;
-use fouroversix_conformance::suite::{Counts, Suite, shared_golden};
+use fouroversix_conformance::golden::GoldenError;
+use fouroversix_conformance::suite::{Counts, Suite, shared};
 
 /// Runs a suite, fails on a failure, and says what did not run.
 pub(crate) fn check(suite: &Suite, backend: &dyn Backend) -> Counts {
@@ -14,14 +15,14 @@ pub(crate) fn check(suite: &Suite, backend: &dyn Backend) -> Counts {
     counts
 }
 
-/// The carried golden cases, and all of `shared/golden` when it lies beside the workspace.
-pub(crate) fn golden() -> Suite {
-    let mut suite = Suite::carried().expect("the carried selection follows its format");
-    match shared_golden() {
+/// Carried cases, and all of a folder of `shared` when it lies beside the workspace.
+pub(crate) fn golden(carried: Result<Suite, GoldenError>, folder: &str) -> Suite {
+    let mut suite = carried.expect("the carried selection follows its format");
+    match shared(folder) {
         Some(directory) => {
             suite.extend(Suite::golden(&directory).expect("golden files follow their format"));
         }
-        None => eprintln!("only carried cases: no shared/golden lies beside the workspace"),
+        None => eprintln!("only carried cases: no shared/{folder} lies beside the workspace"),
     }
     suite
 }
@@ -32,7 +33,8 @@ macro_rules! golden_tests {
     ($name:ident, $backends:expr) => {
         #[test]
         fn $name() {
-            let suite = $crate::common::golden();
+            let carried = fouroversix_conformance::suite::Suite::carried();
+            let suite = $crate::common::golden(carried, "golden");
             for backend in $backends {
                 $crate::common::check(&suite, &backend);
             }

@@ -13,12 +13,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use fouroversix_core::config::Feature;
 use fouroversix_core::launch::{Launch, LaunchError};
 use fouroversix_core::{InstructionSet, Kernel};
 use fouroversix_ptx as ptx;
 
 use super::host::{Plain, bytes_of};
-use crate::backend::{Backend, BackendError, SkipReason};
+use crate::backend::{Backend, BackendError, SkipReason, lacks};
 use crate::case::{Case, Outcome};
 use crate::coverage;
 use crate::dequantize_case::DequantizeCase;
@@ -239,8 +240,8 @@ impl Backend for PtxBackend {
         self.name.clone()
     }
 
-    fn supports(&self, _case: &Case) -> Result<(), SkipReason> {
-        Ok(())
+    fn supports(&self, case: &Case) -> Result<(), SkipReason> {
+        lacks(case, &Feature::ALL)
     }
 
     fn quantize(&self, case: &Case) -> Result<Outcome, BackendError> {

@@ -1,7 +1,9 @@
-//! Reads golden files: what TransformerEngine's Python reference gave.
+//! Reads golden files: what TransformerEngine's Python reference gave, and what the oracles of scale
+//! search gave.
 //!
-//! A file is a pair, `NAME.json` and `NAME.safetensors`; the format is `nvfp4-golden-1`. Two of its
-//! properties are resolved here, so that what leaves this module is the contract and nothing else:
+//! A file is a pair, `NAME.json` and `NAME.safetensors`; the format is `nvfp4-golden-1`, or
+//! `nvfp4-golden-search-1` with the same keys; [`training`] reads a third. Two properties of the first
+//! are resolved here, so that what leaves this module is the contract and nothing else:
 //!
 //! - **Signed zero.** The Python reference gives code 0 where a product is exactly −0.0; the GPU
 //!   instruction and the contract keep the sign. Where the input's sign bit is set and the expected
@@ -11,27 +13,32 @@
 //!   counted in [`GoldenFile::undefined`]; where it spreads over its row only, that row is dropped
 //!   and the others are kept. NaN itself is tested by cases of our own (see [`crate::generate`]).
 
+mod fields;
+pub mod training;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use fouroversix_core::config::{
-    Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, Rule, ScaleLayout, Scaling,
-};
-use safetensors::{Dtype, SafeTensors};
+use fouroversix_core::config::{Config, Outputs, Rule, ScaleLayout, Scaling};
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, Input, Outcome, Output, SuppliedAmax};
 use crate::oracle::lay_out;
+pub use fields::TensorNames;
+use fields::{elements, read_output, restore_signed_zeros, rule, scaling};
 
-/// The format that this module reads.
+/// The format of TransformerEngine's answers.
 pub const FORMAT: &str = "nvfp4-golden-1";
+/// The format of scale search: follows the contract to the bit, also in NaN and signed zeros.
+pub const SEARCH_FORMAT: &str = "nvfp4-golden-search-1";
 
 /// `NAME.json` as it is.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Index {
-    /// [`FORMAT`].
+    /// [`FORMAT`] or [`SEARCH_FORMAT`].
     pub format: String,
     /// The commit of TransformerEngine.
     pub te_commit: String,
@@ -70,15 +77,6 @@ pub struct Entry {
     /// Where a carried case was taken from; absent in the files themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-}
-
-/// Names of the tensors of one output.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[expect(missing_docs, reason = "the keys are those of the format")]
-pub struct TensorNames {
-    pub qdata: String,
-    pub scales: String,
-    pub amax: String,
 }
 
 /// A case in the contract's terms.
@@ -133,24 +131,42 @@ impl fmt::Display for GoldenError {
 
 impl std::error::Error for GoldenError {}
 
+/// The format that `NAME.json` says it has.
+///
+/// # Errors
+/// If it can't be read, or says nothing.
+pub fn format(index_path: &Path) -> Result<String, GoldenError> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: String,
+    }
+    let shown = index_path.display();
+    let text = std::fs::read(index_path).map_err(|error| GoldenError::new(&shown, error))?;
+    let format: Format = serde_json::from_slice(&text).map_err(|e| GoldenError::new(shown, e))?;
+    Ok(format.format)
+}
+
 /// Reads `NAME.json` and the tensors beside it.
 ///
 /// # Errors
 /// If a file can't be read or does not follow the format.
 pub fn read(index_path: &Path) -> Result<GoldenFile, GoldenError> {
     let shown = index_path.display();
-    let (index, tensors) = read_raw(index_path)?;
+    let (index, tensors): (Index, _) = read_raw(index_path, |index: &Index| &index.tensors)?;
     let name = index_path.file_stem().unwrap_or_default().to_string_lossy();
     parse(&name, &index, &tensors).map_err(|problem| GoldenError::new(shown, problem))
 }
 
-/// The two files as they are.
-pub(crate) fn read_raw(index_path: &Path) -> Result<(Index, Vec<u8>), GoldenError> {
+/// The two files as they are; `name` says what the index calls the other.
+pub(crate) fn read_raw<T: serde::de::DeserializeOwned>(
+    index_path: &Path,
+    name: impl Fn(&T) -> &str,
+) -> Result<(T, Vec<u8>), GoldenError> {
     let text =
         std::fs::read(index_path).map_err(|error| GoldenError::new(index_path.display(), error))?;
-    let index: Index = serde_json::from_slice(&text)
+    let index: T = serde_json::from_slice(&text)
         .map_err(|error| GoldenError::new(index_path.display(), error))?;
-    let tensor_path = index_path.with_file_name(&index.tensors);
+    let tensor_path = index_path.with_file_name(name(&index));
     let tensors = std::fs::read(&tensor_path)
         .map_err(|error| GoldenError::new(tensor_path.display(), error))?;
     Ok((index, tensors))
@@ -161,9 +177,11 @@ pub(crate) fn read_raw(index_path: &Path) -> Result<(Index, Vec<u8>), GoldenErro
 /// # Errors
 /// The first thing that does not follow the format.
 pub fn parse(name: &str, index: &Index, tensors: &[u8]) -> Result<GoldenFile, String> {
-    if index.format != FORMAT {
-        return Err(format!("format is {:?}, this reader knows {FORMAT:?}", index.format));
+    if ![FORMAT, SEARCH_FORMAT].contains(&index.format.as_str()) {
+        let known = format!("{FORMAT:?} and {SEARCH_FORMAT:?}");
+        return Err(format!("format is {:?}, this reader knows {known}", index.format));
     }
+    let spreads_nan = index.format == FORMAT;
     let tensors = SafeTensors::deserialize(tensors).map_err(|error| error.to_string())?;
     let mut inputs = HashMap::new();
     let mut file = GoldenFile::default();
@@ -171,7 +189,8 @@ pub fn parse(name: &str, index: &Index, tensors: &[u8]) -> Result<GoldenFile, St
         let origin = entry.origin.clone().unwrap_or_else(|| format!("{name}/{number}"));
         let case = GoldenCase::new(&origin, entry, &tensors, &mut inputs)
             .map_err(|problem| format!("case {number} ({origin}): {problem}"))?;
-        match case.without_spread_nan() {
+        let case = if spreads_nan { case.without_spread_nan() } else { Some(case) };
+        match case {
             Some(case) => file.cases.push(case),
             None => file.undefined += 1,
         }
@@ -190,28 +209,31 @@ impl GoldenCase {
         let input = match inputs.get(&key) {
             Some(input) if input.shape == entry.shape => Arc::clone(input),
             _ => {
-                let input = Arc::new(read_input(entry, tensors)?);
+                let (element, bits) = elements(&entry.dtype, &entry.input, entry.shape, tensors)?;
+                let input = Arc::new(Input { element, shape: entry.shape, bits });
                 inputs.insert(key, Arc::clone(&input));
                 input
             }
         };
-        let scaling = scaling(entry)?;
+        let scaling = scaling(&entry.scale_mode)?;
+        let rule = rule(&entry.mode, entry.metric.as_deref(), entry.fast, entry.e4m3_max)?;
+        let drops_signs = !matches!(rule, Rule::Search { .. });
         let [rows, cols] = entry.shape;
         let mut rowwise = read_output(&entry.rowwise, tensors, [rows, cols], scaling)?;
-        let signs = |row: usize, col: usize| input.is_negative(row * cols + col);
+        let signs = |row: usize, col: usize| drops_signs && input.is_negative(row * cols + col);
         let changed = restore_signed_zeros(&mut rowwise.codes, cols, signs);
         if changed != entry.neg_zero.unwrap_or(0) {
             return Err(format!("neg_zero is {:?}, {changed} found", entry.neg_zero));
         }
         let columnwise = entry.columnwise.as_ref().map(|names| {
             let mut output = read_output(names, tensors, [cols, rows], scaling)?;
-            let signs = |row: usize, col: usize| input.is_negative(col * cols + row);
+            let signs = |row: usize, col: usize| drops_signs && input.is_negative(col * cols + row);
             restore_signed_zeros(&mut output.codes, rows, signs);
             Ok::<_, String>(output)
         });
         Ok(Self {
             name: format!("{origin} {} seed {}", entry.dist, entry.seed),
-            rule: rule(entry)?,
+            rule,
             scaling,
             input,
             amax_supplied: entry.amax_given.is_some(),
@@ -289,100 +311,4 @@ impl GoldenCase {
             },
         }
     }
-}
-
-fn rule(entry: &Entry) -> Result<Rule, String> {
-    let e4m3_max = match entry.e4m3_max {
-        448 => E4m3Max::M448,
-        256 => E4m3Max::M256,
-        other => return Err(format!("e4m3_max is {other}")),
-    };
-    match (entry.mode.as_str(), entry.metric.as_deref(), entry.fast) {
-        ("nvfp4", None, None) if entry.e4m3_max == 448 => Ok(Rule::Plain),
-        ("4over6", Some(metric), Some(fast)) => Ok(Rule::FourOverSix {
-            metric: match metric {
-                "MAE" => Metric::Mae,
-                "MSE" => Metric::Mse,
-                other => return Err(format!("metric is {other:?}")),
-            },
-            error_path: if fast { ErrorPath::Fast } else { ErrorPath::Strict },
-            e4m3_max,
-        }),
-        other => Err(format!("mode, metric and fast are {other:?}")),
-    }
-}
-
-fn scaling(entry: &Entry) -> Result<Scaling, String> {
-    match entry.scale_mode.as_str() {
-        "tensor_1d" => Ok(Scaling::Tensor),
-        "row_1d" => Ok(Scaling::Row),
-        "tensor_2d" => Ok(Scaling::Tile),
-        other => Err(format!("scale_mode is {other:?}")),
-    }
-}
-
-fn read_input(entry: &Entry, tensors: &SafeTensors<'_>) -> Result<Input, String> {
-    let (element, dtype) = match entry.dtype.as_str() {
-        "bf16" => (InputType::Bf16, Dtype::U16),
-        "fp16" => (InputType::F16, Dtype::U16),
-        "fp32" => (InputType::F32, Dtype::U32),
-        other => return Err(format!("dtype is {other:?}")),
-    };
-    let bytes = tensor(tensors, &entry.input, dtype, &entry.shape)?;
-    let bits = bytes
-        .chunks_exact(element.bytes())
-        .map(|element| element.iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte)));
-    Ok(Input { element, shape: entry.shape, bits: bits.collect() })
-}
-
-fn read_output(
-    names: &TensorNames,
-    tensors: &SafeTensors<'_>,
-    [rows, cols]: [usize; 2],
-    scaling: Scaling,
-) -> Result<Output, String> {
-    let amaxes = if scaling == Scaling::Row { rows } else { 1 };
-    let amax = tensor(tensors, &names.amax, Dtype::F32, &[amaxes])?;
-    let amax = amax.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-    Ok(Output {
-        codes: tensor(tensors, &names.qdata, Dtype::U8, &[rows, cols / 2])?.to_vec(),
-        scales: tensor(tensors, &names.scales, Dtype::U8, &[rows, cols / 16])?.to_vec(),
-        global_amax: amax.collect(),
-    })
-}
-
-fn tensor<'a>(
-    tensors: &SafeTensors<'a>,
-    name: &str,
-    dtype: Dtype,
-    shape: &[usize],
-) -> Result<&'a [u8], String> {
-    let view = tensors.tensor(name).map_err(|error| format!("tensor {name:?}: {error}"))?;
-    if view.dtype() != dtype || view.shape() != shape {
-        let (actual, actual_shape) = (view.dtype(), view.shape());
-        return Err(format!(
-            "tensor {name:?} is {actual:?} {actual_shape:?}, expected {dtype:?} {shape:?}"
-        ));
-    }
-    Ok(view.data())
-}
-
-/// Sets the sign of zero codes whose input is negative; returns how many there were.
-fn restore_signed_zeros(
-    codes: &mut [u8],
-    cols: usize,
-    is_negative: impl Fn(usize, usize) -> bool,
-) -> usize {
-    let mut changed = 0;
-    for (index, byte) in codes.iter_mut().enumerate() {
-        for (nibble, shift) in [0, 4].into_iter().enumerate() {
-            let element = 2 * index + nibble;
-            let zero = *byte >> shift & 0xF == 0;
-            if zero && is_negative(element / cols, element % cols) {
-                *byte |= 8 << shift;
-                changed += 1;
-            }
-        }
-    }
-    changed
 }

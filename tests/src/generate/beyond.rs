@@ -1,0 +1,94 @@
+//! Every pattern under what came after the first rules: scale search, stochastic rounding, transforms.
+
+use fouroversix_core::config::{
+    Config, InputType, RandomState, Rounding, Rule, Scaling, SignMask, Transforms,
+};
+
+use super::draw::{case, configs, shapes};
+use super::{ELEMENTS, PATTERNS, Pattern, SCALINGS, supplied_amax_cases};
+use crate::case::{Case, SuppliedAmax};
+
+/// Every pattern, and supplied amaxes, under every search, scaling and element type.
+#[must_use]
+pub fn search_cases(seed: u64) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (number, rule) in Rule::SEARCHES.into_iter().enumerate() {
+        for scaling in SCALINGS {
+            let configs = configs(rule, scaling);
+            for (turn, element) in ELEMENTS.into_iter().enumerate() {
+                cases.extend(in_turns(&configs, element, seed, 5 * number + turn));
+            }
+            cases.extend(supplied_amax_cases(seed, rule, scaling));
+        }
+    }
+    cases
+}
+
+/// Every pattern with stochastic rounding, with transforms, and with both, under all rules in turn.
+#[must_use]
+pub fn training_cases(seed: u64) -> Vec<Case> {
+    let rules = [Rule::Plain, Rule::MAE, Rule::MSE, Rule::MSE_FAST, Rule::SEARCH_MSE];
+    let mut cases = Vec::new();
+    for (number, rule) in rules.into_iter().enumerate() {
+        for (turn, element) in ELEMENTS.into_iter().enumerate() {
+            let turn = 7 * number + turn;
+            for scaling in SCALINGS {
+                let random = configs(rule, scaling).into_iter().map(|c| stochastic(c, seed));
+                cases.extend(in_turns(&random.collect::<Vec<_>>(), element, seed, turn));
+            }
+            let transformed: Vec<Config> =
+                configs(rule, Scaling::Tensor).into_iter().flat_map(transforms).collect();
+            cases.extend(in_turns(&transformed, element, seed, turn));
+            let both: Vec<Config> =
+                transformed.into_iter().map(|config| stochastic(config, seed)).collect();
+            cases.extend(in_turns(&both, element, seed + 1, turn));
+            cases.extend(supplied(&both, element, seed, turn));
+        }
+    }
+    cases
+}
+
+/// Every pattern once, under the configurations in turn.
+fn in_turns(configs: &[Config], element: InputType, seed: u64, turn: usize) -> Vec<Case> {
+    let case = |(number, pattern): (usize, &Pattern)| {
+        let config = configs[(number + turn) % configs.len()];
+        let shapes = shapes(config);
+        let shape = shapes[(number / configs.len() + turn) % shapes.len()];
+        case(pattern.name, seed, config, pattern.input(element, shape, seed), None)
+    };
+    PATTERNS.iter().enumerate().map(case).collect()
+}
+
+/// Amaxes that are neither output's, and differ.
+fn supplied(configs: &[Config], element: InputType, seed: u64, turn: usize) -> Vec<Case> {
+    let amaxes = [0.0, 1e-41, 0.3, 3000.0, f32::INFINITY];
+    let case = |(number, amax): (usize, f32)| {
+        let config = configs[(number + turn) % configs.len()];
+        let input = PATTERNS[0].input(element, [16, 48], seed + number as u64);
+        let amax = SuppliedAmax { rowwise: vec![amax], columnwise: vec![0.75 * amax] };
+        case("supplied", seed, config, input, Some(amax))
+    };
+    amaxes.into_iter().enumerate().map(case).collect()
+}
+
+fn stochastic(config: Config, seed: u64) -> Config {
+    let state = RandomState { seed: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), offset: !seed };
+    let builder = config.to_builder().rounding(Rounding::Stochastic(state));
+    builder.build().expect("every rounding goes with everything")
+}
+
+/// The transforms that a configuration's outputs can have: of each alone, of both alike or not.
+fn transforms(config: Config) -> Vec<Config> {
+    let masks = [None, Some(SignMask(0)), Some(SignMask::TRANSFORMER_ENGINE)];
+    let pairs = masks.into_iter().flat_map(|rowwise| masks.map(|columnwise| [rowwise, columnwise]));
+    let asked = pairs.filter(|[rowwise, columnwise]| {
+        rowwise.is_some() <= config.outputs().rowwise()
+            && columnwise.is_some() <= config.outputs().columnwise()
+            && (rowwise.is_some() || columnwise.is_some())
+    });
+    let with = |[rowwise, columnwise]: [Option<SignMask>; 2]| {
+        let builder = config.to_builder().transforms(Transforms { rowwise, columnwise });
+        builder.build().expect("of outputs that are asked for")
+    };
+    asked.map(with).collect()
+}
