@@ -1,6 +1,7 @@
 //! Where the elements of an input lie.
 
-use crate::shape::{ShapeError, expect_length};
+use crate::config::{Config, Panel, Scaling};
+use crate::shape::{ShapeError, check_dimension, expect_length};
 
 /// The shape of an input, and where its rows start.
 ///
@@ -95,6 +96,25 @@ impl InputShape {
             expect_length("the input", length, extent)
         }
     }
+}
+
+/// Checks the shape of an input of `length` elements against what `config` needs.
+///
+/// # Errors
+/// [`ShapeError::Dimension`] when columns are not a multiple of 16, or rows are not and the scaling
+/// is by tile or a columnwise output is asked for; as [`InputShape::check`].
+pub fn check_shape(length: usize, shape: InputShape, config: &Config) -> Result<(), ShapeError> {
+    let [rows, cols] = shape.matrix();
+    check_dimension("columns", cols)?;
+    if config.scaling() == Scaling::Tile || config.outputs().columnwise() {
+        check_dimension("rows", rows)?;
+    }
+    let spans_rows = config.outputs().columnwise();
+    if let Some(Panel { first_row, rows: whole }) = config.panel().filter(|_| spans_rows) {
+        check_dimension("rows above the panel", first_row)?;
+        check_dimension("rows in the whole tensor", whole)?;
+    }
+    shape.check(length)
 }
 
 #[cfg(test)]

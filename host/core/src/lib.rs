@@ -47,7 +47,7 @@ pub use element::{Element, Values, ValuesMut};
 #[cfg(feature = "std")]
 pub use error::Error;
 #[cfg(feature = "std")]
-pub use input_shape::InputShape;
+pub use input_shape::{InputShape, check_shape};
 pub use instruction_set::InstructionSet;
 pub use kernel::Kernel;
 #[cfg(feature = "std")]

@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-use crate::config::{Config, Panel, Scaling};
-use crate::input_shape::InputShape;
-
 /// A shape that is not one of NVFP4, or that a buffer or a launch does not suit. `Display` names
 /// the offending value and the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,25 +69,6 @@ impl fmt::Display for ShapeError {
 }
 
 impl std::error::Error for ShapeError {}
-
-/// Checks the shape of an input of `length` elements against what `config` needs.
-///
-/// # Errors
-/// [`ShapeError::Dimension`] when columns are not a multiple of 16, or rows are not and the scaling
-/// is by tile or a columnwise output is asked for; as [`InputShape::check`].
-pub fn check_shape(length: usize, shape: InputShape, config: &Config) -> Result<(), ShapeError> {
-    let [rows, cols] = shape.matrix();
-    check_dimension("columns", cols)?;
-    if config.scaling() == Scaling::Tile || config.outputs().columnwise() {
-        check_dimension("rows", rows)?;
-    }
-    let spans_rows = config.outputs().columnwise();
-    if let Some(Panel { first_row, rows: whole }) = config.panel().filter(|_| spans_rows) {
-        check_dimension("rows above the panel", first_row)?;
-        check_dimension("rows in the whole tensor", whole)?;
-    }
-    shape.check(length)
-}
 
 /// Checks that a dimension, `"rows"` or `"columns"`, is made of whole blocks.
 ///

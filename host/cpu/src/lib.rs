@@ -31,7 +31,8 @@ mod tests;
 mod tiles;
 mod values;
 
-use fouroversix_core::shape::{check_shape, expect_length};
+use fouroversix_core::check_shape;
+use fouroversix_core::shape::expect_length;
 use fouroversix_core::{
     Amax, Choices, Config, Deviation, Element, Error, Feature, InputShape, Nvfp4Mut, Nvfp4View,
     Quantized, QuantizedMut, Scaling, Values, ValuesMut,

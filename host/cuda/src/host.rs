@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaStream, result};
-use fouroversix_core::shape::{check_shape, expect_length};
+use fouroversix_core::check_shape;
+use fouroversix_core::shape::expect_length;
 use fouroversix_core::{
     Amax, Config, Element, Error, InputType, Nvfp4Tensor, Quantized, QuantizedMut, Scaling,
 };

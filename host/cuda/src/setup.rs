@@ -1,8 +1,8 @@
 //! What a quantization needs, worked out without a device: kernels, grids, parameters.
 
 use fouroversix_core::abi::{AmaxParams, GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
+use fouroversix_core::check_shape;
 use fouroversix_core::launch::{self, Launch, LaunchError};
-use fouroversix_core::shape::check_shape;
 use fouroversix_core::{Config, Error, InputType, Outputs, Scaling, named};
 
 use super::address::{ALIGNMENT, OutputAddresses, QuantizeAddresses, WORD, needed, optional};
