@@ -1,4 +1,4 @@
-//! The cases of scale search on the reference: the carried ones, and all of
+//! The cases of scale search on the reference and on every CPU path: the carried ones, and all of
 //! `shared/golden-search` when it lies beside the workspace.
 
 mod common;
@@ -6,6 +6,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use fouroversix::Rule;
+use fouroversix::cpu::Path;
+use fouroversix_conformance::adapters::CpuBackend;
 use fouroversix_conformance::carried;
 use fouroversix_conformance::case::Case;
 use fouroversix_conformance::oracle::Reference;
@@ -19,6 +21,23 @@ fn suite() -> Suite {
 fn reference_search_golden() {
     let counts = common::check(&suite(), &Reference);
     assert_eq!(counts.skipped, 0, "NaN and signed zeros are part of this data");
+}
+
+#[test]
+fn cpu_search_golden() {
+    let suite = suite();
+    for path in Path::available() {
+        let counts = common::check(&suite, &CpuBackend(path));
+        assert_eq!(counts.skipped, 0);
+    }
+}
+
+#[test]
+fn cpu_search_generated() {
+    let suite = Suite::generated_search(20_261_129);
+    for path in Path::available() {
+        common::check(&suite, &CpuBackend(path));
+    }
 }
 
 /// Every search on every scaling and type, and both outputs where there are two.

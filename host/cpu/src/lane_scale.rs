@@ -113,9 +113,18 @@ impl<V: Vector> LaneGlobal<V> {
     pub(crate) unsafe fn candidates(&self, amax: V::F) -> LanePair<V> {
         // SAFETY: as the caller's.
         unsafe {
+            let (base, map6) = self.map6(amax);
+            LanePair { base, map4: self.scale(V::mul(base, V::splat(1.5))), map6 }
+        }
+    }
+
+    /// `b` of the contract's step 4, and the scale of map6.
+    #[inline(always)]
+    pub(crate) unsafe fn map6(&self, amax: V::F) -> (V::F, LaneScale<V>) {
+        // SAFETY: as the caller's.
+        unsafe {
             let base = V::mul(V::div(amax, V::splat(6.0)), self.encode);
-            let map4 = self.scale(V::mul(base, V::splat(1.5)));
-            LanePair { base, map4, map6: self.scale(base) }
+            (base, self.scale(base))
         }
     }
 

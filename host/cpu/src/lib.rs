@@ -92,7 +92,8 @@ fn quantize_values(
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
     path.check()?;
-    if let Some(feature) = Feature::ALL.into_iter().find(|feature| config.uses(*feature)) {
+    let lacks = [Feature::Stochastic, Feature::Transform];
+    if let Some(feature) = lacks.into_iter().find(|feature| config.uses(*feature)) {
         return Err(Error::Unsupported { feature, backend: "CPU kernels" });
     }
     let [rows, cols] = shape.matrix();

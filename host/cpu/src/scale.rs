@@ -39,7 +39,11 @@ impl GlobalScale {
     }
 
     fn block(&self, scale: f32) -> BlockScale {
-        let code = e4m3(scale);
+        self.with_code(e4m3(scale))
+    }
+
+    /// The block scale with these E4M3 bits, positive and finite.
+    pub(crate) fn with_code(&self, code: u8) -> BlockScale {
         let value = E4M3[usize::from(code)];
         // 1/0 and the reciprocal of a small subnormal are ∞: the contract clamps them.
         let encode = (1.0 / (value * self.decode)).min(f32::MAX);

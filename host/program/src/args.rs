@@ -9,11 +9,15 @@ use fouroversix::{E4m3Max, ErrorPath, Rule, Scaling};
 
 use super::error::CliError;
 
+/// The rules that `--rule` names.
+const RULES: [&str; 5] = ["plain", "mae", "mse", "search-mse", "search-mae"];
+
 /// How block scales are chosen.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RuleArgs {
-    /// Plain NVFP4, or Four Over Six by absolute (mae) or squared (mse) error
-    #[arg(long, value_parser = named::<Rule>(["plain", "mae", "mse"]), default_value = "mse")]
+    /// Plain NVFP4, Four Over Six by absolute (mae) or squared (mse) error, or scale search by
+    /// either, the slowest and closest
+    #[arg(long, value_parser = named::<Rule>(RULES), default_value = "mse")]
     rule: Rule,
 
     /// Where Four Over Six compares: in the input's domain (strict) or the scaled one (fast)
@@ -21,7 +25,7 @@ pub(crate) struct RuleArgs {
     #[arg(long, value_parser = named::<ErrorPath>(ErrorPath::ALL.map(ErrorPath::name)))]
     error_path: Option<ErrorPath>,
 
-    /// The bound that Four Over Six makes block scales fill [default: 256]
+    /// The bound that Four Over Six and scale search make block scales fill [default: 256]
     #[arg(long, value_parser = named::<E4m3Max>(["256", "448"]))]
     e4m3_max: Option<E4m3Max>,
 
@@ -42,12 +46,19 @@ where
 
 impl RuleArgs {
     pub(crate) fn rule(&self) -> Result<Rule, CliError> {
-        let Rule::FourOverSix { metric, .. } = self.rule else { return self.plain() };
-        Ok(Rule::FourOverSix {
-            metric,
-            error_path: self.error_path.unwrap_or_default(),
-            e4m3_max: self.e4m3_max.unwrap_or_default(),
-        })
+        let e4m3_max = self.e4m3_max.unwrap_or_default();
+        match self.rule {
+            Rule::FourOverSix { metric, .. } => {
+                let error_path = self.error_path.unwrap_or_default();
+                Ok(Rule::FourOverSix { metric, error_path, e4m3_max })
+            }
+            Rule::Search { .. } if self.error_path.is_some() => Err(CliError::said(
+                "--error-path does not go with --rule search-mse or search-mae, which always compare \
+                 in the scaled domain: leave it out",
+            )),
+            Rule::Search { metric, .. } => Ok(Rule::Search { metric, e4m3_max }),
+            _ => self.plain(),
+        }
     }
 
     fn plain(&self) -> Result<Rule, CliError> {

@@ -79,7 +79,8 @@ fn every_rule_and_scaling_reaches_the_library() {
     write_safetensors(&input, &[weights("a.weight", &[64, 96])]);
     let mae =
         |error_path, e4m3_max| Rule::FourOverSix { metric: Metric::Mae, error_path, e4m3_max };
-    let cases: [(&[&str], Rule, Scaling); 4] = [
+    let search = Rule::Search { metric: Metric::Mae, e4m3_max: E4m3Max::M448 };
+    let cases: [(&[&str], Rule, Scaling); 6] = [
         (&["--rule", "plain"], Rule::Plain, Scaling::Tensor),
         (
             &["--rule", "mae", "--error-path", "fast", "--e4m3-max", "448"],
@@ -87,6 +88,12 @@ fn every_rule_and_scaling_reaches_the_library() {
             Scaling::Tensor,
         ),
         (&["--scaling", "row"], Rule::MSE, Scaling::Row),
+        (&["--rule", "search-mse"], Rule::SEARCH_MSE, Scaling::Tensor),
+        (
+            &["--rule", "search-mae", "--e4m3-max", "448", "--scaling", "tile"],
+            search,
+            Scaling::Tile,
+        ),
         (
             &["--rule", "mae", "--scaling", "tile"],
             mae(ErrorPath::Strict, E4m3Max::M256),

@@ -111,7 +111,7 @@ unsafe fn select<V: Vector>(
 
 /// The errors of 16 rows, in lanes of groups, by the contract's tree (step 8): +8, +4, +2, +1.
 #[inline(always)]
-unsafe fn tile_sum<V: Vector>(mut groups: [V::F; 4]) -> f32 {
+pub(super) unsafe fn tile_sum<V: Vector>(mut groups: [V::F; 4]) -> f32 {
     let mut rows = [0.0_f32; 16];
     // SAFETY: the caller's; 16 is at least LANES.
     unsafe {

@@ -4,6 +4,7 @@
 pub(crate) mod four_over_six;
 pub(crate) mod plain;
 pub(crate) mod rule;
+pub(crate) mod search;
 
 /// `$body` with the type of `$rule` as a value: a rule is chosen here, once, and nowhere else.
 macro_rules! with_rule {
@@ -11,7 +12,7 @@ macro_rules! with_rule {
         use fouroversix_core::{Metric, Rule};
 
         use crate::measure::{Absolute, Squared};
-        use crate::rules::{four_over_six::FourOverSix, plain::Plain};
+        use crate::rules::{four_over_six::FourOverSix, plain::Plain, search::Search};
 
         match $rule {
             Rule::Plain => {
@@ -24,6 +25,14 @@ macro_rules! with_rule {
             }
             Rule::FourOverSix { metric: Metric::Mse, error_path, .. } => {
                 let $name = FourOverSix::<Squared>::new(error_path);
+                $body
+            }
+            Rule::Search { metric: Metric::Mae, .. } => {
+                let $name = Search::<Absolute>::new();
+                $body
+            }
+            Rule::Search { metric: Metric::Mse, .. } => {
+                let $name = Search::<Squared>::new();
                 $body
             }
             other => unreachable!("no file here has the rule {other}"),

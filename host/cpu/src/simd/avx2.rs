@@ -146,6 +146,10 @@ impl Vector for Avx2 {
         unsafe { _mm256_or_si256(a, b) }
     }
     #[inline(always)]
+    unsafe fn add_u(a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
     unsafe fn shl<const N: i32>(a: __m256i) -> __m256i {
         unsafe { _mm256_slli_epi32::<N>(a) }
     }

@@ -161,6 +161,10 @@ impl Vector for Avx512 {
         unsafe { _mm512_or_si512(a, b) }
     }
     #[inline(always)]
+    unsafe fn add_u(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
     unsafe fn shl<const N: i32>(a: __m512i) -> __m512i {
         unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(N)) }
     }

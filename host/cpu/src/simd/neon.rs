@@ -144,6 +144,10 @@ impl Vector for Neon {
         unsafe { vorrq_u32(a, b) }
     }
     #[inline(always)]
+    unsafe fn add_u(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        unsafe { vaddq_u32(a, b) }
+    }
+    #[inline(always)]
     unsafe fn shl<const N: i32>(a: uint32x4_t) -> uint32x4_t {
         unsafe { vshlq_n_u32::<N>(a) }
     }

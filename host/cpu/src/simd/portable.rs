@@ -131,6 +131,10 @@ impl<const N: usize> Vector for Portable<N> {
         map2(a, b, |a, b| a | b)
     }
     #[inline(always)]
+    unsafe fn add_u(a: [u32; N], b: [u32; N]) -> [u32; N] {
+        map2(a, b, u32::wrapping_add)
+    }
+    #[inline(always)]
     unsafe fn shl<const S: i32>(a: [u32; N]) -> [u32; N] {
         a.map(|a| a << S)
     }

@@ -79,6 +79,8 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn from_bits(a: Self::U) -> Self::F;
     unsafe fn and(a: Self::U, b: Self::U) -> Self::U;
     unsafe fn or(a: Self::U, b: Self::U) -> Self::U;
+    /// Modulo 2^32.
+    unsafe fn add_u(a: Self::U, b: Self::U) -> Self::U;
     unsafe fn shl<const N: i32>(a: Self::U) -> Self::U;
     unsafe fn shr<const N: i32>(a: Self::U) -> Self::U;
     /// Unsigned maximum.
