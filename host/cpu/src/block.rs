@@ -24,6 +24,11 @@ pub(crate) fn block_amax(block: &Block) -> f32 {
     block.iter().fold(0.0, |max, x| f32::max(max, x.abs()))
 }
 
+/// The largest magnitude of a tile's rows, as [`block_amax`].
+pub(crate) fn rows_amax(rows: &[Block; 16]) -> f32 {
+    rows.iter().map(block_amax).fold(0.0, f32::max)
+}
+
 /// The errors of 16 rows added by the contract's tree: +8, +4, +2, +1.
 pub(crate) fn sum_rows(mut rows: [f32; 16]) -> f32 {
     for half in [8, 4, 2, 1] {

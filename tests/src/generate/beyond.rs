@@ -4,8 +4,8 @@ use fouroversix_core::config::{
     Config, InputType, RandomState, Rounding, Rule, Scaling, SignMask, Transforms,
 };
 
-use super::draw::{case, configs, shapes};
-use super::{ELEMENTS, PATTERNS, Pattern, SCALINGS, supplied_amax_cases};
+use super::draw::{case, configs};
+use super::{ELEMENTS, PATTERNS, SCALINGS, in_turns, supplied_amax_cases};
 use crate::case::{Case, SuppliedAmax};
 
 /// Every pattern, and supplied amaxes, under every search, scaling and element type.
@@ -46,17 +46,6 @@ pub fn training_cases(seed: u64) -> Vec<Case> {
         }
     }
     cases
-}
-
-/// Every pattern once, under the configurations in turn.
-fn in_turns(configs: &[Config], element: InputType, seed: u64, turn: usize) -> Vec<Case> {
-    let case = |(number, pattern): (usize, &Pattern)| {
-        let config = configs[(number + turn) % configs.len()];
-        let shapes = shapes(config);
-        let shape = shapes[(number / configs.len() + turn) % shapes.len()];
-        case(pattern.name, seed, config, pattern.input(element, shape, seed), None)
-    };
-    PATTERNS.iter().enumerate().map(case).collect()
 }
 
 /// Amaxes that are neither output's, and differ.

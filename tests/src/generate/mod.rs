@@ -4,7 +4,7 @@
 //! know the rule: they ask the reference where its decisions turn, and put inputs on both sides.
 //! [`cases`] combines everything with what the reference makes of it.
 
-use fouroversix_core::config::{E4m3Max, InputType, Rule, ScaleLayout, Scaling};
+use fouroversix_core::config::{Config, E4m3Max, InputType, Rule, ScaleLayout, Scaling};
 
 use crate::case::{Case, Input, Output, SuppliedAmax, every_rule};
 use crate::dequantize_case::DequantizeCase;
@@ -117,7 +117,7 @@ pub fn cases(seed: u64) -> Vec<Case> {
         for scaling in SCALINGS {
             for (offset, element) in ELEMENTS.into_iter().enumerate() {
                 let draw = Draw { seed, rule, scaling, element, turn: 3 * number + offset };
-                cases.extend(pattern_cases(draw));
+                cases.extend(in_turns(&configs(rule, scaling), element, seed, draw.turn));
                 cases.extend(aimed::cases(draw));
                 cases.extend(aimed::position_cases(draw));
             }
@@ -127,10 +127,8 @@ pub fn cases(seed: u64) -> Vec<Case> {
     cases
 }
 
-/// Every pattern once.
-fn pattern_cases(draw: Draw) -> Vec<Case> {
-    let Draw { seed, rule, scaling, element, turn } = draw;
-    let configs = configs(rule, scaling);
+/// Every pattern once, under the configurations in turn.
+fn in_turns(configs: &[Config], element: InputType, seed: u64, turn: usize) -> Vec<Case> {
     let case = |(number, pattern): (usize, &Pattern)| {
         let config = configs[(number + turn) % configs.len()];
         let shapes = shapes(config);

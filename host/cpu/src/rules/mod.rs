@@ -1,6 +1,7 @@
 //! Rules, a file each: how a block's scale is chosen. [`rule`] says what one has to answer; a new
 //! rule is a file here and a line in [`with_rule`].
 
+mod error;
 pub(crate) mod four_over_six;
 pub(crate) mod plain;
 pub(crate) mod rule;

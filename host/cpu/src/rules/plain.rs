@@ -1,11 +1,10 @@
 //! NVFP4 as it is: the block maximum maps to 6.
 
-use crate::block::{Block, block_amax};
+use crate::block::{Block, block_amax, rows_amax};
 use crate::candidate::nearest;
-use crate::formats::e2m1;
 use crate::group::Group;
 use crate::lane_scale::{LaneGlobal, LaneScale};
-use crate::scale::{BlockScale, GlobalScale};
+use crate::scale::GlobalScale;
 use crate::simd::vector::Vector;
 
 use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice};
@@ -25,10 +24,6 @@ unsafe fn choice<V: Vector, const CLAMP: bool>(
         let nearest = nearest::<V, CLAMP>(group, scale);
         Choice { scale: *scale, nearest, map4: none, certain: true }
     }
-}
-
-fn with_scale(block: &Block, scale: BlockScale) -> BlockChoice {
-    BlockChoice { scale, nearest: block.map(|x| e2m1(x * scale.encode)), map4: false }
 }
 
 impl ScaleRule for Plain {
@@ -88,11 +83,11 @@ impl ScaleRule for Plain {
     }
 
     fn block(&self, block: &Block, global: &GlobalScale) -> BlockChoice {
-        with_scale(block, global.plain(block_amax(block)))
+        BlockChoice::of(block, global.plain(block_amax(block)))
     }
 
     fn tile(&self, rows: &[Block; 16], global: &GlobalScale) -> [BlockChoice; 16] {
-        let scale = global.plain(rows.iter().map(block_amax).fold(0.0, f32::max));
-        rows.each_ref().map(|row| with_scale(row, scale))
+        let scale = global.plain(rows_amax(rows));
+        rows.each_ref().map(|row| BlockChoice::of(row, scale))
     }
 }

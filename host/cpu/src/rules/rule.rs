@@ -2,6 +2,7 @@
 
 use crate::block::Block;
 use crate::candidate::Packed;
+use crate::formats::e2m1;
 use crate::group::Group;
 use crate::lane_scale::{LaneGlobal, LaneScale, OfLane};
 use crate::scale::{BlockScale, GlobalScale};
@@ -101,4 +102,11 @@ pub(crate) struct BlockChoice {
     pub(crate) nearest: [u8; 16],
     /// Whether it is map4's.
     pub(crate) map4: bool,
+}
+
+impl BlockChoice {
+    /// The block under a scale that is not map4's.
+    pub(super) fn of(block: &Block, scale: BlockScale) -> Self {
+        Self { scale, nearest: block.map(|x| e2m1(x * scale.encode)), map4: false }
+    }
 }

@@ -4,7 +4,7 @@ use crate::candidate::nearest;
 use crate::group::Group;
 use crate::lane_scale::LaneScale;
 use crate::measure::Measure;
-use crate::rules::four_over_six::tile_sum;
+use crate::rules::error;
 use crate::rules::rule::{Choice, Tile, TileChoice};
 use crate::simd::vector::Vector;
 
@@ -126,7 +126,7 @@ unsafe fn whole<V: Vector, M: Measure>(sum: V::F, scale: &LaneScale<V>) -> V::F 
     // SAFETY: the caller's.
     unsafe {
         let zero = V::splat(0.0);
-        M::scaled::<V>(V::splat(tile_sum::<V>([sum, zero, zero, zero])), scale.value)
+        M::scaled::<V>(V::splat(error::of_tile::<V>([sum, zero, zero, zero])), scale.value)
     }
 }
 

@@ -19,9 +19,10 @@ mod start;
 
 use std::marker::PhantomData;
 
-use crate::block::{Block, block_amax, sum_rows};
+use fouroversix_core::ErrorPath;
+
+use crate::block::{Block, block_amax, rows_amax, sum_rows};
 use crate::candidate::nearest;
-use crate::formats::{E2M1_SIGNED, e2m1};
 use crate::group::Group;
 use crate::lane_scale::{LaneGlobal, LaneScale};
 use crate::measure::Measure;
@@ -29,7 +30,7 @@ use crate::scale::{BlockScale, GlobalScale};
 use crate::simd::vector::Vector;
 
 use self::start::Start;
-use super::four_over_six::tile_sum;
+use super::error;
 use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice};
 
 /// How far from map6's byte the candidates are, in the order in which they are tried.
@@ -45,7 +46,7 @@ impl<M: Measure> Search<M> {
         Self(PhantomData)
     }
 
-    /// The contract's own error of a candidate, steps 5 to 7 as they stand.
+    /// The contract's own error of a candidate; the search compares fast ones.
     #[inline(always)]
     unsafe fn exact<V: Vector>(
         group: &Group<V>,
@@ -53,17 +54,7 @@ impl<M: Measure> Search<M> {
         global: &LaneGlobal<V>,
     ) -> V::F {
         // SAFETY: the caller's.
-        unsafe {
-            let mut error = V::splat(0.0);
-            for x in group.magnitudes {
-                // The sign of x is that of q, and every step is odd: |d| is the same without it.
-                let y = V::min(V::mul(x, scale.encode), V::splat(6.0));
-                let product = V::mul(V::round_e2m1(y), scale.value);
-                let d = V::sub(product, V::mul(x, global.encode));
-                error = V::add(error, M::share::<V>(d));
-            }
-            error
-        }
+        unsafe { error::of_group::<V, M>(group, scale, global, ErrorPath::Fast) }
     }
 
     /// [`Search::exact`] of a tile.
@@ -79,19 +70,13 @@ impl<M: Measure> Search<M> {
             for (error, group) in errors.iter_mut().zip(tile.groups) {
                 *error = Self::exact(group, scale, global);
             }
-            tile_sum::<V>(errors)
+            error::of_tile::<V>(errors)
         }
     }
 
     /// A block's error under one scale.
     fn error_of(block: &Block, scale: BlockScale, global: &GlobalScale) -> f32 {
-        let mut error = 0.0_f32;
-        for x in block {
-            // Exact: at most 2 + 4 significant bits.
-            let product = E2M1_SIGNED[usize::from(e2m1(x * scale.encode))] * scale.value;
-            error += M::share_of(product - x * global.encode);
-        }
-        error
+        error::of_block::<M>(block, scale, global, ErrorPath::Fast).1
     }
 }
 
@@ -117,10 +102,6 @@ fn best(
         }
     }
     best
-}
-
-fn with_scale(block: &Block, scale: BlockScale) -> BlockChoice {
-    BlockChoice { scale, nearest: block.map(|x| e2m1(x * scale.encode)), map4: false }
 }
 
 impl<M: Measure> ScaleRule for Search<M> {
@@ -214,13 +195,13 @@ impl<M: Measure> ScaleRule for Search<M> {
 
     fn block(&self, block: &Block, global: &GlobalScale) -> BlockChoice {
         let scales = scales(block_amax(block), global);
-        with_scale(block, best(scales, |scale| Self::error_of(block, scale, global)))
+        BlockChoice::of(block, best(scales, |scale| Self::error_of(block, scale, global)))
     }
 
     fn tile(&self, rows: &[Block; 16], global: &GlobalScale) -> [BlockChoice; 16] {
-        let amax = rows.iter().map(block_amax).fold(0.0, f32::max);
+        let amax = rows_amax(rows);
         let error = |scale| sum_rows(rows.each_ref().map(|row| Self::error_of(row, scale, global)));
         let scale = best(scales(amax, global), error);
-        rows.each_ref().map(|row| with_scale(row, scale))
+        rows.each_ref().map(|row| BlockChoice::of(row, scale))
     }
 }
