@@ -1,6 +1,7 @@
 //! From elements to codes and a scale: the choice between map6 and map4.
 
 pub(crate) mod block;
+pub(crate) mod encoded;
 pub(crate) mod exact;
 pub(crate) mod isa;
 #[allow(dead_code, reason = "no instruction set needs all of it")]

@@ -3,4 +3,5 @@
 pub(crate) mod block;
 pub(crate) mod input;
 pub(crate) mod staged;
+pub(crate) mod swizzle;
 pub(crate) mod tensor;

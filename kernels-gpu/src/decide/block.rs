@@ -22,6 +22,7 @@
 //! 5. **Irregular blocks** (saturated, subnormal or zero scales, NaN, ∞) have `bmax·e ≥ 6.5` or NaN. One
 //!    comparison sends them to the exact path.
 
+use super::encoded::Encoded;
 use super::exact;
 use super::isa::{Candidate, Isa, Target};
 use super::metric::Metric;
@@ -31,16 +32,6 @@ use crate::load::input::Input;
 use crate::ptx::packed::{self, F32x2};
 use crate::ptx::{self, warp};
 use fouroversix_core::abi::GlobalScale;
-
-/// The sign bits of eight codes.
-pub(crate) const SIGNS: u32 = 0x8888_8888;
-
-/// An encoded block: 16 codes, and the scale before its rounding to E4M3.
-#[derive(Clone, Copy)]
-pub(crate) struct Encoded {
-    pub(crate) codes: [u32; 2],
-    pub(crate) scale: f32,
-}
 
 /// Block scales of both candidates, and the factors that encode with them.
 #[derive(Clone, Copy)]
@@ -124,12 +115,6 @@ pub(crate) fn choose<M: Metric, const ROWS: u32>(error6: f32, error4: f32, ratio
     Choice { map4: difference < 0.0, certain: difference.abs() > uncertainty }
 }
 
-/// A block of zeros, encoded: no arithmetic, signs kept.
-#[inline(always)]
-pub(crate) fn zero(signs: [u32; 2]) -> Encoded {
-    Encoded { codes: signs.map(|half| half & SIGNS), scale: 0.0 }
-}
-
 /// First half of the hot loop: a block and its scales.
 pub(crate) struct Scaled {
     x: [f32; 16],
@@ -158,7 +143,7 @@ impl Scaled {
         // `opaque` keeps the compiler from hoisting this onto the hot path.
         let [bmax, low, high] =
             [self.bmax.to_bits(), self.signs[0], self.signs[1]].map(ptx::opaque);
-        (bmax == 0).then(|| zero([low, high]))
+        (bmax == 0).then(|| Encoded::zero([low, high]))
     }
 
     /// The second half of the hot loop.
@@ -231,7 +216,7 @@ pub(crate) fn encode<T: Input, M: Metric, B: Block>(
     if M::FOUR_OVER_SIX && Target::IN_HALVES && !warp::any(block.is_regular()) {
         warp::sync();
         if !warp::any(block.bmax != 0.0) {
-            return zero(block.signs);
+            return Encoded::zero(block.signs);
         }
     }
     let candidates = block.candidates::<M>();

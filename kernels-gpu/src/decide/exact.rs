@@ -5,7 +5,7 @@
 //! ([`encode_by_warp`]); lanes of a tile take their lines side by side ([`better`]). Rolled loops and few
 //! registers: the kernel's register count, and with it occupancy, is the hot loop's.
 
-use super::block::Encoded;
+use super::encoded::Encoded;
 use super::metric::Metric;
 use crate::formats::e4m3;
 use crate::load::block::Block;
@@ -14,14 +14,14 @@ use crate::ptx::rolled::{sixteen, two};
 use crate::ptx::{self, warp};
 use fouroversix_core::abi::{E4M3_MAX_256, GlobalScale, STRICT};
 
-/// One candidate: its scale and the factor that encodes with it.
+/// A block scale and the factor that encodes with it.
 #[derive(Clone, Copy)]
-pub(crate) struct Candidate {
+pub(crate) struct Encoder {
     pub(crate) scale: f32,
     encode: f32,
 }
 
-impl Candidate {
+impl Encoder {
     #[inline(always)]
     pub(crate) fn new(scale: f32, s_dec: f32) -> Self {
         Self { scale, encode: ptx::min(ptx::rcp_rn(scale * s_dec), f32::MAX) }
@@ -103,10 +103,10 @@ pub(crate) fn better<M: Metric>(
     scales: [f32; 2],
     global: &GlobalScale,
     flags: u32,
-    mut error_of: impl FnMut(Candidate) -> f32,
-) -> (Candidate, f32) {
+    mut error_of: impl FnMut(Encoder) -> f32,
+) -> (Encoder, f32) {
     let [s6, s4] = e4m3::decode(e4m3::encode(scales[1], scales[0]));
-    let mut best = Candidate::new(s6, global.s_dec);
+    let mut best = Encoder::new(s6, global.s_dec);
     let mut scale = scales[0];
     if M::FOUR_OVER_SIX {
         let mut candidate = best;
@@ -115,7 +115,7 @@ pub(crate) fn better<M: Metric>(
             let error = error_of(candidate);
             if second == 0 {
                 least = error;
-                candidate = Candidate::new(s4, global.s_dec);
+                candidate = Encoder::new(s4, global.s_dec);
             } else if error < least {
                 (best, scale) = (candidate, scales[1]);
             }
@@ -151,7 +151,7 @@ pub(crate) fn encode_by_warp<T: Input, M: Metric, B: Block>(
         let scales = scales::<M>(bmax, &global);
         let [s6, s4] = e4m3::decode(e4m3::encode(scales[1], scales[0]));
         // Lanes 0 to 15 have map6, the others map4.
-        let candidate = Candidate::new(if lane < 16 { s6 } else { s4 }, s_dec);
+        let candidate = Encoder::new(if lane < 16 { s6 } else { s4 }, s_dec);
         let mut from = 0;
         if M::FOUR_OVER_SIX {
             let term = candidate.term::<M>(x, &global, flags);

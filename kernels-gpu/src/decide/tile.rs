@@ -6,7 +6,7 @@
 
 use super::isa::{Isa, Target};
 use super::metric::Metric;
-use super::{block, exact, near};
+use super::{block, encoded, exact, near};
 use crate::load::block::{Block, Strided};
 use crate::load::input::Input;
 use crate::ptx::{self, warp};
@@ -125,7 +125,7 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
             }
         }
         if zero {
-            let lines = signs.map(block::zero);
+            let lines = signs.map(encoded::Encoded::zero);
             let codes = lines.map(|line| line.codes);
             encoded = [Encoded { codes, scale: lines[0].scale }; 2];
         }

@@ -5,7 +5,8 @@
 //! neighbouring blocks of a line at a time, of a column and of a row in turn. Both take one store, and
 //! four lanes write 64 coalesced bytes: L2 serves as many requests a second whatever their size.
 
-use crate::decide::block::{self, Encoded};
+use crate::decide::block;
+use crate::decide::encoded::Encoded;
 use crate::decide::metric::Metric;
 use crate::formats::{e4m3, scale_layout};
 use crate::load::input::Input;

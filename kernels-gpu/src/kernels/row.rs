@@ -2,7 +2,8 @@
 //! plain rule, which has registers to spare, a thread's first blocks stay in registers.
 
 use super::global_scale;
-use crate::decide::block::{self, Encoded};
+use crate::decide::block;
+use crate::decide::encoded::Encoded;
 use crate::decide::metric::Metric;
 use crate::formats::{e4m3, scale_layout};
 use crate::load::block::Strided;

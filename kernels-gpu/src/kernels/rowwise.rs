@@ -1,6 +1,7 @@
 //! 1x16 blocks along rows: a thread for each block, loads and stores coalesced.
 
-use crate::decide::block::{self, Encoded};
+use crate::decide::block;
+use crate::decide::encoded::Encoded;
 use crate::decide::metric::Metric;
 use crate::formats::{e4m3, scale_layout};
 use crate::load::block::Strided;

@@ -1,6 +1,6 @@
 //! The input types: how 16 elements are loaded, measured and widened.
 
-use super::staged;
+use super::swizzle;
 use crate::ptx::{self, memory, shared};
 use fouroversix_core::abi::COLUMNS_COLS;
 
@@ -15,7 +15,7 @@ pub(crate) trait Input {
     unsafe fn load(at: *const u8) -> Self::Raw;
     /// Loads 16 elements from shared memory, piece `i` of 16 bytes from `at(i)`.
     unsafe fn load_shared_row(at: impl Fn(u32) -> u32) -> Self::Raw;
-    /// Offset from which a thread loads columns of a tile in shared memory ([`staged`]).
+    /// Offset from which a thread loads columns of a tile in shared memory ([`swizzle`]).
     fn shared_column(thread: u32) -> u32;
     /// Loads 16 elements of a column of that tile. All lanes of the warp call it.
     unsafe fn load_shared_column(at: u32) -> Self::Raw;
@@ -121,7 +121,7 @@ impl Input for Bf16 {
 
     #[inline(always)]
     fn shared_column(thread: u32) -> u32 {
-        staged::matrix_row::<Self>(thread)
+        swizzle::matrix_row(thread)
     }
 
     #[inline(always)]
@@ -203,7 +203,7 @@ impl Input for F16 {
 
     #[inline(always)]
     fn shared_column(thread: u32) -> u32 {
-        staged::matrix_row::<Self>(thread)
+        swizzle::matrix_row(thread)
     }
 
     #[inline(always)]
@@ -287,7 +287,7 @@ impl Input for F32 {
 
     #[inline(always)]
     fn shared_column(thread: u32) -> u32 {
-        staged::column_start::<Self>(thread)
+        swizzle::column_start(thread)
     }
 
     #[inline(always)]

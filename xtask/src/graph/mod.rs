@@ -22,8 +22,7 @@ use arrows::{Arrow, Graph};
 use crates::Package;
 
 /// Crates, never published, whose files have circles that are known, and why they are there.
-const KNOWN: [(&str, &str); 3] = [
-    ("fouroversix-kernels", "the hot loop and the exact path share the type of an encoded block"),
+const KNOWN: [(&str, &str); 2] = [
     ("fouroversix-conformance", "backends and mutants are cut into files of one type each"),
     ("xtask", "compiling, packing and rust-cuda's back end call each other by turns"),
 ];

@@ -26,8 +26,8 @@
 //! **Signs.** Arithmetic is on magnitudes. Signs are the input's own bits, added last, so that zeros keep
 //! theirs.
 
-use super::{Candidate, Isa};
-use crate::decide::block::SIGNS;
+use super::arithmetic::{Candidate, Isa};
+use crate::decide::encoded::SIGNS;
 use crate::decide::metric::Metric;
 use crate::load::input::Input;
 use crate::ptx;

@@ -14,7 +14,7 @@
 //! `GRID` is 1. Roundings are those of `docs/certified-decision.md`: y and d once each, 8 terms a sum (7
 //! additions), one addition of the two sums.
 
-use super::{Candidate, Isa};
+use super::arithmetic::{Candidate, Isa};
 use crate::decide::metric::Metric;
 use crate::load::input::Input;
 use crate::ptx;
