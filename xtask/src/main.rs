@@ -15,6 +15,7 @@
 mod archive;
 mod entries;
 mod graph;
+mod modules;
 mod nvvm;
 mod ptx;
 mod rust_src;

@@ -4,20 +4,25 @@
 //! none) and with `-fma=0`: the back end contracts `a * b + c` by default and the numeric contract
 //! forbids it. Nothing here runs without that back end: `docs/rust-cuda.md` says how to get it.
 //!
-//! With `--check` the built-in back end compiles what `--cfg nvvm` selects. That shows that the path
-//! type-checks, and its PTX can be executed; it says nothing about `rustc_codegen_nvvm`.
+//! With `--check` the built-in back end compiles what `--cfg nvvm` selects, with a stand-in for
+//! `cuda_std`. That shows that the path type-checks, and its PTX can be executed; it says nothing about
+//! `rustc_codegen_nvvm`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fouroversix_core::{InstructionSet, Kernel};
+use fouroversix_core::InstructionSet;
 
+use crate::modules::modules;
 use crate::ptx::{self, Files};
 use crate::rust_src;
 
-/// What rust-cuda registers for its attributes.
-const REGISTER_TOOL: [&str; 2] =
-    ["-Zcrate-attr=feature(register_tool)", "-Zcrate-attr=register_tool(nvvm_internal)"];
+/// What rust-cuda registers for its attributes, and `cuda_std` leaves to the flags.
+const CRATE_ATTRIBUTES: [&str; 3] = [
+    "-Zcrate-attr=feature(register_tool)",
+    "-Zcrate-attr=register_tool(nvvm_internal)",
+    "-Zcrate-attr=no_std",
+];
 
 /// Why `--isa` can't be left out.
 pub(crate) const ISA_NEEDED: &str = "--codegen nvvm needs --isa: one back end does not serve all instruction sets. Built with LLVM 7 \
@@ -46,19 +51,21 @@ pub(crate) fn run(
     if is_within(&out, &root.join("kernels-gpu/ptx")) {
         return Err("the committed PTX is the built-in back end's: name another folder".into());
     }
-    let cfg = format!("--cfg nvvm {}", REGISTER_TOOL.join(" "));
+    let stand_in = root.join("rust-cuda/check/kernels");
     let mut files = Files::new();
     for &set in sets {
         eprintln!("xtask: compiling for {set} (nvvm)");
         let text = match &toolchain {
             Some(toolchain) => toolchain.compile(root, &work, set)?,
-            None => ptx::compile(root, &work, &sysroot, set, &cfg)?,
+            None => ptx::compile(&stand_in, &work, &sysroot, set, "--cfg nvvm")?,
         };
-        let kernels = modules(&text)?;
-        if kernels.is_empty() {
+        let modules = modules(&text);
+        if modules.is_empty() {
             return Err(format!("the PTX for {set} has no entry"));
         }
-        files.extend(kernels.into_iter().map(|(kernel, text)| ((set, kernel), text)));
+        for (name, text) in modules {
+            files.insert((set, ptx::kernel(&name)?), text);
+        }
     }
     ptx::write(&out, &files)
 }
@@ -97,7 +104,7 @@ impl Toolchain {
     fn flags(&self, set: InstructionSet) -> Vec<String> {
         let mut flags =
             vec![format!("-Zcodegen-backend={}", self.backend), "-Zunstable-options".to_owned()];
-        flags.extend(REGISTER_TOOL.map(str::to_owned));
+        flags.extend(CRATE_ATTRIBUTES.map(str::to_owned));
         flags.extend([
             "-Zsaturating_float_casts=false".to_owned(),
             "-Cpanic=immediate-abort".to_owned(),
@@ -115,8 +122,9 @@ impl Toolchain {
             command.env("RUSTC", rustc);
         }
         let status = command
-            .current_dir(root.join("kernels-gpu"))
+            .current_dir(root.join("rust-cuda/kernels"))
             .env("RUSTC_BOOTSTRAP", "1")
+            .env("FOUROVERSIX_ISA", set.name())
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags(set).join("\x1f"))
             .env("CARGO_TARGET_DIR", &target)
             // The back end has neither type, and the compiler's builtins would use them.
@@ -127,7 +135,7 @@ impl Toolchain {
             .args(["--config", "profile.ptx.inherits='release'"])
             .args(["--config", "profile.ptx.debug=0"])
             .args(["--lib", "--crate-type", "cdylib", "--target", "nvptx64-nvidia-cuda"])
-            .arg("-Zbuild-std=core")
+            .arg("-Zbuild-std=core,alloc")
             .status()
             .map_err(|e| format!("cannot run {}: {e}", self.cargo().display()))?;
         if !status.success() {
@@ -139,62 +147,5 @@ impl Toolchain {
         }
         let text = target.join("nvptx64-nvidia-cuda/ptx/fouroversix_kernels.ptx");
         std::fs::read_to_string(&text).map_err(|e| format!("{}: {e}", text.display()))
-    }
-}
-
-/// One module for each entry: what stands outside of functions, every function, and the entry.
-///
-/// Unlike the built-in back end, this one may leave functions that entries call.
-fn modules(text: &str) -> Result<Vec<(Kernel, String)>, String> {
-    let (mut common, mut entries) = (String::new(), Vec::<(Kernel, String)>::new());
-    let (mut in_entry, mut depth) = (false, 0);
-    for line in text.lines() {
-        let line = line.split("//").next().unwrap_or_default().trim().replace('\t', " ");
-        if line.is_empty() {
-            continue;
-        }
-        let head = line.trim_start_matches(".visible ");
-        if let Some(rest) = head.strip_prefix(".entry ").filter(|_| depth == 0) {
-            entries.push((ptx::kernel(rest)?, String::new()));
-            in_entry = true;
-        }
-        let to = match entries.last_mut() {
-            Some((_, text)) if in_entry => text,
-            _ => &mut common,
-        };
-        to.push_str(&line);
-        to.push('\n');
-        depth += line.matches('{').count() as i32 - line.matches('}').count() as i32;
-        if depth == 0 && line.ends_with('}') {
-            in_entry = false;
-        }
-    }
-    entries.sort();
-    Ok(entries.into_iter().map(|(kernel, entry)| (kernel, format!("{common}{entry}"))).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use fouroversix_core::{InputType, Kernel};
-
-    use super::modules;
-
-    #[test]
-    fn entries_are_parted_and_keep_what_they_share() {
-        let text = "//\n.version 8.5\n.target sm_89\n\n.func helper(\n)\n{\n\tret;\n}\n\
-                    .visible .entry global_scales(\n\t.param .b32 p\n)\n.maxntid 128\n{\n\t{ .reg .b32 t; }\n\
-                    \tret; // done\n}\n.shared .b8 s[4];\n.visible .entry amax_f16(\n)\n{\n\tret;\n}\n";
-        let common =
-            ".version 8.5\n.target sm_89\n.func helper(\n)\n{\nret;\n}\n.shared .b8 s[4];\n";
-        let global_scales = ".visible .entry global_scales(\n.param .b32 p\n)\n.maxntid 128\n{\n{ .reg .b32 t; }\nret;\n}\n";
-        let amax = ".visible .entry amax_f16(\n)\n{\nret;\n}\n";
-        assert_eq!(
-            modules(text).unwrap(),
-            [
-                (Kernel::amax(false, InputType::F16), format!("{common}{amax}")),
-                (Kernel::global_scales(), format!("{common}{global_scales}")),
-            ]
-        );
-        assert!(modules(".visible .entry a(\n)\n{\n}\n").unwrap_err().contains("no kernel"));
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let mut files = Files::new();
     for set in sets {
         eprintln!("xtask: compiling for {set}");
-        let text = compile(&root, &work, &sysroot, set, "")?;
+        let text = compile(&root.join("kernels-gpu"), &work, &sysroot, set, "")?;
         files.extend(split(&text, set)?.into_iter().map(|(kernel, text)| ((set, kernel), text)));
     }
     let committed = root.join("kernels-gpu/ptx");
@@ -100,9 +100,10 @@ pub(crate) fn cfgs(set: InstructionSet) -> impl Iterator<Item = String> {
     set.cfgs().flat_map(|cfg| ["--cfg".to_owned(), cfg.to_owned()])
 }
 
-/// Compiles the kernels for one instruction set, with more flags if any, to one PTX text.
+/// Compiles the kernels for one instruction set, by the manifest in `folder` and with more flags if
+/// any, to one PTX text.
 pub(crate) fn compile(
-    root: &Path,
+    folder: &Path,
     work: &Path,
     sysroot: &Path,
     set: InstructionSet,
@@ -127,7 +128,7 @@ pub(crate) fn compile(
         ["inherits='release'", "lto='fat'", "panic='abort'", "codegen-units=1", "debug=0"];
     let mut command = Command::new("cargo");
     command
-        .current_dir(root.join("kernels-gpu"))
+        .current_dir(folder)
         .env("RUSTC", &rustc)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", flags)

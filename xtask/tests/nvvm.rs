@@ -107,6 +107,7 @@ fn the_compiler_gets_the_flags_of_cuda_builder_without_contraction() {
             "-Zunstable-options".to_owned(),
             "-Zcrate-attr=feature(register_tool)".to_owned(),
             "-Zcrate-attr=register_tool(nvvm_internal)".to_owned(),
+            "-Zcrate-attr=no_std".to_owned(),
             "-Zsaturating_float_casts=false".to_owned(),
             "-Cpanic=immediate-abort".to_owned(),
             format!("-Cllvm-args=-arch=compute_{arch} -fma=0"),
@@ -120,7 +121,7 @@ fn the_compiler_gets_the_flags_of_cuda_builder_without_contraction() {
         for pair in [["--crate-type", "cdylib"], ["--target", "nvptx64-nvidia-cuda"]] {
             assert!(arguments.windows(2).any(|two| two == pair), "{arguments:?}");
         }
-        assert!(arguments.contains(&"-Zbuild-std=core".to_owned()), "{arguments:?}");
+        assert!(arguments.contains(&"-Zbuild-std=core,alloc".to_owned()), "{arguments:?}");
         assert!(!arguments.iter().any(|a| a.contains("lto")), "{arguments:?}");
         let environment = [
             "CARGO_FEATURE_NO_F16_F128=1".to_owned(),
@@ -128,7 +129,7 @@ fn the_compiler_gets_the_flags_of_cuda_builder_without_contraction() {
             "RUSTC_BOOTSTRAP=1".to_owned(),
         ];
         assert_eq!(fake.lines("cargo.env"), environment);
-        assert_eq!(Path::new(&fake.lines("cargo.folder")[0]), root().join("kernels-gpu"));
+        assert_eq!(Path::new(&fake.lines("cargo.folder")[0]), root().join("rust-cuda/kernels"));
         let kernel =
             fs::read_to_string(fake.0.join("out").join(isa).join("amax_bf16.ptx")).unwrap();
         assert_eq!(kernel.matches(".entry").count(), 1);

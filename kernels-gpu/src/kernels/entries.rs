@@ -65,8 +65,8 @@ macro_rules! entry {
         entry! { $name(DequantizeParams) copy::dequantize::<$output> }
     };
     ($name:ident($params:ty) $body:path) => {
-        #[unsafe(no_mangle)]
-        #[cfg_attr(nvvm, nvvm_internal::kernel)]
+        #[cfg_attr(nvvm, cuda_std::kernel)]
+        #[cfg_attr(not(nvvm), unsafe(no_mangle))]
         pub unsafe extern "ptx-kernel" fn $name(p: $params) {
             // SAFETY: whoever launches the entry keeps the launch contract (`fouroversix_core::launch`).
             unsafe { $body(&p) }

@@ -1,44 +1,39 @@
-//! What differs between the two back ends that compile these files.
+//! What differs between the two back ends that compile these files: where special registers come from,
+//! and who handles a panic.
 //!
-//! rustc's own NVPTX back end knows special registers as intrinsics. rust-cuda's
-//! `rustc_codegen_nvvm`, for which the cfg `nvvm` is set, reads them by `asm!`, and needs a panic
-//! handler that traps: its LLVM may drop a loop without side effects. The third difference is the
-//! attribute of an entry, in [`crate::kernels::entries`]. See `docs/rust-cuda.md`.
+//! rustc's own NVPTX back end knows special registers as intrinsics. Under rust-cuda's
+//! `rustc_codegen_nvvm`, for which the cfg `nvvm` is set, `cuda_std` has both, and the attribute that makes
+//! an entry ([`crate::kernels::entries`]). See `docs/rust-cuda.md`.
 
-#[cfg(not(nvvm))]
-pub(crate) use core::arch::nvptx::{
-    _block_dim_x, _block_idx_x, _block_idx_y, _block_idx_z, _grid_dim_x, _thread_idx_x,
-};
 #[cfg(nvvm)]
+pub(crate) use cuda_std::thread::{
+    block_dim_x, block_idx_x, block_idx_y, block_idx_z, grid_dim_x, thread_idx_x,
+};
+#[cfg(not(nvvm))]
 pub(crate) use registers::*;
 
-#[cfg(nvvm)]
+#[cfg(not(nvvm))]
 mod registers {
-    use core::arch::asm;
+    use core::arch::nvptx;
 
     macro_rules! registers {
-        ($($name:ident = $register:literal;)*) => {$(
-            #[doc = concat!("`%", $register, "`, as `core::arch::nvptx` spells it.")]
+        ($($name:ident = $intrinsic:ident;)*) => {$(
+            #[doc = concat!("By the intrinsic `", stringify!($intrinsic), "`.")]
             #[inline(always)]
-            pub(crate) unsafe fn $name() -> i32 {
-                let value: i32;
+            pub(crate) fn $name() -> u32 {
                 // SAFETY: reads a special register.
-                unsafe {
-                    asm!(concat!("mov.u32 {value}, %", $register, ";"), value = lateout(reg32) value,
-                         options(pure, nomem, nostack, preserves_flags));
-                }
-                value
+                unsafe { nvptx::$intrinsic() as u32 }
             }
         )*};
     }
 
     registers! {
-        _thread_idx_x = "tid.x";
-        _block_dim_x = "ntid.x";
-        _block_idx_x = "ctaid.x";
-        _block_idx_y = "ctaid.y";
-        _block_idx_z = "ctaid.z";
-        _grid_dim_x = "nctaid.x";
+        thread_idx_x = _thread_idx_x;
+        block_idx_x = _block_idx_x;
+        block_idx_y = _block_idx_y;
+        block_idx_z = _block_idx_z;
+        block_dim_x = _block_dim_x;
+        grid_dim_x = _grid_dim_x;
     }
 }
 
@@ -46,11 +41,4 @@ mod registers {
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
-}
-
-#[cfg(nvvm)]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // SAFETY: ends the launch.
-    unsafe { core::arch::asm!("trap;", options(noreturn, nostack)) }
 }
