@@ -170,7 +170,7 @@ pub(crate) fn encode_by_warp<T: Input, M: Metric, B: Block>(
         let word = |lane| warp::shuffle(f32::from_bits(codes), lane).to_bits();
         let codes = [word(from), word(from + 8)];
         if lane == source {
-            encoded = Encoded { codes, scale: scales[usize::from(from != 0)] };
+            encoded = Encoded { codes, scale: if from == 0 { scales[0] } else { scales[1] } };
         }
     }
     encoded

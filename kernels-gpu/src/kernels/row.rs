@@ -72,13 +72,20 @@ const HELD: usize = 4;
 /// blocks of that share. Loads past the end are clamped to the last block.
 #[inline(always)]
 unsafe fn amax<T: Input>(input: *const u8, blocks: u32) -> (f32, [T::Raw; HELD]) {
-    // Four loads in flight.
+    let load_one = |block: u32| {
+        let block = block.min(blocks - 1);
+        // SAFETY: within the row.
+        unsafe { T::load(input.add(block as usize * 16 * T::BYTES as usize)) }
+    };
+    // Four loads in flight, written out: a loop over them may stay one, with the array in memory.
     let load = |first: u32| {
-        [0, 1, 2, 3].map(|i| {
-            let block = (first + i * thread::count()).min(blocks - 1);
-            // SAFETY: within the row.
-            unsafe { T::load(input.add(block as usize * 16 * T::BYTES as usize)) }
-        })
+        let step = thread::count();
+        [
+            load_one(first),
+            load_one(first + step),
+            load_one(first + 2 * step),
+            load_one(first + 3 * step),
+        ]
     };
     let mut amax = T::Running::default();
     let mut first = thread::index();

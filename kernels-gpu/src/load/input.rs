@@ -66,6 +66,32 @@ unsafe fn load_shared_8_words(at: [u32; 2]) -> [u32; 8] {
     [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
 }
 
+/// Two halves of a block of FP32 elements. Written out: a loop over them may stay one, with the array in memory.
+#[inline(always)]
+fn joined(a: [u32; 8], b: [u32; 8]) -> [f32; 16] {
+    let x = f32::from_bits;
+    let [a0, a1, a2, a3, a4, a5, a6, a7] = a;
+    let [b0, b1, b2, b3, b4, b5, b6, b7] = b;
+    [
+        x(a0),
+        x(a1),
+        x(a2),
+        x(a3),
+        x(a4),
+        x(a5),
+        x(a6),
+        x(a7),
+        x(b0),
+        x(b1),
+        x(b2),
+        x(b3),
+        x(b4),
+        x(b5),
+        x(b6),
+        x(b7),
+    ]
+}
+
 /// A column of 16-bit elements, in the order of a row's elements in memory.
 #[inline(always)]
 unsafe fn load_shared_column_16(at: u32) -> [u32; 8] {
@@ -274,7 +300,7 @@ impl Input for F32 {
     unsafe fn load(at: *const u8) -> [f32; 16] {
         // SAFETY: the caller's promise.
         let (a, b) = unsafe { (load_8_words(at), load_8_words(at.add(32))) };
-        core::array::from_fn(|i| f32::from_bits(if i < 8 { a[i] } else { b[i - 8] }))
+        joined(a, b)
     }
 
     #[inline(always)]
@@ -282,7 +308,7 @@ impl Input for F32 {
         // SAFETY: the caller's promise.
         let (a, b) =
             unsafe { (load_shared_8_words([at(0), at(1)]), load_shared_8_words([at(2), at(3)])) };
-        core::array::from_fn(|i| f32::from_bits(if i < 8 { a[i] } else { b[i - 8] }))
+        joined(a, b)
     }
 
     #[inline(always)]
