@@ -1,11 +1,13 @@
-//! The cases of stochastic rounding and transforms on the reference: the
-//! carried ones, and all of `shared/golden-training` when it lies beside the workspace.
+//! The cases of stochastic rounding and transforms on the reference and on every CPU path: the carried
+//! ones, and all of `shared/golden-training` when it lies beside the workspace.
 
 mod common;
 
 use std::collections::BTreeSet;
 
+use fouroversix::cpu::Path;
 use fouroversix::{Feature, Rule};
+use fouroversix_conformance::adapters::CpuBackend;
 use fouroversix_conformance::case::Case;
 use fouroversix_conformance::golden::training::{self, Index};
 use fouroversix_conformance::oracle::Reference;
@@ -19,6 +21,22 @@ fn suite() -> Suite {
 fn reference_training_golden() {
     let counts = common::check(&suite(), &Reference);
     assert_eq!(counts.skipped, 0);
+}
+
+#[test]
+fn cpu_training_golden() {
+    let suite = suite();
+    for path in Path::available() {
+        common::check(&suite, &CpuBackend(path));
+    }
+}
+
+#[test]
+fn cpu_training_generated() {
+    let suite = Suite::generated_training(20_261_130);
+    for path in Path::available() {
+        common::check(&suite, &CpuBackend(path));
+    }
 }
 
 /// Every rule with stochastic rounding on every scaling and type; with a transform on every type.

@@ -80,8 +80,9 @@ pub(crate) unsafe fn pair<V: Vector, M: Measure>(
     }
 }
 
+/// Elements four by four.
 #[inline(always)]
-fn quads<T>(elements: &[T; 16]) -> [&[T; 4]; 4] {
+pub(crate) fn quads<T>(elements: &[T; 16]) -> [&[T; 4]; 4] {
     let (quads, _) = elements.as_chunks::<4>();
     [&quads[0], &quads[1], &quads[2], &quads[3]]
 }

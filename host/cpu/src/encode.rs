@@ -2,26 +2,28 @@
 //! what the hot loops leave: near ties, and the exact path.
 
 use crate::block::{Block, QuantizedBlock};
+use crate::candidate::code_words;
 use crate::elements::Elements;
 use crate::group::{Group, Specials};
 use crate::lane_scale::{LaneGlobal, e4m3_code};
 use crate::output::Output;
 use crate::rounding::{Place, Rounding};
 use crate::rules::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice};
-use crate::simd::vector::{Vector, Work};
+use crate::simd::vector::{Vector, Work, apart};
+use crate::stochastic::Draw;
 
 /// How groups or tiles are encoded, and where they go.
 #[derive(Clone, Copy)]
-pub(crate) struct Encode<'a, S, R> {
+pub(crate) struct Encode<'a, S> {
     /// Where they go.
     pub(crate) output: &'a Output<'a>,
     /// How scales are chosen.
     pub(crate) rule: S,
     /// How elements are rounded.
-    pub(crate) rounding: R,
+    pub(crate) rounding: &'a Rounding,
 }
 
-impl<S: ScaleRule, R: Rounding> Encode<'_, S, R> {
+impl<S: ScaleRule> Encode<'_, S> {
     /// Writes a group as it was chosen.
     ///
     /// # Safety
@@ -34,10 +36,15 @@ impl<S: ScaleRule, R: Rounding> Encode<'_, S, R> {
         choice: &Choice<V>,
     ) {
         let Self { output, rounding, .. } = self;
-        let place = Place { segments: output.segments, index, lane: 0 };
         // SAFETY: the caller's.
         unsafe {
-            let words = rounding.words(group, &choice.scale, &choice.nearest, &place);
+            let words = match rounding {
+                Rounding::Nearest => code_words::<V>(&choice.nearest, &group.signs),
+                Rounding::Stochastic(random) => {
+                    let place = Place { segments: output.segments, index, lane: 0 };
+                    apart(Draw { random, place, group, encode: choice.scale.encode })
+                }
+            };
             output.store_codes::<V>(index, 0, words);
             let scales = output.scales.add(index * V::LANES);
             V::store_bytes(e4m3_code::<V>(choice.scale.value), scales);
@@ -130,15 +137,15 @@ impl<S: ScaleRule, R: Rounding> Encode<'_, S, R> {
 }
 
 /// A group that is not regular, or a near tie. The output is how many lanes chose map4.
-pub(crate) struct Fallback<'a, V: Vector, S: ScaleRule, R> {
-    pub(crate) encode: &'a Encode<'a, S, R>,
+pub(crate) struct Fallback<'a, V: Vector, S: ScaleRule> {
+    pub(crate) encode: &'a Encode<'a, S>,
     pub(crate) index: usize,
     pub(crate) group: &'a Group<V>,
     pub(crate) scales: &'a S::Scales<V>,
     pub(crate) specials: Specials,
 }
 
-impl<V: Vector, S: ScaleRule, R: Rounding> Work<V> for Fallback<'_, V, S, R> {
+impl<V: Vector, S: ScaleRule> Work<V> for Fallback<'_, V, S> {
     type Output = u64;
 
     #[inline(always)]
@@ -179,14 +186,14 @@ impl<V: Vector, S: ScaleRule> Work<V> for NearTie<'_, V, S> {
 }
 
 /// A tile with elements that are not finite; the output is whether it chose map4.
-pub(crate) struct ExactTile<'a, V: Vector, S, R> {
-    pub(crate) encode: &'a Encode<'a, S, R>,
+pub(crate) struct ExactTile<'a, V: Vector, S> {
+    pub(crate) encode: &'a Encode<'a, S>,
     pub(crate) index: usize,
     pub(crate) groups: &'a [Group<V>],
     pub(crate) specials: Specials,
 }
 
-impl<V: Vector, S: ScaleRule, R: Rounding> Work<V> for ExactTile<'_, V, S, R> {
+impl<V: Vector, S: ScaleRule> Work<V> for ExactTile<'_, V, S> {
     type Output = bool;
 
     #[inline(always)]

@@ -63,6 +63,22 @@ pub(crate) fn e2m1(value: f32) -> u8 {
     index | u8::from(value.is_sign_negative()) << 3
 }
 
+/// Rounds `value` to E2M1 by a random byte, up or down in magnitude, saturating (step T4): `k/256` of
+/// the bytes take the next value where it is `k` 256ths of the way there, rounded down. The sign is
+/// kept for zeros and NaN gives 7.
+pub(crate) fn stochastic_e2m1(value: f32, byte: u8) -> u8 {
+    let y = value.abs();
+    if value.is_nan() || y >= 6.0 {
+        return e2m1(value);
+    }
+    let below = (1..7).filter(|code| E2M1_SIGNED[*code] <= y).count();
+    let [low, next] = [E2M1_SIGNED[below], E2M1_SIGNED[below + 1]];
+    // Exact: `low` is 0 or at least half of `y`, and the step is a power of two.
+    let share = (256.0 * ((y - low) / (next - low))) as u32;
+    let index = below as u8 + u8::from(share + u32::from(byte) >= 256);
+    index | u8::from(value.is_sign_negative()) << 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

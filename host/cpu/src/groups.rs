@@ -25,7 +25,6 @@ use crate::elements::Reader;
 use crate::encode::{Encode, Fallback};
 use crate::group::Group;
 use crate::lane_scale::LaneGlobal;
-use crate::rounding::Rounding;
 use crate::rules::rule::ScaleRule;
 use crate::simd::vector::{Vector, Work, outlined};
 
@@ -33,9 +32,9 @@ use crate::simd::vector::{Vector, Work, outlined};
 ///
 /// # Safety
 /// To run it: as [`Vector`]; the elements have the output's groups, and that is writable.
-pub(crate) struct Groups<'a, V: Vector, S, R> {
+pub(crate) struct Groups<'a, V: Vector, S> {
     pub(crate) reader: Reader<'a, V>,
-    pub(crate) encode: Encode<'a, S, R>,
+    pub(crate) encode: Encode<'a, S>,
 }
 
 /// A group and its scales, made while the group before it is quantized: the divisions that lead
@@ -68,7 +67,7 @@ unsafe fn prepare<V: Vector, S: ScaleRule>(
     }
 }
 
-impl<V: Vector, S: ScaleRule, R: Rounding> Work<V> for Groups<'_, V, S, R> {
+impl<V: Vector, S: ScaleRule> Work<V> for Groups<'_, V, S> {
     type Output = u64;
 
     #[inline(always)]

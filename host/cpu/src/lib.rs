@@ -20,10 +20,12 @@ mod measure;
 mod method;
 mod output;
 mod path;
+mod random;
 mod rounding;
 mod rules;
 mod scale;
 mod simd;
+mod stochastic;
 mod strip;
 mod strips;
 #[cfg(test)]
@@ -43,7 +45,7 @@ use lines::Lines;
 pub use map4::map4;
 use method::Method;
 pub use path::Path;
-use rounding::{Nearest, Rounding};
+use rounding::Rounding;
 use strip::Source;
 use values::with_values;
 
@@ -92,8 +94,8 @@ fn quantize_values(
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
     path.check()?;
-    let lacks = [Feature::Stochastic, Feature::Transform];
-    if let Some(feature) = lacks.into_iter().find(|feature| config.uses(*feature)) {
+    let feature = Feature::Transform;
+    if config.uses(feature) {
         return Err(Error::Unsupported { feature, backend: "CPU kernels" });
     }
     let [rows, cols] = shape.matrix();
@@ -103,26 +105,43 @@ fn quantize_values(
     check_buffers(columnwise.as_ref(), [cols, rows], config)?;
 
     let amax_given = fill_amax(path, input, shape, config, amax, &mut rowwise, &mut columnwise)?;
-    let method = Method { path, rule: config.rule(), rounding: Nearest };
-    let lines = Lines { method, config, amax_given };
-    Ok(with_values!(input, |input| run(&lines, input, shape, rowwise, columnwise)))
+    let run = Run { path, config, amax_given };
+    Ok(with_values!(input, |input| run.outputs(input, shape, rowwise, columnwise)))
 }
 
-fn run<T: Load, R: Rounding>(
-    lines: &Lines<'_, R>,
-    input: &[T],
-    shape: InputShape,
-    rowwise: Option<Nvfp4Mut<'_>>,
-    columnwise: Option<Nvfp4Mut<'_>>,
-) -> Choices {
-    let mut choices = Choices::default();
-    if let Some(out) = rowwise {
-        choices = choices + lines.quantize(Source::rows(input, shape), out);
+/// A quantization whose buffers are checked.
+struct Run<'a> {
+    path: Path,
+    config: &'a Config,
+    /// Whether the outputs' `global_amax` is filled in already.
+    amax_given: bool,
+}
+
+impl Run<'_> {
+    fn outputs<T: Load>(
+        &self,
+        input: &[T],
+        shape: InputShape,
+        rowwise: Option<Nvfp4Mut<'_>>,
+        columnwise: Option<Nvfp4Mut<'_>>,
+    ) -> Choices {
+        let panel = self.config.panel();
+        let mut choices = Choices::default();
+        if let Some(out) = rowwise {
+            choices = choices + self.output(Source::rows(input, shape, panel), out);
+        }
+        if let Some(out) = columnwise {
+            choices = choices + self.output(Source::columns(input, shape, panel), out);
+        }
+        choices
     }
-    if let Some(out) = columnwise {
-        choices = choices + lines.quantize(Source::columns(input, shape), out);
+
+    fn output<T: Load>(&self, source: Source<'_, T>, out: Nvfp4Mut<'_>) -> Choices {
+        let Self { path, config, amax_given } = *self;
+        let rounding = Rounding::new(config.rounding(), source.columns);
+        let method = Method { path, rule: config.rule(), rounding: &rounding };
+        Lines { method, config, amax_given }.quantize(source, out)
     }
-    choices
 }
 
 /// `fouroversix::amax` on a chosen path.
@@ -247,8 +266,12 @@ fn fill_amax(
             (&one_for_rows, Some(&one_for_rows))
         }
         Some(Amax::Tensor(value)) if !by_row => {
-            one_for_columns = [value];
-            (&one_for_columns, Some(&one_for_columns))
+            one_for_rows = [value];
+            (&one_for_rows, Some(&one_for_rows))
+        }
+        Some(Amax::Outputs { rowwise, columnwise }) if !by_row => {
+            (one_for_rows, one_for_columns) = ([rowwise], [columnwise]);
+            (&one_for_rows, Some(&one_for_columns))
         }
         Some(Amax::Rows(rows)) if by_row => (rows, None),
         Some(Amax::RowsAndColumns { rows, columns }) if by_row => (rows, Some(columns)),

@@ -8,7 +8,6 @@ use rayon::prelude::*;
 
 use crate::group::Load;
 use crate::method::Method;
-use crate::rounding::Rounding;
 use crate::scale::GlobalScale;
 use crate::strip::{Source, Strip};
 use crate::{amax, strips};
@@ -20,14 +19,14 @@ pub(crate) const STRIP: usize = 128;
 const FLAT: usize = 1 << 17;
 
 /// A quantization to run.
-pub(crate) struct Lines<'a, R> {
-    pub(crate) method: Method<R>,
+pub(crate) struct Lines<'a> {
+    pub(crate) method: Method<'a>,
     pub(crate) config: &'a Config,
     /// Whether the outputs' `global_amax` is filled in already.
     pub(crate) amax_given: bool,
 }
 
-impl<R: Rounding> Lines<'_, R> {
+impl Lines<'_> {
     pub(crate) fn quantize<T: Load>(&self, source: Source<'_, T>, out: Nvfp4Mut<'_>) -> Choices {
         let Source { lines, length, columns, .. } = source;
         let Nvfp4Mut { codes, scales, global_amax } = out;
@@ -43,7 +42,7 @@ impl<R: Rounding> Lines<'_, R> {
         let one_run = layout == ScaleLayout::Linear && !columns && source.is_contiguous();
         if self.config.scaling() == Scaling::Tensor && one_run {
             let global = GlobalScale::new(global_amax[0], bound);
-            return self.flat(source.input, codes, scales, global);
+            return self.flat(&source, codes, scales, global);
         }
         let mut amax = global_amax.chunks_mut(if by_row { STRIP } else { 1 });
         let one = if by_row { &mut [] } else { amax.next().unwrap_or_default() };
@@ -78,11 +77,12 @@ impl<R: Rounding> Lines<'_, R> {
     /// Rowwise with one amax and no padding: lines do not matter, only blocks.
     fn flat<T: Load>(
         &self,
-        input: &[T],
+        source: &Source<'_, T>,
         codes: &mut [u8],
         scales: &mut [u8],
         global: GlobalScale,
     ) -> Choices {
+        let input = source.input;
         let map4 = input
             .par_chunks(FLAT)
             .zip(codes.par_chunks_mut(FLAT / 2))
@@ -90,7 +90,7 @@ impl<R: Rounding> Lines<'_, R> {
             .enumerate()
             .rev()
             .map(|(chunk, ((input, codes), scales))| {
-                let first = (chunk * (FLAT / 16)) as u64;
+                let first = source.segment(0, chunk * (FLAT / 16));
                 strips::line(self.method, input, codes, scales, &global, first)
             })
             .sum();

@@ -16,16 +16,16 @@ use crate::tiles::Tiles;
 
 /// How blocks are quantized.
 #[derive(Clone, Copy)]
-pub(crate) struct Method<R> {
+pub(crate) struct Method<'a> {
     /// On which path.
     pub(crate) path: Path,
     /// How scales are chosen.
     pub(crate) rule: Rule,
     /// How elements are rounded.
-    pub(crate) rounding: R,
+    pub(crate) rounding: &'a Rounding,
 }
 
-impl<R: Rounding> Method<R> {
+impl Method<'_> {
     /// Quantizes groups of the path's number of lanes. Returns how many blocks chose map4.
     ///
     /// # Safety
@@ -61,31 +61,31 @@ impl<R: Rounding> Method<R> {
     }
 }
 
-struct OnGroups<'a, E, S, R> {
+struct OnGroups<'a, E, S> {
     elements: &'a E,
-    encode: Encode<'a, S, R>,
+    encode: Encode<'a, S>,
 }
 
-impl<E: Elements, S: ScaleRule, R: Rounding> Vectorized for OnGroups<'_, E, S, R> {
+impl<E: Elements, S: ScaleRule> Vectorized for OnGroups<'_, E, S> {
     type Output = u64;
 
     unsafe fn run_on<V: Vector>(self) -> u64 {
-        let groups = Groups::<V, S, R> { reader: Reader::new(self.elements), encode: self.encode };
+        let groups = Groups::<V, S> { reader: Reader::new(self.elements), encode: self.encode };
         // SAFETY: the caller's.
         unsafe { apart(groups) }
     }
 }
 
-struct OnTiles<'a, E, S, R> {
+struct OnTiles<'a, E, S> {
     elements: &'a E,
-    encode: Encode<'a, S, R>,
+    encode: Encode<'a, S>,
 }
 
-impl<E: Elements, S: ScaleRule, R: Rounding> Vectorized for OnTiles<'_, E, S, R> {
+impl<E: Elements, S: ScaleRule> Vectorized for OnTiles<'_, E, S> {
     type Output = u64;
 
     unsafe fn run_on<V: Vector>(self) -> u64 {
-        let tiles = Tiles::<V, S, R> { reader: Reader::new(self.elements), encode: self.encode };
+        let tiles = Tiles::<V, S> { reader: Reader::new(self.elements), encode: self.encode };
         // SAFETY: the caller's.
         unsafe { apart(tiles) }
     }

@@ -1,12 +1,24 @@
 //! How elements are rounded once their block's scale is chosen.
+//!
+//! Candidates are always judged with the nearest codes (step T5), so that a rounding changes nothing
+//! but the codes that are stored.
+
+use fouroversix_core as core;
 
 use crate::block::Block;
-use crate::candidate::{Packed, code_words};
 use crate::elements::Segments;
-use crate::group::Group;
-use crate::lane_scale::LaneScale;
+use crate::formats::stochastic_e2m1;
+use crate::random::Random;
 use crate::scale::BlockScale;
-use crate::simd::vector::Vector;
+
+/// A rounding. It is a value and no type: the hot loops are compiled once for both.
+#[derive(Clone, Debug)]
+pub(crate) enum Rounding {
+    /// To nearest, ties to even.
+    Nearest,
+    /// Up or down by random bytes (steps T3 and T4); on vectors in [`crate::stochastic`].
+    Stochastic(Random),
+}
 
 /// Where a group (or a tile's group of rows) is.
 #[derive(Clone, Copy)]
@@ -21,58 +33,35 @@ pub(crate) struct Place {
 
 impl Place {
     /// The segment of the block `lanes` further.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nearest rounding draws nothing"))]
     #[inline(always)]
     pub(crate) const fn segment(&self, lanes: usize) -> u64 {
         self.segments.of(self.index, self.lane + lanes)
     }
 }
 
-/// A rounding. Candidates are always judged with the nearest codes; a rounding gets those of the
-/// chosen one, and says which are stored.
-pub(crate) trait Rounding: Copy + Send + Sync {
-    /// Words of codes of a group: elements 0 to 7, elements 8 to 15.
-    ///
-    /// # Safety
-    /// As [`Vector`].
-    unsafe fn words<V: Vector>(
-        &self,
-        group: &Group<V>,
-        scale: &LaneScale<V>,
-        nearest: &Packed<V>,
-        place: &Place,
-    ) -> [V::U; 2];
-
-    /// Codes of the one block at `place`.
-    fn codes(&self, block: &Block, scale: BlockScale, nearest: [u8; 16], place: &Place)
-    -> [u8; 16];
-}
-
-/// To nearest, ties to even.
-#[derive(Clone, Copy)]
-pub(crate) struct Nearest;
-
-impl Rounding for Nearest {
-    #[inline(always)]
-    unsafe fn words<V: Vector>(
-        &self,
-        group: &Group<V>,
-        _scale: &LaneScale<V>,
-        nearest: &Packed<V>,
-        _place: &Place,
-    ) -> [V::U; 2] {
-        // SAFETY: the caller's.
-        unsafe { code_words::<V>(nearest, &group.signs) }
+impl Rounding {
+    /// Of the rowwise output, or of the columnwise one.
+    pub(crate) fn new(rounding: core::Rounding, columnwise: bool) -> Self {
+        match rounding {
+            core::Rounding::Nearest => Self::Nearest,
+            core::Rounding::Stochastic(state) => Self::Stochastic(Random::new(state, columnwise)),
+        }
     }
 
-    #[inline(always)]
-    fn codes(
+    /// Codes of the one block at `place`, from its nearest ones.
+    pub(crate) fn codes(
         &self,
-        _block: &Block,
-        _scale: BlockScale,
+        block: &Block,
+        scale: BlockScale,
         nearest: [u8; 16],
-        _place: &Place,
+        place: &Place,
     ) -> [u8; 16] {
-        nearest
+        match self {
+            Self::Nearest => nearest,
+            Self::Stochastic(random) => {
+                let bytes = random.bytes(place.segment(0));
+                std::array::from_fn(|i| stochastic_e2m1(block[i] * scale.encode, bytes[i]))
+            }
+        }
     }
 }

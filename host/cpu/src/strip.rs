@@ -1,6 +1,6 @@
 //! The part of an input that one task quantizes, and where its output goes.
 
-use fouroversix_core::{InputShape, ScaleLayout};
+use fouroversix_core::{InputShape, Panel, ScaleLayout};
 
 use crate::scale::GlobalScale;
 
@@ -15,17 +15,28 @@ pub(crate) struct Source<'a, T> {
     pub(crate) stride: usize,
     /// Whether lines are columns of the input.
     pub(crate) columns: bool,
+    /// Of its first segment in the tensor that the input is a panel of, or is.
+    first_segment: u64,
+    /// From a line's first segment to the next line's.
+    pub(crate) segments_per_line: u64,
 }
 
 impl<'a, T> Source<'a, T> {
-    pub(crate) fn rows(input: &'a [T], shape: InputShape) -> Self {
+    pub(crate) fn rows(input: &'a [T], shape: InputShape, panel: Option<Panel>) -> Self {
         let ([rows, cols], stride) = (shape.matrix(), shape.row_stride());
-        Self { input, lines: rows, length: cols, stride, columns: false }
+        let segments_per_line = (cols / 16) as u64;
+        let first_row = panel.map_or(0, |panel| panel.first_row);
+        let first_segment = first_row as u64 * segments_per_line;
+        let (lines, length, columns) = (rows, cols, false);
+        Self { input, lines, length, stride, columns, first_segment, segments_per_line }
     }
 
-    pub(crate) fn columns(input: &'a [T], shape: InputShape) -> Self {
+    pub(crate) fn columns(input: &'a [T], shape: InputShape, panel: Option<Panel>) -> Self {
         let ([rows, cols], stride) = (shape.matrix(), shape.row_stride());
-        Self { input, lines: cols, length: rows, stride, columns: true }
+        let Panel { first_row, rows: whole } = panel.unwrap_or(Panel { first_row: 0, rows });
+        let (first_segment, segments_per_line) = ((first_row / 16) as u64, (whole / 16) as u64);
+        let (lines, length, columns) = (cols, rows, true);
+        Self { input, lines, length, stride, columns, first_segment, segments_per_line }
     }
 
     /// Whether the input has no gaps.
@@ -43,14 +54,9 @@ impl<'a, T> Source<'a, T> {
         if self.columns { i * self.stride + line } else { line * self.stride + i }
     }
 
-    /// 1x16 segments of a line.
-    pub(crate) const fn segments_per_line(&self) -> u64 {
-        (self.length / 16) as u64
-    }
-
     /// The number of a line's segment among all.
     pub(crate) const fn segment(&self, line: usize, block: usize) -> u64 {
-        line as u64 * self.segments_per_line() + block as u64
+        self.first_segment + line as u64 * self.segments_per_line + block as u64
     }
 }
 

@@ -7,7 +7,6 @@ use crate::elements::{Columns, Rows, Segments};
 use crate::group::Load;
 use crate::method::Method;
 use crate::output::Output;
-use crate::rounding::Rounding;
 use crate::scale::GlobalScale;
 use crate::strip::{Source, Strip};
 
@@ -16,8 +15,8 @@ use crate::strip::{Source, Strip};
 const BURST: usize = 8;
 
 /// Quantizes a strip of any kind. Returns how many blocks chose map4.
-pub(crate) fn strip<T: Load, R: Rounding>(
-    method: Method<R>,
+pub(crate) fn strip<T: Load>(
+    method: Method<'_>,
     source: &Source<'_, T>,
     strip: &mut Strip<'_>,
     scaling: Scaling,
@@ -32,8 +31,8 @@ pub(crate) fn strip<T: Load, R: Rounding>(
 
 /// Quantizes consecutive blocks with one global scale, from segment `first` on. Returns how many
 /// chose map4.
-pub(crate) fn line<T: Load, R: Rounding>(
-    method: Method<R>,
+pub(crate) fn line<T: Load>(
+    method: Method<'_>,
     input: &[T],
     codes: &mut [u8],
     scales: &mut [u8],
@@ -74,11 +73,7 @@ pub(crate) fn line<T: Load, R: Rounding>(
 }
 
 /// A strip of rows.
-fn rows<T: Load, R: Rounding>(
-    method: Method<R>,
-    source: &Source<'_, T>,
-    strip: &mut Strip<'_>,
-) -> u64 {
+fn rows<T: Load>(method: Method<'_>, source: &Source<'_, T>, strip: &mut Strip<'_>) -> u64 {
     let length = source.length;
     let mut scales = vec![0; length / 16];
     let mut map4 = 0;
@@ -95,11 +90,7 @@ fn rows<T: Load, R: Rounding>(
 }
 
 /// A strip of rows in tiles.
-fn tile_rows<T: Load, R: Rounding>(
-    method: Method<R>,
-    source: &Source<'_, T>,
-    strip: &mut Strip<'_>,
-) -> u64 {
+fn tile_rows<T: Load>(method: Method<'_>, source: &Source<'_, T>, strip: &mut Strip<'_>) -> u64 {
     let length = source.length;
     let mut scales = vec![0; length / 16];
     let mut packed = Vec::new();
@@ -111,7 +102,7 @@ fn tile_rows<T: Load, R: Rounding>(
         let first = source.segment(line, 0);
         let elements = Rows { from: input.as_ptr(), stride, step: 16 };
         let output = Output {
-            segments: Segments { first, lane: source.segments_per_line(), step: 1 },
+            segments: Segments { first, lane: source.segments_per_line, step: 1 },
             codes: codes.as_mut_ptr(),
             lane_bytes: length / 2,
             step_bytes: 8,
@@ -145,8 +136,8 @@ fn even_stride<'a, T: Load>(
 }
 
 /// A strip of columns, in tiles or not.
-fn columns<T: Load, R: Rounding>(
-    method: Method<R>,
+fn columns<T: Load>(
+    method: Method<'_>,
     source: &Source<'_, T>,
     strip: &mut Strip<'_>,
     tiles: bool,
@@ -165,7 +156,7 @@ fn columns<T: Load, R: Rounding>(
             let from = source.index(strip.first_line, 16 * (first + block));
             let end = source.index(strip.first_line + lines - 1, 16 * (first + block) + 15) + 1;
             let from = source.input[from..end].as_ptr();
-            let segments = source.segments_per_line();
+            let segments = source.segments_per_line;
             let elements = Columns { from, stride: source.stride, step: width };
             let output = Output {
                 segments: Segments {

@@ -4,30 +4,28 @@
 use std::cell::Cell;
 
 use fouroversix_core::{
-    Config, E4m3Max, ErrorPath, Metric, Outputs, QuantizedMut, Rule, ScaleLayout, Scaling,
+    Amax, Config, E4m3Max, ErrorPath, Metric, Nvfp4Tensor, Outputs, Panel, RandomState,
+    Rounding as RoundingOption, Rule, ScaleLayout, Scaling,
 };
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use crate::amax;
 use crate::block::Block;
-use crate::candidate::Packed;
 use crate::elements::{Columns, Elements, Reader, Rows, Segments};
 use crate::encode::Encode;
 use crate::formats::{E2M1_SIGNED, e2m1};
 use crate::group::{Group, Load, Specials};
 use crate::groups::Groups;
-use crate::lane_scale::LaneScale;
-use crate::lines::Lines;
-use crate::method::Method;
 use crate::output::Output;
 use crate::path::Path;
-use crate::rounding::{Nearest, Place, Rounding};
+use crate::quantize_outputs;
+use crate::random::Random;
+use crate::rounding::Rounding;
 use crate::rules::with_rule;
-use crate::scale::{BlockScale, GlobalScale};
+use crate::scale::GlobalScale;
 use crate::simd::portable::Portable;
 use crate::simd::vector::{Vector, Work};
-use crate::strip::Source;
 use crate::tiles::Tiles;
 
 /// Values of `bits` that a vector path rounds to E2M1 otherwise than the comparison with midpoints.
@@ -185,7 +183,7 @@ fn quantize<E: Elements, const N: usize>(
         globals,
     };
     let map4 = with_rule!(rule, |rule| {
-        let encode = Encode { output: &output, rule, rounding: Nearest };
+        let encode = Encode { output: &output, rule, rounding: &Rounding::Nearest };
         let reader = Reader::<Portable<N>>::new(&elements);
         // SAFETY: 64 blocks, or four tiles; the portable form runs everywhere.
         unsafe {
@@ -297,65 +295,76 @@ fn nothing_is_read_twice() {
     }
 }
 
-/// Codes that say which segment they are of, and tell no more.
-#[derive(Clone, Copy)]
-struct Numbered;
+/// Calls a function of a [`Vector`] for all that run here.
+macro_rules! on_every_vector {
+    ($check:ident) => {
+        $check::<crate::simd::portable::Portable<4>>();
+        $check::<crate::simd::portable::Portable<8>>();
+        #[cfg(target_arch = "x86_64")]
+        if crate::path::Path::available().contains(&crate::path::Path::Avx2) {
+            $check::<crate::simd::avx2::Avx2>();
+        }
+        #[cfg(target_arch = "x86_64")]
+        if crate::path::Path::available().contains(&crate::path::Path::Avx512) {
+            $check::<crate::simd::avx512::Avx512>();
+        }
+        #[cfg(target_arch = "aarch64")]
+        $check::<crate::simd::neon::Neon>();
+    };
+}
+pub(crate) use on_every_vector;
 
-impl Rounding for Numbered {
-    unsafe fn words<V: Vector>(
-        &self,
-        _group: &Group<V>,
-        _scale: &LaneScale<V>,
-        _nearest: &Packed<V>,
-        place: &Place,
-    ) -> [V::U; 2] {
-        let word = |shift: u32| -> [u32; 16] {
-            std::array::from_fn(|lane| (place.segment(lane) >> shift) as u32)
-        };
-        // SAFETY: the caller's; 16 is at least LANES.
-        unsafe { [V::load_u32(word(0).as_ptr()), V::load_u32(word(32).as_ptr())] }
-    }
-
-    fn codes(
-        &self,
-        _block: &Block,
-        _scale: BlockScale,
-        _nearest: [u8; 16],
-        place: &Place,
-    ) -> [u8; 16] {
-        std::array::from_fn(|i| (place.segment(0) >> (4 * i)) as u8 & 0xF)
+/// Every path draws by the coordinates of the whole matrix that is quantized. Elements half way between
+/// two codes show the upper bit of their bytes.
+#[test]
+fn a_block_draws_by_its_segment() {
+    let shape = [144, 208];
+    // One element of a segment, along rows and along columns, makes its scale 1.
+    let at = |i: usize| if (i / 208 + i % 208).is_multiple_of(16) { 6.0_f32 } else { 2.5 };
+    let values: Vec<f32> = (0..144 * 208).map(at).collect();
+    let state = RandomState { seed: 7 << 33 | 5, offset: 1 << 40 | 3 };
+    let amaxes = [6.0 * 448.0_f32; 208];
+    for path in Path::available() {
+        for (scaling, amax) in [
+            (Scaling::Tensor, Amax::Tensor(amaxes[0])),
+            (Scaling::Row, Amax::RowsAndColumns { rows: &amaxes[..144], columns: &amaxes }),
+            (Scaling::Tile, Amax::Tensor(amaxes[0])),
+        ] {
+            for layout in [ScaleLayout::Linear, ScaleLayout::Swizzled128x4] {
+                for (first_row, rows) in [(0, 144), (1 << 31, 1 << 34)] {
+                    let config = Config::builder().rule(Rule::Plain).scaling(scaling);
+                    let config = config.outputs(Outputs::Both).scale_layout(layout);
+                    let config = config.rounding(RoundingOption::Stochastic(state));
+                    let config = config.panel(Panel { first_row, rows }).build().unwrap();
+                    let [rowwise, columnwise] =
+                        quantize_outputs(path, &values, shape, &config, Some(amax))
+                            .unwrap()
+                            .into_both()
+                            .unwrap();
+                    let row_segment = |row, block| (first_row + row) * (208 / 16) + block;
+                    let column_segment =
+                        |column, block| column * (rows / 16) + first_row / 16 + block;
+                    let told = format!("{path:?} {config:?}");
+                    check_codes(&rowwise, &Random::new(state, false), row_segment, &told);
+                    check_codes(&columnwise, &Random::new(state, true), column_segment, &told);
+                }
+            }
+        }
     }
 }
 
-/// Every path tells a rounding the same coordinates: those of the matrix that is quantized.
-#[test]
-fn a_rounding_is_told_which_segment_it_rounds() {
-    let shape = [144, 208];
-    let values: Vec<f32> =
-        (0..144 / 16).flat_map(|i| structured(i * 7)).cycle().take(144 * 208).collect();
-    for path in Path::available() {
-        for scaling in [Scaling::Tensor, Scaling::Row, Scaling::Tile] {
-            for layout in [ScaleLayout::Linear, ScaleLayout::Swizzled128x4] {
-                let rule = Rule::Plain;
-                let config = Config::new(rule, scaling, Outputs::Both, layout).unwrap();
-                let method = Method { path, rule, rounding: Numbered };
-                let lines = Lines { method, config: &config, amax_given: scaling != Scaling::Row };
-                let mut quantized = fouroversix_core::Quantized::zeroed(shape, &config);
-                let QuantizedMut { rowwise, columnwise } = quantized.parts_mut();
-                for (out, source) in [
-                    (rowwise.unwrap(), Source::rows(&values, shape.into())),
-                    (columnwise.unwrap(), Source::columns(&values, shape.into())),
-                ] {
-                    out.global_amax.fill(1.0);
-                    lines.quantize(source, out);
-                }
-                for tensor in [quantized.rowwise, quantized.columnwise].into_iter().flatten() {
-                    for (segment, codes) in tensor.codes().chunks_exact(8).enumerate() {
-                        let told = u64::from_le_bytes(codes.try_into().unwrap());
-                        assert_eq!(told, segment as u64, "{path:?}, {config:?}");
-                    }
-                }
-            }
+fn check_codes(
+    tensor: &Nvfp4Tensor,
+    random: &Random,
+    segment: impl Fn(usize, usize) -> usize,
+    told: &str,
+) {
+    let blocks = tensor.shape()[1] / 16;
+    for (index, codes) in tensor.codes().chunks_exact(8).enumerate() {
+        let bytes = random.bytes(segment(index / blocks, index % blocks) as u64);
+        for (i, byte) in bytes.iter().enumerate() {
+            let code = codes[i / 2] >> (4 * (i % 2)) & 0xF;
+            assert!(code == 7 || code == 4 + (byte >> 7), "{told}: element {i} of block {index}");
         }
     }
 }

@@ -5,14 +5,15 @@
 
 use std::mem::MaybeUninit;
 
-use crate::candidate::nearest;
+use crate::candidate::{code_words, nearest};
 use crate::elements::Reader;
 use crate::encode::{Encode, ExactTile, NearTie};
 use crate::group::Group;
 use crate::lane_scale::{LaneGlobal, OfLane, e4m3_code};
 use crate::rounding::{Place, Rounding};
 use crate::rules::rule::{ScaleRule, Tile, TileChoice};
-use crate::simd::vector::{Vector, Work, outlined};
+use crate::simd::vector::{Vector, Work, apart, outlined};
+use crate::stochastic::Draw;
 
 /// Tiles whose scales are made together.
 const AHEAD: usize = 4;
@@ -24,12 +25,12 @@ type TileGroups<V> = [MaybeUninit<Group<V>>; 4];
 ///
 /// # Safety
 /// To run it: as [`crate::groups::Groups`].
-pub(crate) struct Tiles<'a, V: Vector, S, R> {
+pub(crate) struct Tiles<'a, V: Vector, S> {
     pub(crate) reader: Reader<'a, V>,
-    pub(crate) encode: Encode<'a, S, R>,
+    pub(crate) encode: Encode<'a, S>,
 }
 
-impl<V: Vector, S: ScaleRule, R: Rounding> Work<V> for Tiles<'_, V, S, R> {
+impl<V: Vector, S: ScaleRule> Work<V> for Tiles<'_, V, S> {
     type Output = u64;
 
     #[inline(always)]
@@ -81,7 +82,7 @@ unsafe fn read<V: Vector>(reader: &Reader<'_, V>, index: usize, groups: &mut Til
     }
 }
 
-impl<S: ScaleRule, R: Rounding> Encode<'_, S, R> {
+impl<S: ScaleRule> Encode<'_, S> {
     /// Quantizes a tile of finite elements; true when it chose map4.
     #[inline(always)]
     unsafe fn tile<V: Vector>(
@@ -99,9 +100,16 @@ impl<S: ScaleRule, R: Rounding> Encode<'_, S, R> {
             };
             for (g, group) in tile.groups.iter().enumerate() {
                 let lane = g * V::LANES;
-                let place = Place { segments: output.segments, index, lane };
-                let nearest = nearest::<V, true>(group, &scale);
-                let words = rounding.words(group, &scale, &nearest, &place);
+                let words = match rounding {
+                    Rounding::Nearest => {
+                        let nearest = nearest::<V, true>(group, &scale);
+                        code_words::<V>(&nearest, &group.signs)
+                    }
+                    Rounding::Stochastic(random) => {
+                        let place = Place { segments: output.segments, index, lane };
+                        apart(Draw { random, place, group, encode: scale.encode })
+                    }
+                };
                 output.store_codes::<V>(index, lane, words);
             }
             let mut code = [0_u8; 16];

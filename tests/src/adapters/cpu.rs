@@ -20,7 +20,7 @@ impl Backend for CpuBackend {
     }
 
     fn supports(&self, case: &Case) -> Result<(), SkipReason> {
-        lacks(case, &[Feature::Stochastic, Feature::Transform])
+        lacks(case, &[Feature::Transform])
     }
 
     fn quantize(&self, case: &Case) -> Result<Outcome, BackendError> {

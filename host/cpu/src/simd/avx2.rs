@@ -146,8 +146,32 @@ impl Vector for Avx2 {
         unsafe { _mm256_or_si256(a, b) }
     }
     #[inline(always)]
+    unsafe fn xor(a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_xor_si256(a, b) }
+    }
+    #[inline(always)]
     unsafe fn add_u(a: __m256i, b: __m256i) -> __m256i {
         unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn add_u16(a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_add_epi16(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul_even(a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_mul_epu32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn odd_to_even(a: __m256i) -> __m256i {
+        unsafe { _mm256_srli_epi64::<32>(a) }
+    }
+    #[inline(always)]
+    unsafe fn merge_even(even: __m256i, odd: __m256i) -> __m256i {
+        unsafe { _mm256_blend_epi32::<0xAA>(even, _mm256_slli_epi64::<32>(odd)) }
+    }
+    #[inline(always)]
+    unsafe fn blend_u16(low: __m256i, high: __m256i) -> __m256i {
+        unsafe { _mm256_blend_epi16::<0xAA>(low, high) }
     }
     #[inline(always)]
     unsafe fn shl<const N: i32>(a: __m256i) -> __m256i {
@@ -193,6 +217,22 @@ impl Vector for Avx2 {
             let high = _mm256_or_si256(
                 _mm256_madd_epi16(signs[2], first),
                 _mm256_madd_epi16(signs[3], second),
+            );
+            _mm256_or_si256(low, _mm256_slli_epi32::<16>(high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn code_nibbles(pairs: [__m256i; 4]) -> __m256i {
+        unsafe {
+            let first = _mm256_set1_epi32(16 << 16 | 1);
+            let second = _mm256_set1_epi32(4096 << 16 | 256);
+            let low = _mm256_or_si256(
+                _mm256_madd_epi16(_mm256_srli_epi16::<8>(pairs[0]), first),
+                _mm256_madd_epi16(_mm256_srli_epi16::<8>(pairs[1]), second),
+            );
+            let high = _mm256_or_si256(
+                _mm256_madd_epi16(_mm256_srli_epi16::<8>(pairs[2]), first),
+                _mm256_madd_epi16(_mm256_srli_epi16::<8>(pairs[3]), second),
             );
             _mm256_or_si256(low, _mm256_slli_epi32::<16>(high))
         }

@@ -161,8 +161,32 @@ impl Vector for Avx512 {
         unsafe { _mm512_or_si512(a, b) }
     }
     #[inline(always)]
+    unsafe fn xor(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_xor_si512(a, b) }
+    }
+    #[inline(always)]
     unsafe fn add_u(a: __m512i, b: __m512i) -> __m512i {
         unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn add_u16(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_add_epi16(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul_even(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_mul_epu32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn odd_to_even(a: __m512i) -> __m512i {
+        unsafe { _mm512_srli_epi64::<32>(a) }
+    }
+    #[inline(always)]
+    unsafe fn merge_even(even: __m512i, odd: __m512i) -> __m512i {
+        unsafe { _mm512_mask_shuffle_epi32::<0xA0>(even, 0xAAAA, odd) }
+    }
+    #[inline(always)]
+    unsafe fn blend_u16(low: __m512i, high: __m512i) -> __m512i {
+        unsafe { _mm512_mask_blend_epi16(0xAAAA_AAAA, low, high) }
     }
     #[inline(always)]
     unsafe fn shl<const N: i32>(a: __m512i) -> __m512i {
@@ -208,6 +232,22 @@ impl Vector for Avx512 {
             let high = _mm512_or_si512(
                 _mm512_madd_epi16(signs[2], first),
                 _mm512_madd_epi16(signs[3], second),
+            );
+            _mm512_or_si512(low, _mm512_slli_epi32::<16>(high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn code_nibbles(pairs: [__m512i; 4]) -> __m512i {
+        unsafe {
+            let first = _mm512_set1_epi32(16 << 16 | 1);
+            let second = _mm512_set1_epi32(4096 << 16 | 256);
+            let low = _mm512_or_si512(
+                _mm512_madd_epi16(_mm512_srli_epi16::<8>(pairs[0]), first),
+                _mm512_madd_epi16(_mm512_srli_epi16::<8>(pairs[1]), second),
+            );
+            let high = _mm512_or_si512(
+                _mm512_madd_epi16(_mm512_srli_epi16::<8>(pairs[2]), first),
+                _mm512_madd_epi16(_mm512_srli_epi16::<8>(pairs[3]), second),
             );
             _mm512_or_si512(low, _mm512_slli_epi32::<16>(high))
         }

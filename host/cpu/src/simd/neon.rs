@@ -144,8 +144,38 @@ impl Vector for Neon {
         unsafe { vorrq_u32(a, b) }
     }
     #[inline(always)]
+    unsafe fn xor(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        unsafe { veorq_u32(a, b) }
+    }
+    #[inline(always)]
     unsafe fn add_u(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
         unsafe { vaddq_u32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn add_u16(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        unsafe {
+            let sum = vaddq_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+            vreinterpretq_u32_u16(sum)
+        }
+    }
+    #[inline(always)]
+    unsafe fn mul_even(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        unsafe {
+            let [a, b] = [vmovn_u64(vreinterpretq_u64_u32(a)), vmovn_u64(vreinterpretq_u64_u32(b))];
+            vreinterpretq_u32_u64(vmull_u32(a, b))
+        }
+    }
+    #[inline(always)]
+    unsafe fn odd_to_even(a: uint32x4_t) -> uint32x4_t {
+        unsafe { vrev64q_u32(a) }
+    }
+    #[inline(always)]
+    unsafe fn merge_even(even: uint32x4_t, odd: uint32x4_t) -> uint32x4_t {
+        unsafe { vtrn1q_u32(even, odd) }
+    }
+    #[inline(always)]
+    unsafe fn blend_u16(low: uint32x4_t, high: uint32x4_t) -> uint32x4_t {
+        unsafe { vbslq_u32(vdupq_n_u32(0xFFFF), low, high) }
     }
     #[inline(always)]
     unsafe fn shl<const N: i32>(a: uint32x4_t) -> uint32x4_t {
@@ -184,6 +214,19 @@ impl Vector for Neon {
             let byte = pairs.map(|pair| {
                 let first = vandq_u32(vshrq_n_u32::<12>(pair), low);
                 vorrq_u32(first, vandq_u32(vshrq_n_u32::<24>(pair), high))
+            });
+            let front = vorrq_u32(byte[0], vshlq_n_u32::<8>(byte[1]));
+            let back = vorrq_u32(vshlq_n_u32::<16>(byte[2]), vshlq_n_u32::<24>(byte[3]));
+            vorrq_u32(front, back)
+        }
+    }
+    #[inline(always)]
+    unsafe fn code_nibbles(pairs: [uint32x4_t; 4]) -> uint32x4_t {
+        unsafe {
+            let (low, high) = (vdupq_n_u32(0x07), vdupq_n_u32(0x70));
+            let byte = pairs.map(|pair| {
+                let first = vandq_u32(vshrq_n_u32::<8>(pair), low);
+                vorrq_u32(first, vandq_u32(vshrq_n_u32::<20>(pair), high))
             });
             let front = vorrq_u32(byte[0], vshlq_n_u32::<8>(byte[1]));
             let back = vorrq_u32(vshlq_n_u32::<16>(byte[2]), vshlq_n_u32::<24>(byte[3]));

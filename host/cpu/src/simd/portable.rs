@@ -131,8 +131,38 @@ impl<const N: usize> Vector for Portable<N> {
         map2(a, b, |a, b| a | b)
     }
     #[inline(always)]
+    unsafe fn xor(a: [u32; N], b: [u32; N]) -> [u32; N] {
+        map2(a, b, |a, b| a ^ b)
+    }
+    #[inline(always)]
     unsafe fn add_u(a: [u32; N], b: [u32; N]) -> [u32; N] {
         map2(a, b, u32::wrapping_add)
+    }
+    #[inline(always)]
+    unsafe fn add_u16(a: [u32; N], b: [u32; N]) -> [u32; N] {
+        map2(a, b, |a, b| {
+            let high = (a & 0xFFFF_0000).wrapping_add(b & 0xFFFF_0000);
+            high | a.wrapping_add(b) & 0xFFFF
+        })
+    }
+    #[inline(always)]
+    unsafe fn mul_even(a: [u32; N], b: [u32; N]) -> [u32; N] {
+        from_fn(|i| {
+            let product = u64::from(a[i & !1]) * u64::from(b[i & !1]);
+            (product >> (32 * (i & 1))) as u32
+        })
+    }
+    #[inline(always)]
+    unsafe fn odd_to_even(a: [u32; N]) -> [u32; N] {
+        from_fn(|i| a[i | 1])
+    }
+    #[inline(always)]
+    unsafe fn merge_even(even: [u32; N], odd: [u32; N]) -> [u32; N] {
+        from_fn(|i| if i % 2 == 0 { even[i] } else { odd[i - 1] })
+    }
+    #[inline(always)]
+    unsafe fn blend_u16(low: [u32; N], high: [u32; N]) -> [u32; N] {
+        map2(low, high, |low, high| low & 0xFFFF | high & 0xFFFF_0000)
     }
     #[inline(always)]
     unsafe fn shl<const S: i32>(a: [u32; N]) -> [u32; N] {
@@ -168,6 +198,13 @@ impl<const N: usize> Vector for Portable<N> {
     unsafe fn sign_nibbles(pairs: [[u32; N]; 4]) -> [u32; N] {
         from_fn(|i| {
             let byte = |k: usize| (pairs[k][i] >> 12 & 0x08) | (pairs[k][i] >> 24 & 0x80);
+            byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24
+        })
+    }
+    #[inline(always)]
+    unsafe fn code_nibbles(pairs: [[u32; N]; 4]) -> [u32; N] {
+        from_fn(|i| {
+            let byte = |k: usize| (pairs[k][i] >> 8 & 0x07) | (pairs[k][i] >> 20 & 0x70);
             byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24
         })
     }

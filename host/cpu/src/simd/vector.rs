@@ -79,8 +79,19 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn from_bits(a: Self::U) -> Self::F;
     unsafe fn and(a: Self::U, b: Self::U) -> Self::U;
     unsafe fn or(a: Self::U, b: Self::U) -> Self::U;
+    unsafe fn xor(a: Self::U, b: Self::U) -> Self::U;
     /// Modulo 2^32.
     unsafe fn add_u(a: Self::U, b: Self::U) -> Self::U;
+    /// Each 16-bit half modulo 2^16.
+    unsafe fn add_u16(a: Self::U, b: Self::U) -> Self::U;
+    /// 64-bit products of the even lanes, each on the two lanes of its factors.
+    unsafe fn mul_even(a: Self::U, b: Self::U) -> Self::U;
+    /// Every odd lane on the even lane before it, and something on the odd ones.
+    unsafe fn odd_to_even(a: Self::U) -> Self::U;
+    /// The even lanes of `even`, and each even lane of `odd` on the lane after it.
+    unsafe fn merge_even(even: Self::U, odd: Self::U) -> Self::U;
+    /// The low half of each lane of `low`, the high half of `high`.
+    unsafe fn blend_u16(low: Self::U, high: Self::U) -> Self::U;
     unsafe fn shl<const N: i32>(a: Self::U) -> Self::U;
     unsafe fn shr<const N: i32>(a: Self::U) -> Self::U;
     /// Unsigned maximum.
@@ -92,6 +103,8 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn codes_of_doubled(nibbles: Self::U) -> Self::U;
     /// From element pairs (first in the low half): bit 15 of half `i` to bit `4·i + 3`.
     unsafe fn sign_nibbles(pairs: [Self::U; 4]) -> Self::U;
+    /// From pairs of halves below 2^11: bits 8 to 10 of half `i` to bits `4·i` to `4·i + 2`.
+    unsafe fn code_nibbles(pairs: [Self::U; 4]) -> Self::U;
     /// Lane `l` of vector `k` is the `u32` at `from + l·stride + k`, `stride` in `u32`s.
     unsafe fn load_transposed(from: *const u32, stride: usize) -> [Self::U; 8];
     /// Reads `LANES` integers.

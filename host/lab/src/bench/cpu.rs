@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use fouroversix::cpu::{self, Path};
 use fouroversix::{
-    Config, Error, Nvfp4Mut, Outputs, Quantized, QuantizedMut, Rule, ScaleLayout, Scaling,
+    Config, Error, Nvfp4Mut, Outputs, Quantized, QuantizedMut, RandomState, Rounding, Rule,
+    ScaleLayout, Scaling,
 };
 use half::bf16;
 use rayon::prelude::*;
@@ -176,9 +177,21 @@ fn works() -> Vec<Work> {
                 }
             }
         }
+        for (name, rule) in [("plain", Rule::Plain), ("MSE strict", Rule::MSE)] {
+            for (mode, config) in training(rule) {
+                works.push(work(&format!("{name}, {mode}"), Some(path), Kind::Quantize(config)));
+            }
+        }
         works.push(work("dequantize", Some(path), Kind::Dequantize));
     }
     works
+}
+
+/// What training quantizes with a rule.
+fn training(rule: Rule) -> Vec<(&'static str, Config)> {
+    let stochastic = Rounding::Stochastic(RandomState { seed: 1, offset: 2 });
+    let options = [("stochastic", Config::builder().rule(rule).rounding(stochastic))];
+    options.into_iter().filter_map(|(mode, option)| Some((mode, option.build().ok()?))).collect()
 }
 
 struct Bench {
