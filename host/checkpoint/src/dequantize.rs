@@ -12,11 +12,11 @@ use super::error::CheckpointError;
 use super::execute::Job;
 use super::format::Format;
 use super::header::{Dtype, TensorEntry};
-use super::job::layout;
 use super::json::pretty;
 use super::nvfp4::StoredName;
 use super::options::DequantizeOptions;
 use super::plan::{Draft, Layout, Plan, Work};
+use super::planned::layout;
 use super::quantizer::CpuQuantizer;
 use super::roles::{Quantization, Role};
 use super::run::{NonFinite, Observer, Runner, Settings};
@@ -63,10 +63,12 @@ pub fn dequantize_checkpoint(
         figures: false,
         output: element,
     };
-    let extra = checkpoint
+    let extra: Vec<_> = checkpoint
         .config()
-        .map(|config| ("config.json", pretty(&float_config(config, &Dtype::from(element)))));
-    let job = Job { checkpoint, output, plan: &plan, force, extra: extra.into_iter().collect() };
+        .map(|config| ("config.json", pretty(&float_config(config, &Dtype::from(element)))))
+        .into_iter()
+        .collect();
+    let job = Job { checkpoint, output, plan: &plan, force, extra: &extra };
     let mut summary = Summary {
         producer: configs::producer(),
         format: "dequantized".to_owned(),

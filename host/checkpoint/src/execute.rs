@@ -11,13 +11,14 @@ use super::copy::SideFiles;
 use super::error::CheckpointError;
 use super::file::TensorFile;
 use super::folder::names;
+use super::journal::Finished;
 use super::json::pretty;
 use super::made::{SUMMARY, check_output, check_output_file, check_partial_file, files_below};
 use super::plan::{Plan, ShardPlan};
 use super::run::Runner;
 use super::source::{Checkpoint, index_of};
 use super::summary::Summary;
-use super::workdir::{Finished, WorkDir, beside, lock};
+use super::workdir::{WorkDir, beside, lock};
 use super::write::{digest_of, parent_of, sync_folder, write_file};
 
 /// A planned run.
@@ -27,7 +28,7 @@ pub(crate) struct Job<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) force: bool,
     /// A directory's files beside the shards: name and text.
-    pub(crate) extra: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) extra: &'a [(&'static str, Vec<u8>)],
 }
 
 impl Job<'_> {
@@ -50,14 +51,22 @@ impl Job<'_> {
             check_output_file(&output, self.force)?;
             return self.file(runner, summary, &output);
         }
-        let sides = SideFiles::find(self.checkpoint)?;
-        let others = files.chain(sides.resolved.iter().map(PathBuf::as_path));
-        Read::new(self.checkpoint.root(), others)?.check(&output)?;
+        let sides = self.sides(&output)?;
         check_output(&output, self.force)?;
         self.directory(runner, summary, &output, &sides)
     }
 
-    fn notes(&self, runner: &mut Runner<'_>, more: &[String]) {
+    /// What is copied beside the tensors of a directory, once it is sure that the output is apart
+    /// from all that is read.
+    pub(crate) fn sides(&self, output: &Path) -> Result<SideFiles, CheckpointError> {
+        let sides = SideFiles::find(self.checkpoint)?;
+        let files = self.checkpoint.files().iter().map(TensorFile::path);
+        let others = files.chain(sides.resolved.iter().map(PathBuf::as_path));
+        Read::new(self.checkpoint.root(), others)?.check(output)?;
+        Ok(sides)
+    }
+
+    pub(crate) fn notes(&self, runner: &mut Runner<'_>, more: &[String]) {
         let notes = self.checkpoint.notes().iter().chain(more);
         notes.for_each(|note| runner.observer().note(note));
     }
@@ -134,27 +143,38 @@ impl Job<'_> {
         self.keep_shards_only(&out)?;
         let earlier: HashMap<String, Finished> =
             work.finished.drain(..).map(|line| (line.shard.clone(), line)).collect();
+        for shard in &self.plan.shards {
+            let path = out.join(&shard.name);
+            let line = kept(runner, &earlier, &path, shard).map_or_else(
+                || {
+                    let line = compute(runner, &path, shard)?;
+                    work.record(&line).map(|()| line)
+                },
+                Ok,
+            )?;
+            summary.tensors.extend(line.tensors);
+        }
+        self.complete(summary, &out, sides)
+    }
+
+    /// Writes what a directory has beside its shards, which are in `out`.
+    pub(crate) fn complete(
+        &self,
+        mut summary: Summary,
+        out: &Path,
+        sides: &SideFiles,
+    ) -> Result<Summary, CheckpointError> {
         let mut weight_map = BTreeMap::new();
         let mut tensor_bytes = 0;
         for shard in &self.plan.shards {
-            let path = out.join(&shard.name);
-            let line = match verified(&earlier, &path, shard) {
-                Some(line) => {
-                    runner.observer().note(&format!("{} was finished before: kept", shard.name));
-                    runner.observer().advance(shard.tasks.iter().map(|task| task.bytes).sum());
-                    line.clone()
-                }
-                None => compute(runner, work, &path, shard)?,
-            };
-            summary.tensors.extend(line.tensors);
             for entry in &shard.header.entries {
                 weight_map.insert(&entry.name, &shard.name);
                 tensor_bytes += entry.bytes();
             }
             summary.shards.push(shard.name.clone());
-            summary.output_bytes += file_bytes(&path)?;
+            summary.output_bytes += file_bytes(&out.join(&shard.name))?;
         }
-        for (name, text) in &self.extra {
+        for (name, text) in self.extra {
             write_file(&out.join(name), text)?;
         }
         if self.plan.shards.len() > 1 {
@@ -164,15 +184,15 @@ impl Job<'_> {
             });
             write_file(&out.join(index_of(self.checkpoint.stem())), &pretty(&index))?;
         }
-        sides.copy(self.checkpoint.root(), &out)?;
-        summary.files = files_below(&out).map_err(|error| CheckpointError::read(&out, error))?;
+        sides.copy(self.checkpoint.root(), out)?;
+        summary.files = files_below(out).map_err(|error| CheckpointError::read(out, error))?;
         write_file(&out.join(SUMMARY), &pretty(&summary))?;
         Ok(summary)
     }
 
     /// Removes from a work folder what an earlier run wrote after its shards: this run writes it
     /// again, and the input may hold other files now.
-    fn keep_shards_only(&self, out: &Path) -> Result<(), CheckpointError> {
+    pub(crate) fn keep_shards_only(&self, out: &Path) -> Result<(), CheckpointError> {
         for name in names(out)? {
             let path = out.join(&name);
             let kind =
@@ -206,7 +226,7 @@ impl Job<'_> {
 }
 
 /// What an earlier run says of a shard, if the file is still as it says.
-fn verified<'a>(
+pub(crate) fn verified<'a>(
     earlier: &'a HashMap<String, Finished>,
     path: &PathBuf,
     shard: &ShardPlan,
@@ -217,24 +237,39 @@ fn verified<'a>(
     })
 }
 
-fn compute(
+/// [`verified`], told to the observer.
+pub(crate) fn kept(
     runner: &mut Runner<'_>,
-    work: &mut WorkDir,
+    earlier: &HashMap<String, Finished>,
+    path: &PathBuf,
+    shard: &ShardPlan,
+) -> Option<Finished> {
+    let line = verified(earlier, path, shard)?;
+    runner.observer().note(&format!("{} was finished before: kept", shard.name));
+    runner.observer().advance(shard.tasks.iter().map(|task| task.bytes).sum());
+    Some(line.clone())
+}
+
+/// Makes a shard.
+pub(crate) fn compute(
+    runner: &mut Runner<'_>,
     path: &Path,
     shard: &ShardPlan,
 ) -> Result<Finished, CheckpointError> {
     // Never written over in place: it may be a hard link to something else.
+    remove_file(path)?;
+    let (digest, tensors) = runner.shard(path, shard)?;
+    Ok(Finished { shard: shard.name.clone(), digest: format!("{digest:032x}"), tensors })
+}
+
+/// Removes a file if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<(), CheckpointError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(CheckpointError::write(path, error));
+            Err(CheckpointError::write(path, error))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    let (digest, tensors) = runner.shard(path, shard)?;
-    let digest = format!("{digest:032x}");
-    let line = Finished { shard: shard.name.clone(), digest, tensors };
-    work.record(&line)?;
-    Ok(line)
 }
 
 fn file_bytes(path: &Path) -> Result<u64, CheckpointError> {

@@ -1,64 +1,16 @@
 //! Whole runs: a checkpoint in, a checkpoint out.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use fouroversix_core::{InputType, Scaling};
-use serde_json::Value;
-
-use super::configs;
-use super::counts::Counts;
+use super::array::{Array, PartOutcome, parts_begun};
 use super::error::CheckpointError;
-use super::execute::Job;
-use super::families::Families;
-use super::format::Format;
-use super::ignore::excluded;
 use super::options::QuantizeOptions;
-use super::plan::{Layout, Plan};
+use super::part::Part;
+use super::planned::Planned;
 use super::quantizer::QuantizePanels;
-use super::roles::Quantization;
-use super::run::{Observer, Runner, Settings};
-use super::select::{Decision, notes};
+use super::run::{Observer, Runner};
 use super::source::Checkpoint;
 use super::summary::Summary;
-
-/// The file that makes a folder an adapter to loaders.
-const ADAPTER: &str = "adapter_config.json";
-
-/// What would be done to each tensor.
-///
-/// # Errors
-/// Those of [`super::Selection::decide`], and [`CheckpointError::Option`] for options that do not go
-/// together.
-pub fn decide(
-    checkpoint: &Checkpoint,
-    options: &QuantizeOptions,
-) -> Result<Vec<Decision>, CheckpointError> {
-    if checkpoint.is_dir() && options.scaling == Scaling::Row {
-        return Err(option_error(
-            "row scaling has no place in a checkpoint that serving stacks load (one global scale \
-             for each tensor): use tensor or tile scaling, or quantize single files",
-        ));
-    }
-    if checkpoint.is_dir() && checkpoint.root().join(ADAPTER).symlink_metadata().is_ok() {
-        return Err(CheckpointError::malformed(
-            checkpoint.root(),
-            format!(
-                "it is an adapter (it has {ADAPTER}), which loaders add to a base model: merge both \
-                 (peft's merge_and_unload) and quantize the merged model"
-            ),
-        ));
-    }
-    Quantization::of(checkpoint)?.refuse(checkpoint)?;
-    if checkpoint.is_dir() && checkpoint.config().is_none() {
-        return Err(CheckpointError::malformed(
-            checkpoint.root(),
-            "it has no config.json, without which nothing loads it: fetch that, or pass the \
-             .safetensors file itself",
-        ));
-    }
-    options.selection.decide(checkpoint, options.scaling, options.fuse)
-}
 
 /// Quantizes `checkpoint` to `output`: a file to a file, a directory to a directory.
 ///
@@ -66,7 +18,7 @@ pub fn decide(
 /// stopped; see [`super`].
 ///
 /// # Errors
-/// Those of [`decide`]; [`CheckpointError::Exists`]; [`CheckpointError::NonFinite`];
+/// Those of [`super::decide`]; [`CheckpointError::Exists`]; [`CheckpointError::NonFinite`];
 /// [`CheckpointError::Write`], after which a directory's finished shards are kept.
 pub fn quantize_checkpoint(
     checkpoint: &Checkpoint,
@@ -75,84 +27,46 @@ pub fn quantize_checkpoint(
     quantizer: &mut dyn QuantizePanels,
     observer: &mut dyn Observer,
 ) -> Result<Summary, CheckpointError> {
-    let decisions = decide(checkpoint, options)?;
-    let description = describe(options);
-    let metadata = BTreeMap::from([
-        ("format".to_owned(), "pt".to_owned()),
-        ("fouroversix.rule".to_owned(), description["rule"].clone()),
-    ]);
-    let layout = layout(output, checkpoint, options.max_shard_bytes, metadata);
-    let plan = Plan::quantize(checkpoint, &decisions, options.format, options.scaling, &layout)?;
-    let settings = Settings {
-        rule: options.rule,
-        scaling: options.scaling,
-        format: options.format,
-        non_finite: options.non_finite,
-        figures: options.figures,
-        output: InputType::Bf16,
-    };
-    let kept = checkpoint
-        .tensors()
-        .zip(&decisions)
-        .filter(|(_, decision)| !decision.quantize)
-        .map(|((_, entry), decision)| (entry.name.clone(), decision.reason.to_string()))
-        .collect();
-    let families = Families::of_checkpoint(checkpoint);
-    let ignore = excluded(checkpoint, &decisions, &families, options.format);
-    let section = configs::quantization_config(options.format, &ignore);
-    let mut extra = vec![config_file(checkpoint, Some(section))];
-    if options.format == Format::ModelOpt {
-        let text = configs::pretty(&configs::modelopt_config(&ignore));
-        extra.push((configs::MODELOPT_CONFIG, text));
-    }
-    let job = Job { checkpoint, output, plan: &plan, force: options.force, extra };
-    let summary = Summary {
-        producer: configs::producer(),
-        format: options.format.name().to_owned(),
-        options: description,
-        counts: Counts::of_decisions(checkpoint, &decisions),
-        notes: notes(checkpoint, &decisions),
-        sources: if checkpoint.is_dir() { families.sources() } else { Vec::new() },
-        tensors: Vec::new(),
-        kept,
-        left_out: BTreeMap::new(),
-        input_bytes: plan.bytes(),
-        output_bytes: 0,
-        shards: Vec::new(),
-        files: Vec::new(),
-    };
-    job.run(&mut Runner::new(checkpoint, &plan, settings, quantizer, observer), summary)
+    let planned = Planned::new(checkpoint, output, options)?;
+    let job = planned.job(checkpoint, output, options.force);
+    let mut runner = Runner::new(checkpoint, &planned.plan, planned.settings, quantizer, observer);
+    job.run(&mut runner, planned.summary.clone())
 }
 
-fn option_error(problem: &str) -> CheckpointError {
-    CheckpointError::Option { problem: problem.to_owned() }
-}
-
-fn config_file(checkpoint: &Checkpoint, section: Option<Value>) -> (&'static str, Vec<u8>) {
-    let config = configs::with_quantization(checkpoint.config(), section);
-    ("config.json", configs::pretty(&config))
-}
-
-pub(super) fn layout(
-    output: &Path,
+/// Makes part `part` of what [`quantize_checkpoint`] makes of a directory; any number of processes,
+/// on machines that share a file system, may each make one.
+///
+/// A part that was interrupted goes on where it stopped. The last one to end puts the output in its
+/// place, the same bytes as one run's.
+///
+/// # Errors
+/// As [`quantize_checkpoint`]; and [`CheckpointError::Option`] for a single file, for `options` that
+/// replace an output, while another process makes the part, and when other parts were begun with
+/// other options, another number of parts or another input. What is finished is kept.
+pub fn quantize_part(
     checkpoint: &Checkpoint,
-    max_shard_bytes: u64,
-    metadata: BTreeMap<String, String>,
-) -> Layout {
-    if checkpoint.is_dir() {
-        let single = format!("{}.safetensors", checkpoint.stem());
-        return Layout { max_shard_bytes, single, metadata };
-    }
-    let single = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Layout { max_shard_bytes: u64::MAX, single, metadata }
+    output: &Path,
+    options: &QuantizeOptions,
+    part: Part,
+    quantizer: &mut dyn QuantizePanels,
+    observer: &mut dyn Observer,
+) -> Result<PartOutcome, CheckpointError> {
+    let array = Array::new(checkpoint, output, options, part.count())?;
+    array.part(part, quantizer, observer)
 }
 
-/// The options that decide the bits.
-fn describe(options: &QuantizeOptions) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("rule".to_owned(), options.rule.to_string().replace('-', " ")),
-        ("scaling".to_owned(), options.scaling.to_string()),
-        ("fuse".to_owned(), options.fuse.to_string()),
-        ("non-finite".to_owned(), options.non_finite.to_string()),
-    ])
+/// Verifies the parts that [`quantize_part`] made and puts the output in its place, if that was not
+/// done by the last of them.
+///
+/// # Errors
+/// As [`quantize_part`]; and [`CheckpointError::Option`] that names the parts which are not
+/// complete.
+pub fn finish_parts(
+    checkpoint: &Checkpoint,
+    output: &Path,
+    options: &QuantizeOptions,
+    observer: &mut dyn Observer,
+) -> Result<PartOutcome, CheckpointError> {
+    let count = parts_begun(output)?.unwrap_or(1);
+    Array::new(checkpoint, output, options, count)?.finish(observer)
 }

@@ -19,6 +19,7 @@
 //! ```
 
 mod apart;
+mod array;
 mod codes;
 mod compare;
 mod configs;
@@ -39,6 +40,7 @@ mod glob;
 mod header;
 mod ignore;
 mod job;
+mod journal;
 mod json;
 mod layout;
 mod linear;
@@ -47,7 +49,10 @@ mod media_table;
 mod nvfp4;
 mod options;
 mod panel;
+mod part;
+mod partdir;
 mod plan;
+mod planned;
 mod quantizer;
 mod record;
 mod replaced;
@@ -61,6 +66,7 @@ mod workdir;
 mod write;
 
 pub use apart::check_not_read;
+pub use array::PartOutcome;
 pub use compare::{Comparison, Difference, compare};
 pub use counts::Counts;
 pub use declared::{Declaration, Scope, declarations};
@@ -72,10 +78,12 @@ pub use format::{Format, PartNames, StoredGlobal, StoredTensor, Values, encode_s
 pub use fuse::Fuse;
 pub use glob::Glob;
 pub use header::{Dtype, Header, TensorEntry};
-pub use job::{decide, quantize_checkpoint};
+pub use job::{finish_parts, quantize_checkpoint, quantize_part};
 pub use made::REPORTS;
 pub use nvfp4::StoredName;
 pub use options::{DequantizeOptions, QuantizeOptions};
+pub use part::{Part, part_of_tensors};
+pub use planned::decide;
 pub use quantizer::{CpuQuantizer, OrCpu, QuantizePanels};
 pub use record::{Figures, Histograms, TensorRecord, choices_from_codes};
 pub use roles::{Quantization, Role};

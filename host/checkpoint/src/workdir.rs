@@ -6,38 +6,19 @@
 //! against their checksums and kept; a journal of other options or another input is thrown away.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::error::CheckpointError;
+use super::journal::{Finished, Journal, fresh, read_journal};
 use super::made::foreign;
-use super::record::TensorRecord;
-use super::write::{parent_of, sync_folder, write_file};
-
-/// A shard that is complete and durable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Finished {
-    /// Its file name.
-    pub(crate) shard: String,
-    /// Its digest, in hexadecimal.
-    pub(crate) digest: String,
-    /// What was quantized in it.
-    pub(crate) tensors: Vec<TensorRecord>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct FirstLine {
-    fingerprint: String,
-}
+use super::write::{parent_of, sync_folder};
 
 /// The folder beside an output that is not finished.
 #[derive(Debug)]
 pub(crate) struct WorkDir {
     output: PathBuf,
     root: PathBuf,
-    journal: File,
+    journal: Journal,
     /// Shards that earlier runs finished, by their own word.
     pub(crate) finished: Vec<Finished>,
     /// Whether an earlier run was thrown away because it did something else.
@@ -45,16 +26,21 @@ pub(crate) struct WorkDir {
     _lock: File,
 }
 
-/// What a work folder holds.
-const WORK: [&str; 5] = ["lock", JOURNAL, "journal.new", "out", REPLACED];
-
 const JOURNAL: &str = "journal.jsonl";
+
+/// The file with what the parts of an output agree on, where it is made in parts.
+pub(crate) const AGREEMENT: &str = "parts.json";
 
 /// Where an older output waits for the new one to take its place.
 const REPLACED: &str = "replaced";
 
-/// Refuses a folder beside the output, where the output is to grow, that no run has left there.
-fn check_work_folder(root: &Path) -> Result<(), CheckpointError> {
+/// Refuses a folder beside the output, where the output is to grow, that holds something which no
+/// run has left there: neither of these `folders` nor a file that `is_ours`.
+pub(crate) fn check_work_folder(
+    root: &Path,
+    folders: [&str; 2],
+    is_ours: impl Fn(&str) -> bool,
+) -> Result<(), CheckpointError> {
     let Ok(kind) = fs::symlink_metadata(root) else { return Ok(()) };
     if !kind.is_dir() {
         return Err(foreign(root));
@@ -63,13 +49,21 @@ fn check_work_folder(root: &Path) -> Result<(), CheckpointError> {
         let item = item.map_err(|error| CheckpointError::write(root, error))?;
         let kind = item.file_type().map_err(|error| CheckpointError::write(root, error))?;
         let name = item.file_name();
-        let is_folder = name == "out" || name == REPLACED;
-        let is_right = if is_folder { kind.is_dir() } else { kind.is_file() };
-        if !WORK.iter().any(|known| name == *known) || !is_right {
+        let name = name.to_string_lossy();
+        let is_right = match folders.contains(&&*name) {
+            true => kind.is_dir(),
+            false => kind.is_file() && is_ours(&name),
+        };
+        if !is_right {
             return Err(foreign(&item.path()));
         }
     }
     Ok(())
+}
+
+/// Whether a run that was interrupted, one without parts, has left something in a work folder.
+pub(crate) fn holds_run(root: &Path) -> bool {
+    [JOURNAL, REPLACED].iter().any(|name| root.join(name).symlink_metadata().is_ok())
 }
 
 impl WorkDir {
@@ -77,7 +71,18 @@ impl WorkDir {
     pub(crate) fn open(output: &Path, fingerprint: &str) -> Result<Self, CheckpointError> {
         let root = beside(output, ".partial");
         let failed = |error| CheckpointError::write(&root, error);
-        check_work_folder(&root)?;
+        if root.join(AGREEMENT).symlink_metadata().is_ok() {
+            return Err(CheckpointError::Option {
+                problem: format!(
+                    "{} holds parts of this output: run the parts that are left and --finish, or remove \
+                 it to start over",
+                    root.display()
+                ),
+            });
+        }
+        check_work_folder(&root, ["out", REPLACED], |name| {
+            ["lock", JOURNAL].contains(&name) || fresh(Path::new(JOURNAL)) == Path::new(name)
+        })?;
         match fs::create_dir(&root) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(failed(error));
@@ -93,14 +98,7 @@ impl WorkDir {
             fs::remove_dir_all(root.join("out")).map_err(failed)?;
         }
         fs::create_dir_all(root.join("out")).map_err(failed)?;
-        // Rewritten without the line that an interruption may have cut.
-        let mut text = json_line(&FirstLine { fingerprint: fingerprint.to_owned() });
-        finished.iter().for_each(|line| text.extend(json_line(line)));
-        let fresh = root.join("journal.new");
-        write_file(&fresh, &text)?;
-        fs::rename(&fresh, &journal_path).map_err(failed)?;
-        sync_folder(&root)?;
-        let journal = OpenOptions::new().append(true).open(&journal_path).map_err(failed)?;
+        let journal = Journal::start(&journal_path, fingerprint, &finished)?;
         Ok(Self { output: output.to_owned(), root, journal, finished, restarted, _lock: lock })
     }
 
@@ -111,12 +109,7 @@ impl WorkDir {
 
     /// Notes that a shard is complete and durable.
     pub(crate) fn record(&mut self, line: &Finished) -> Result<(), CheckpointError> {
-        let mut write = || {
-            sync(&self.root.join("out"))?;
-            self.journal.write_all(&json_line(line))?;
-            self.journal.sync_all()
-        };
-        write().map_err(|error| CheckpointError::write(&self.root, error))
+        self.journal.record(&self.root.join("out"), line)
     }
 
     /// Puts the finished directory in its place, where an older one may lie: at every moment one
@@ -127,7 +120,8 @@ impl WorkDir {
         sync_folder(&out)?;
         if fs::symlink_metadata(&self.output).is_ok() {
             // From the exchange on `out` is not what the journal is about.
-            let [journal, aside] = [JOURNAL, "journal.new"].map(|name| self.root.join(name));
+            let journal = self.root.join(JOURNAL);
+            let aside = fresh(&journal);
             fs::rename(&journal, &aside).map_err(failed)?;
             self.exchange(&out).map_err(|error| {
                 // What is reported is the first failure; without a journal a rerun starts over.
@@ -196,34 +190,13 @@ pub(crate) fn lock(path: &Path) -> Result<File, CheckpointError> {
     }
 }
 
-fn sync(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn remove_if_there(path: &Path) -> Result<(), CheckpointError> {
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), CheckpointError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(CheckpointError::write(path, error))
         }
         _ => Ok(()),
     }
-}
-
-fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).expect("records are JSON");
-    line.push(b'\n');
-    line
-}
-
-/// Whether the journal is of this run, and its complete lines.
-fn read_journal(path: &Path, fingerprint: &str) -> (bool, Vec<Finished>) {
-    let Ok(text) = fs::read(path) else { return (false, Vec::new()) };
-    let mut lines = text.split(|&byte| byte == b'\n');
-    let first: Option<FirstLine> = lines.next().and_then(|line| serde_json::from_slice(line).ok());
-    if first.is_none_or(|first| first.fingerprint != fingerprint) {
-        return (false, Vec::new());
-    }
-    (true, lines.map_while(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod input;
 mod inspect;
 mod interrupt;
 mod next;
+mod parts;
 pub mod print;
 mod progress;
 mod quantize;

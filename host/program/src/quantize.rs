@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use fouroversix::checkpoint::{
-    Checkpoint, Counts, Decision, Figures, Format, Fuse, Glob, NonFinite, QuantizeOptions,
-    Selection, Summary, decide, notes, quantize_checkpoint,
+    Checkpoint, Counts, Decision, Figures, Format, Fuse, Glob, NonFinite, Part, PartOutcome,
+    QuantizeOptions, Selection, Summary, decide, finish_parts, notes, part_of_tensors,
+    quantize_checkpoint, quantize_part,
 };
 use fouroversix::{Config, Outputs, ScaleLayout};
 use serde::Serialize;
@@ -16,7 +17,7 @@ use super::counts::{self, Verb};
 use super::device::{DeviceChoice, Ran, take};
 use super::error::{CliError, Outcome};
 use super::progress::Progress;
-use super::{input, interrupt, next, print};
+use super::{input, interrupt, next, parts, print};
 
 /// Options of `quantize`.
 #[derive(Debug, clap::Args)]
@@ -73,6 +74,15 @@ pub(crate) struct Args {
     #[arg(long)]
     force: bool,
 
+    /// Make part I of N of a directory, as one of N processes on a shared file system; the last to
+    /// end puts the output in its place
+    #[arg(long, value_name = "I/N", conflicts_with = "force")]
+    part: Option<Part>,
+
+    /// Verify the parts that were made with --part and put the output in its place
+    #[arg(long, conflicts_with_all = ["part", "force", "dry_run"])]
+    finish: bool,
+
     #[command(flatten)]
     talk: TalkArgs,
 }
@@ -96,20 +106,43 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let config = Config::new(options.rule, options.scaling, Outputs::Rowwise, ScaleLayout::Linear)
         .map_err(fouroversix::Error::from)?;
-    let taken = take(args.device, &config)?;
+    // The end of parts quantizes nothing.
+    let choice = if args.finish { DeviceChoice::Cpu } else { args.device };
+    let taken = take(choice, &config)?;
     let mut quantizer = taken.quantizer();
     interrupt::explain(&args.input, &args.output)?;
-    let bytes = checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum();
-    let mut progress = Progress::new(args.talk, bytes);
+    let bytes: u64 = checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum();
+    // Of a part its share, which is about this.
+    let parts = args.part.map_or(1, Part::count) as u64;
+    let mut progress = Progress::new(args.talk, bytes / parts);
     let start = Instant::now();
-    let result =
-        quantize_checkpoint(&checkpoint, &args.output, &options, quantizer.as_mut(), &mut progress);
+    let (output, on, told) = (&args.output, quantizer.as_mut(), &mut progress);
+    let result = match args.part {
+        _ if args.finish => finish_parts(&checkpoint, output, &options, told),
+        Some(part) => quantize_part(&checkpoint, output, &options, part, on, told),
+        None => quantize_checkpoint(&checkpoint, output, &options, on, told)
+            .map(|summary| PartOutcome::Finished(Box::new(summary))),
+    };
     let took = start.elapsed();
     let printed = progress.finish();
-    let summary = result?;
-    let device = taken.ran(quantizer.as_ref());
+    let summary = match result? {
+        PartOutcome::Finished(summary) => summary,
+        other => {
+            let closed = parts::tell(args.talk, args.part, output, &other);
+            printed.and(closed).map_err(CliError::from)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let device = match args.finish {
+        true => Ran { name: "none".to_owned(), why: "the parts were quantized before".to_owned() },
+        false => taken.ran(quantizer.as_ref()),
+    };
     let closed = if args.talk.json {
-        print::json(&Told { summary: &summary, device: &device, seconds: took.as_secs_f64() })
+        print::json(&Told {
+            summary: summary.as_ref(),
+            device: &device,
+            seconds: took.as_secs_f64(),
+        })
     } else if !args.talk.quiet {
         print::line(&closing_lines(args, &summary, &device, took))
     } else {
@@ -178,7 +211,11 @@ fn overall(summary: &Summary) -> Option<String> {
 }
 
 fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outcome {
-    let tensors = checkpoint.tensors().zip(decisions);
+    // Of a part its tensors alone; the counts are those of all.
+    let part = args.part.unwrap_or_default();
+    let numbers = part_of_tensors(checkpoint, decisions, part.count());
+    let tensors = checkpoint.tensors().zip(decisions).zip(numbers);
+    let tensors = tensors.filter(|(_, number)| *number == part.number()).map(|(tensor, _)| tensor);
     let counts = Counts::of_decisions(checkpoint, decisions);
     if args.talk.json {
         let rows: Vec<_> = tensors

@@ -1,0 +1,168 @@
+//! What a quantization will do, before it does anything.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fouroversix_core::{InputType, Scaling};
+use serde_json::Value;
+
+use super::configs;
+use super::counts::Counts;
+use super::error::CheckpointError;
+use super::execute::Job;
+use super::families::Families;
+use super::format::Format;
+use super::ignore::excluded;
+use super::options::QuantizeOptions;
+use super::plan::{Layout, Plan};
+use super::roles::Quantization;
+use super::run::Settings;
+use super::select::{Decision, notes};
+use super::source::Checkpoint;
+use super::summary::Summary;
+
+/// The file that makes a folder an adapter to loaders.
+const ADAPTER: &str = "adapter_config.json";
+
+/// What a quantization will do.
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) settings: Settings,
+    pub(crate) extra: Vec<(&'static str, Vec<u8>)>,
+    /// Without what is known at the end.
+    pub(crate) summary: Summary,
+}
+
+impl Planned {
+    pub(crate) fn new(
+        checkpoint: &Checkpoint,
+        output: &Path,
+        options: &QuantizeOptions,
+    ) -> Result<Self, CheckpointError> {
+        let decisions = decide(checkpoint, options)?;
+        let description = describe(options);
+        let metadata = BTreeMap::from([
+            ("format".to_owned(), "pt".to_owned()),
+            ("fouroversix.rule".to_owned(), description["rule"].clone()),
+        ]);
+        let layout = layout(output, checkpoint, options.max_shard_bytes, metadata);
+        let plan =
+            Plan::quantize(checkpoint, &decisions, options.format, options.scaling, &layout)?;
+        let settings = Settings {
+            rule: options.rule,
+            scaling: options.scaling,
+            format: options.format,
+            non_finite: options.non_finite,
+            figures: options.figures,
+            output: InputType::Bf16,
+        };
+        let kept = checkpoint
+            .tensors()
+            .zip(&decisions)
+            .filter(|(_, decision)| !decision.quantize)
+            .map(|((_, entry), decision)| (entry.name.clone(), decision.reason.to_string()))
+            .collect();
+        let families = Families::of_checkpoint(checkpoint);
+        let ignore = excluded(checkpoint, &decisions, &families, options.format);
+        let section = configs::quantization_config(options.format, &ignore);
+        let mut extra = vec![config_file(checkpoint, Some(section))];
+        if options.format == Format::ModelOpt {
+            let text = configs::pretty(&configs::modelopt_config(&ignore));
+            extra.push((configs::MODELOPT_CONFIG, text));
+        }
+        let summary = Summary {
+            producer: configs::producer(),
+            format: options.format.name().to_owned(),
+            options: description,
+            counts: Counts::of_decisions(checkpoint, &decisions),
+            notes: notes(checkpoint, &decisions),
+            sources: if checkpoint.is_dir() { families.sources() } else { Vec::new() },
+            tensors: Vec::new(),
+            kept,
+            left_out: BTreeMap::new(),
+            input_bytes: plan.bytes(),
+            output_bytes: 0,
+            shards: Vec::new(),
+            files: Vec::new(),
+        };
+        Ok(Self { plan, decisions, settings, extra, summary })
+    }
+
+    pub(crate) fn job<'a>(
+        &'a self,
+        checkpoint: &'a Checkpoint,
+        output: &'a Path,
+        force: bool,
+    ) -> Job<'a> {
+        Job { checkpoint, output, plan: &self.plan, force, extra: &self.extra }
+    }
+}
+
+/// What would be done to each tensor.
+///
+/// # Errors
+/// Those of [`super::Selection::decide`], and [`CheckpointError::Option`] for options that do not go
+/// together.
+pub fn decide(
+    checkpoint: &Checkpoint,
+    options: &QuantizeOptions,
+) -> Result<Vec<Decision>, CheckpointError> {
+    if checkpoint.is_dir() && options.scaling == Scaling::Row {
+        return Err(option_error(
+            "row scaling has no place in a checkpoint that serving stacks load (one global scale \
+             for each tensor): use tensor or tile scaling, or quantize single files",
+        ));
+    }
+    if checkpoint.is_dir() && checkpoint.root().join(ADAPTER).symlink_metadata().is_ok() {
+        return Err(CheckpointError::malformed(
+            checkpoint.root(),
+            format!(
+                "it is an adapter (it has {ADAPTER}), which loaders add to a base model: merge both \
+                 (peft's merge_and_unload) and quantize the merged model"
+            ),
+        ));
+    }
+    Quantization::of(checkpoint)?.refuse(checkpoint)?;
+    if checkpoint.is_dir() && checkpoint.config().is_none() {
+        return Err(CheckpointError::malformed(
+            checkpoint.root(),
+            "it has no config.json, without which nothing loads it: fetch that, or pass the \
+             .safetensors file itself",
+        ));
+    }
+    options.selection.decide(checkpoint, options.scaling, options.fuse)
+}
+
+fn option_error(problem: &str) -> CheckpointError {
+    CheckpointError::Option { problem: problem.to_owned() }
+}
+
+fn config_file(checkpoint: &Checkpoint, section: Option<Value>) -> (&'static str, Vec<u8>) {
+    let config = configs::with_quantization(checkpoint.config(), section);
+    ("config.json", configs::pretty(&config))
+}
+
+pub(super) fn layout(
+    output: &Path,
+    checkpoint: &Checkpoint,
+    max_shard_bytes: u64,
+    metadata: BTreeMap<String, String>,
+) -> Layout {
+    if checkpoint.is_dir() {
+        let single = format!("{}.safetensors", checkpoint.stem());
+        return Layout { max_shard_bytes, single, metadata };
+    }
+    let single = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Layout { max_shard_bytes: u64::MAX, single, metadata }
+}
+
+/// The options that decide the bits.
+fn describe(options: &QuantizeOptions) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("rule".to_owned(), options.rule.to_string().replace('-', " ")),
+        ("scaling".to_owned(), options.scaling.to_string()),
+        ("fuse".to_owned(), options.fuse.to_string()),
+        ("non-finite".to_owned(), options.non_finite.to_string()),
+    ])
+}
