@@ -3,11 +3,11 @@
 use fouroversix_core::{Element, InputShape, Values};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use rayon::prelude::*;
 
 use crate::path::Path;
 use crate::simd::dispatch::on_path;
 use crate::simd::vector::{Vector, Vectorized, Work};
+use crate::tasks;
 
 /// Elements a task reads: large enough to be worth a task, small enough to balance.
 const CHUNK: usize = 1 << 17;
@@ -15,11 +15,11 @@ const CHUNK: usize = 1 << 17;
 /// Of all elements of the rows, NaN ignored; 0 of none. What lies between rows does not count.
 pub(crate) fn tensor<T: Element>(path: Path, input: &[T], shape: InputShape) -> f32 {
     if !shape.is_contiguous() {
-        let [_, cols] = shape.matrix();
-        let rows = input.par_chunks(shape.row_stride());
-        return rows.map(|row| slice(path, &row[..cols])).reduce(|| 0.0, f32::max);
+        let [rows, cols] = shape.matrix();
+        return tasks::max(rows, &|row| slice(path, &input[row * shape.row_stride()..][..cols]));
     }
-    input.par_chunks(CHUNK).map(|chunk| slice(path, chunk)).reduce(|| 0.0, f32::max)
+    let chunk = |i| &input[i * CHUNK..input.len().min((i + 1) * CHUNK)];
+    tasks::max(input.len().div_ceil(CHUNK), &|i| slice(path, chunk(i)))
 }
 
 /// Of each row.
@@ -29,8 +29,7 @@ pub(crate) fn rows<T: Element>(path: Path, input: &[T], shape: InputShape, out: 
         out.fill(0.0);
         return;
     }
-    let rows = input.par_chunks(shape.row_stride());
-    rows.zip(out).for_each(|(row, out)| *out = slice(path, &row[..cols]));
+    tasks::fill(out, &|row| slice(path, &input[row * shape.row_stride()..][..cols]));
 }
 
 /// [`tensor`] in one task.

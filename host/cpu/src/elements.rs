@@ -12,7 +12,7 @@ use crate::group::{Group, Load, Specials};
 use crate::simd::vector::{Vector, Work};
 
 /// The elements of a number of groups (or of tiles, whose rows are cut into groups).
-pub(crate) trait Elements: Copy {
+pub(crate) trait Elements: Blocks + Copy {
     /// How its groups hold elements that are not finite.
     const SPECIALS: Specials;
 
@@ -21,7 +21,10 @@ pub(crate) trait Elements: Copy {
     /// # Safety
     /// As [`Vector`]; these blocks exist.
     unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V>;
+}
 
+/// Elements, a block at a time.
+pub(crate) trait Blocks {
     /// The block of one lane of group or tile `index`.
     ///
     /// # Safety
@@ -109,8 +112,9 @@ impl<T: Load> Elements for Rows<T> {
         // SAFETY: the caller's.
         unsafe { T::blocks(self.from.add(index * self.step + lane * self.stride), self.stride) }
     }
+}
 
-    #[inline(always)]
+impl<T: Load> Blocks for Rows<T> {
     unsafe fn block(&self, index: usize, lane: usize) -> Block {
         // SAFETY: the caller's.
         unsafe {
@@ -139,8 +143,9 @@ impl<T: Load> Elements for Columns<T> {
         // SAFETY: the caller's.
         unsafe { T::columns(self.from.add(index * self.step + lane), self.stride) }
     }
+}
 
-    #[inline(always)]
+impl<T: Load> Blocks for Columns<T> {
     unsafe fn block(&self, index: usize, lane: usize) -> Block {
         // SAFETY: the caller's.
         unsafe {

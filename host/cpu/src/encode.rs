@@ -3,7 +3,7 @@
 
 use crate::block::{Block, QuantizedBlock};
 use crate::candidate::code_words;
-use crate::elements::Elements;
+use crate::elements::Blocks;
 use crate::group::{Group, Specials};
 use crate::lane_scale::{LaneGlobal, e4m3_code};
 use crate::output::Output;
@@ -55,10 +55,10 @@ impl<S: ScaleRule> Encode<'_, S> {
     ///
     /// # Safety
     /// The elements have the output's groups, and that is writable.
-    pub(crate) unsafe fn exact_groups<E: Elements>(&self, elements: &E) -> u64 {
+    pub(crate) unsafe fn exact_groups(&self, blocks: &dyn Blocks) -> u64 {
         let exact = |index| {
             // SAFETY: the caller's.
-            unsafe { self.exact_block(&elements.block(index, 0), index, 0, 1) }
+            unsafe { self.exact_block(&blocks.block(index, 0), index, 0, 1) }
         };
         (0..self.output.count).map(|index| u64::from(exact(index))).sum()
     }
@@ -67,11 +67,11 @@ impl<S: ScaleRule> Encode<'_, S> {
     ///
     /// # Safety
     /// As [`Encode::exact_groups`].
-    pub(crate) unsafe fn exact_tiles<E: Elements>(&self, elements: &E) -> u64 {
+    pub(crate) unsafe fn exact_tiles(&self, blocks: &dyn Blocks) -> u64 {
         let exact = |index| {
             // SAFETY: the caller's.
             unsafe {
-                let rows = std::array::from_fn(|lane| elements.block(index, lane));
+                let rows = std::array::from_fn(|lane| blocks.block(index, lane));
                 self.exact_tile(&rows, index)
             }
         };

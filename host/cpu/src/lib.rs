@@ -28,6 +28,7 @@ mod simd;
 mod stochastic;
 mod strip;
 mod strips;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod tiles;

@@ -4,13 +4,13 @@
 //! a row of the output, and the codes and scales of a strip are contiguous.
 
 use fouroversix_core::{Choices, Config, Nvfp4Mut, ScaleLayout, Scaling};
-use rayon::prelude::*;
 
 use crate::group::Load;
 use crate::method::Method;
 use crate::scale::GlobalScale;
 use crate::strip::{Source, Strip};
-use crate::{amax, strips};
+use crate::tasks::Part;
+use crate::{amax, strips, tasks};
 
 /// Lines of a strip: whole 128-line tiles of a swizzled scale layout, whole 16-line tiles.
 pub(crate) const STRIP: usize = 128;
@@ -47,14 +47,17 @@ impl Lines<'_> {
         let mut amax = global_amax.chunks_mut(if by_row { STRIP } else { 1 });
         let one = if by_row { &mut [] } else { amax.next().unwrap_or_default() };
         let one = one.first().map(|amax| GlobalScale::new(*amax, bound));
-        let strips: Vec<_> = codes
+        let parts = codes
             .chunks_mut(STRIP * length / 2)
             .zip(scales.chunks_mut(layout.bytes(STRIP, length)))
             .enumerate()
-            .map(|(i, (codes, scales))| (i * STRIP, codes, scales, amax.next().unwrap_or_default()))
+            .map(|(index, (codes, scales))| {
+                let amax = amax.next().unwrap_or_default();
+                Part { index, codes, scales, amax }
+            })
             .collect();
-        // Backwards: the amax pass went forwards, and left the end of the input in the cache.
-        let run = |(first_line, codes, scales, amax): (_, _, &mut [u8], &mut [f32])| {
+        let map4 = tasks::sum(parts, &|Part { index, codes, scales, amax }| {
+            let first_line = index * STRIP;
             let lines = STRIP.min(lines - first_line);
             if by_row && !self.amax_given {
                 self.line_amax(&source, first_line, amax);
@@ -68,8 +71,7 @@ impl Lines<'_> {
             }
             let mut strip = Strip { first_line, lines, length, codes, scales, layout, globals };
             strips::strip(self.method, &source, &mut strip, self.config.scaling())
-        };
-        let map4 = strips.into_par_iter().rev().map(run).sum();
+        });
         let tile = if self.config.scaling() == Scaling::Tile { 16 } else { 1 };
         Choices { map4, blocks: (lines / tile * (length / 16)) as u64 }
     }
@@ -83,17 +85,14 @@ impl Lines<'_> {
         global: GlobalScale,
     ) -> Choices {
         let input = source.input;
-        let map4 = input
-            .par_chunks(FLAT)
-            .zip(codes.par_chunks_mut(FLAT / 2))
-            .zip(scales.par_chunks_mut(FLAT / 16))
-            .enumerate()
-            .rev()
-            .map(|(chunk, ((input, codes), scales))| {
-                let first = source.segment(0, chunk * (FLAT / 16));
-                strips::line(self.method, input, codes, scales, &global, first)
-            })
-            .sum();
+        let chunks = codes.chunks_mut(FLAT / 2).zip(scales.chunks_mut(FLAT / 16)).enumerate();
+        let parts =
+            chunks.map(|(index, (codes, scales))| Part { index, codes, scales, amax: &mut [] });
+        let map4 = tasks::sum(parts.collect(), &|Part { index, codes, scales, .. }| {
+            let first = source.segment(0, index * (FLAT / 16));
+            let input = &input[index * FLAT..][..16 * scales.len()];
+            strips::line(self.method, input, codes, scales, &global, first)
+        });
         Choices { map4, blocks: (input.len() / 16) as u64 }
     }
 

@@ -6,12 +6,12 @@ use fouroversix_core::shape::expect_length;
 use fouroversix_core::{
     E4m3Max, Element, Error, Nvfp4Tensor, ScaleLayout, Scaling, ShapeError, Values,
 };
-use rayon::prelude::*;
 
 use crate::amax;
 use crate::formats::e2m1;
 use crate::path::Path;
 use crate::scale::GlobalScale;
+use crate::tasks::{self, Part};
 use crate::values::with_values;
 
 /// Quantizes `[rows, cols]` rowwise with the map4 candidate of the contract for every block.
@@ -58,11 +58,14 @@ fn map4_values<T: Element>(
     let mut codes = vec![0; rows * cols / 2];
     let mut scales = vec![0; rows * cols / 16];
     let band = (block_rows * cols).max(1);
-    let outputs =
-        codes.par_chunks_mut((band / 2).max(1)).zip(scales.par_chunks_mut((band / 16).max(1)));
-    input.par_chunks(band).zip(outputs).enumerate().for_each(|(index, (band, out))| {
+    let outputs = codes.chunks_mut((band / 2).max(1)).zip(scales.chunks_mut((band / 16).max(1)));
+    let parts = outputs.enumerate();
+    let parts = parts.map(|(index, (codes, scales))| Part { index, codes, scales, amax: &mut [] });
+    tasks::sum(parts.collect(), &|Part { index, codes, scales, .. }| {
         let amax = global_amax[index % global_amax.len()];
-        quantize_band(band, cols, &GlobalScale::new(amax, bound), out);
+        let input = &input[index * band..][..band];
+        quantize_band(input, cols, &GlobalScale::new(amax, bound), (codes, scales));
+        0
     });
     Ok(Nvfp4Tensor::from_parts(codes, scales, global_amax, shape, ScaleLayout::Linear, bound)?)
 }

@@ -2,13 +2,12 @@
 
 use fouroversix_core::Rule;
 
-use crate::elements::{Elements, Reader};
+use crate::elements::{Blocks, Elements, Reader};
 use crate::encode::Encode;
 use crate::groups::Groups;
 use crate::output::Output;
 use crate::path::Path;
 use crate::rounding::Rounding;
-use crate::rules::rule::ScaleRule;
 use crate::rules::with_rule;
 use crate::simd::dispatch::on_path;
 use crate::simd::vector::{Vector, Vectorized, apart};
@@ -31,16 +30,8 @@ impl Method<'_> {
     /// # Safety
     /// The path is available, the elements have the output's groups, and that is writable.
     pub(crate) unsafe fn groups<E: Elements>(self, elements: &E, output: &Output<'_>) -> u64 {
-        with_rule!(self.rule, |rule| {
-            let encode = Encode { output, rule, rounding: self.rounding };
-            // SAFETY: the caller's.
-            unsafe {
-                match self.path {
-                    Path::Scalar => encode.exact_groups(elements),
-                    path => on_path(path, OnGroups { elements, encode }),
-                }
-            }
-        })
+        // SAFETY: the caller's.
+        unsafe { self.run::<E, false>(elements, output) }
     }
 
     /// Quantizes tiles. Returns how many chose map4.
@@ -48,45 +39,63 @@ impl Method<'_> {
     /// # Safety
     /// As [`Method::groups`].
     pub(crate) unsafe fn tiles<E: Elements>(self, elements: &E, output: &Output<'_>) -> u64 {
+        // SAFETY: the caller's.
+        unsafe { self.run::<E, true>(elements, output) }
+    }
+
+    /// The path is chosen first: behind a [`Reader`] all elements are the same, and the rule is chosen
+    /// in code that is compiled once a path.
+    unsafe fn run<E: Elements, const TILES: bool>(self, elements: &E, output: &Output<'_>) -> u64 {
+        // SAFETY: the caller's.
+        unsafe {
+            match self.path {
+                Path::Scalar => self.exact::<TILES>(elements, output),
+                path => on_path(path, OnPath::<E, TILES> { method: self, elements, output }),
+            }
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn exact<const TILES: bool>(self, blocks: &dyn Blocks, output: &Output<'_>) -> u64 {
+        with_rule!(self.rule, |rule| {
+            let encode = Encode { output, rule, rounding: self.rounding };
+            // SAFETY: the caller's.
+            unsafe { if TILES { encode.exact_tiles(blocks) } else { encode.exact_groups(blocks) } }
+        })
+    }
+
+    #[inline(never)]
+    pub(crate) unsafe fn vector<V: Vector, const TILES: bool>(
+        self,
+        reader: Reader<'_, V>,
+        output: &Output<'_>,
+    ) -> u64 {
         with_rule!(self.rule, |rule| {
             let encode = Encode { output, rule, rounding: self.rounding };
             // SAFETY: the caller's.
             unsafe {
-                match self.path {
-                    Path::Scalar => encode.exact_tiles(elements),
-                    path => on_path(path, OnTiles { elements, encode }),
+                if TILES {
+                    apart(Tiles { reader, encode })
+                } else {
+                    apart(Groups { reader, encode })
                 }
             }
         })
     }
 }
 
-struct OnGroups<'a, E, S> {
+struct OnPath<'a, E, const TILES: bool> {
+    method: Method<'a>,
     elements: &'a E,
-    encode: Encode<'a, S>,
+    output: &'a Output<'a>,
 }
 
-impl<E: Elements, S: ScaleRule> Vectorized for OnGroups<'_, E, S> {
+impl<E: Elements, const TILES: bool> Vectorized for OnPath<'_, E, TILES> {
     type Output = u64;
 
     unsafe fn run_on<V: Vector>(self) -> u64 {
-        let groups = Groups::<V, S> { reader: Reader::new(self.elements), encode: self.encode };
+        let Self { method, elements, output } = self;
         // SAFETY: the caller's.
-        unsafe { apart(groups) }
-    }
-}
-
-struct OnTiles<'a, E, S> {
-    elements: &'a E,
-    encode: Encode<'a, S>,
-}
-
-impl<E: Elements, S: ScaleRule> Vectorized for OnTiles<'_, E, S> {
-    type Output = u64;
-
-    unsafe fn run_on<V: Vector>(self) -> u64 {
-        let tiles = Tiles::<V, S> { reader: Reader::new(self.elements), encode: self.encode };
-        // SAFETY: the caller's.
-        unsafe { apart(tiles) }
+        unsafe { method.vector::<V, TILES>(Reader::new(elements), output) }
     }
 }

@@ -12,21 +12,18 @@ use rayon::prelude::*;
 
 use crate::amax;
 use crate::block::Block;
-use crate::elements::{Columns, Elements, Reader, Rows, Segments};
-use crate::encode::Encode;
+use crate::elements::{Blocks, Columns, Elements, Reader, Rows, Segments};
 use crate::formats::{E2M1_SIGNED, e2m1};
 use crate::group::{Group, Load, Specials};
-use crate::groups::Groups;
+use crate::method::Method;
 use crate::output::Output;
 use crate::path::Path;
 use crate::quantize_outputs;
 use crate::random::Random;
 use crate::rounding::Rounding;
-use crate::rules::with_rule;
 use crate::scale::GlobalScale;
 use crate::simd::portable::Portable;
-use crate::simd::vector::{Vector, Work};
-use crate::tiles::Tiles;
+use crate::simd::vector::Vector;
 
 /// Values of `bits` that a vector path rounds to E2M1 otherwise than the comparison with midpoints.
 fn misrounded<V: Vector>(bits: impl Iterator<Item = u32>) -> usize {
@@ -153,7 +150,9 @@ impl<E: Elements> Elements for Negated<'_, E> {
             group
         }
     }
+}
 
+impl<E: Elements> Blocks for Negated<'_, E> {
     unsafe fn block(&self, index: usize, lane: usize) -> Block {
         self.reads.set(self.reads.get() + 1);
         // SAFETY: the caller's.
@@ -164,37 +163,64 @@ impl<E: Elements> Elements for Negated<'_, E> {
 /// Codes, scales and how many chose map4.
 type Quantized = (Vec<u8>, Vec<u8>, u64);
 
-/// Quantizes a `[16, 64]` input, with `N` lanes or (`N` = 1) on the exact path.
+/// Quantizes a `[16, 64]` input on the vector path of `N` lanes.
 fn quantize<E: Elements, const N: usize>(
     elements: E,
     globals: &[GlobalScale],
     rule: Rule,
     tiles: Option<(usize, usize)>,
 ) -> Quantized {
+    write(N, globals, tiles, |output| {
+        let method = Method { path: Path::Portable, rule, rounding: &Rounding::Nearest };
+        let reader = Reader::<Portable<N>>::new(&elements);
+        // SAFETY: 64 blocks, or four tiles; the portable form runs everywhere.
+        unsafe {
+            match tiles {
+                None => method.vector::<_, false>(reader, output),
+                Some(_) => method.vector::<_, true>(reader, output),
+            }
+        }
+    })
+}
+
+/// Quantizes a `[16, 64]` input on the exact path.
+fn exact<E: Elements>(
+    elements: E,
+    globals: &[GlobalScale],
+    rule: Rule,
+    tiles: Option<(usize, usize)>,
+) -> Quantized {
+    write(1, globals, tiles, |output| {
+        let method = Method { path: Path::Scalar, rule, rounding: &Rounding::Nearest };
+        // SAFETY: 64 blocks, or four tiles.
+        unsafe {
+            match tiles {
+                None => method.groups(&elements, output),
+                Some(_) => method.tiles(&elements, output),
+            }
+        }
+    })
+}
+
+/// The output of 64 blocks in groups of `lanes`, or of four tiles.
+fn write(
+    lanes: usize,
+    globals: &[GlobalScale],
+    tiles: Option<(usize, usize)>,
+    quantize: impl Fn(&Output<'_>) -> u64,
+) -> Quantized {
     let (mut codes, mut scales) = (vec![0_u8; 512], vec![0_u8; 64]);
-    let (lane_bytes, step_bytes) = tiles.unwrap_or((8, 8 * N));
+    let (lane_bytes, step_bytes) = tiles.unwrap_or((8, 8 * lanes));
     let output = Output {
-        segments: Segments { first: 0, lane: 1, step: N as u64 },
+        segments: Segments { first: 0, lane: 1, step: lanes as u64 },
         codes: codes.as_mut_ptr(),
         lane_bytes,
         step_bytes,
         scales: scales.as_mut_ptr(),
-        count: if tiles.is_some() { 4 } else { 64 / N },
+        count: if tiles.is_some() { 4 } else { 64 / lanes },
         globals,
     };
-    let map4 = with_rule!(rule, |rule| {
-        let encode = Encode { output: &output, rule, rounding: &Rounding::Nearest };
-        let reader = Reader::<Portable<N>>::new(&elements);
-        // SAFETY: 64 blocks, or four tiles; the portable form runs everywhere.
-        unsafe {
-            match (N, tiles) {
-                (1, None) => encode.exact_groups(&elements),
-                (1, Some(_)) => encode.exact_tiles(&elements),
-                (_, None) => Groups { reader, encode }.run(),
-                (_, Some(_)) => Tiles { reader, encode }.run(),
-            }
-        }
-    });
+    let map4 = quantize(&output);
     (codes, scales, map4)
 }
 
@@ -205,17 +231,17 @@ fn check_lanes<T: Load, const N: usize>(values: &[f32], rule: Rule) {
     let from = input.as_ptr();
     let rows = |lanes| Rows { from, stride: 16, step: 16 * lanes };
     let columns = |lanes| Columns { from, stride: 64, step: lanes };
-    let expected = quantize::<_, 1>(rows(1), &globals, rule, None);
+    let expected = exact(rows(1), &globals, rule, None);
     assert_eq!(quantize::<_, N>(rows(N), &globals, rule, None), expected, "{rule:?}, rows");
-    let expected = quantize::<_, 1>(columns(1), &globals, rule, None);
+    let expected = exact(columns(1), &globals, rule, None);
     assert_eq!(quantize::<_, N>(columns(N), &globals, rule, None), expected, "{rule:?}, columns");
 
     let (rows, columns) = (Rows { from, stride: 64, step: 16 }, columns(16));
     let lines = Some((32, 8));
-    let expected = quantize::<_, 1>(rows, &globals, rule, lines);
+    let expected = exact(rows, &globals, rule, lines);
     assert_eq!(quantize::<_, N>(rows, &globals, rule, lines), expected, "{rule:?}, row tiles");
     let lines = Some((8, 128));
-    let expected = quantize::<_, 1>(columns, &globals, rule, lines);
+    let expected = exact(columns, &globals, rule, lines);
     assert_eq!(quantize::<_, N>(columns, &globals, rule, lines), expected, "{rule:?}, tiles");
 }
 

@@ -13,6 +13,14 @@ use super::start::Start;
 /// Above every E4M3 value.
 const ABOVE: f32 = 449.0;
 
+/// How far from map6's byte the candidates of a block are, those that win most often first: the sooner
+/// the best is good, the more it rules out. Loops over them stay loops: written out, a candidate's code
+/// would be compiled twelve times for each metric and instruction set.
+const ORDER: [i32; 12] = [1, 2, 3, 4, -1, 5, -2, -3, -4, 6, 7, 8];
+
+/// [`ORDER`] for tiles.
+const TILE_ORDER: [i32; 12] = [1, -1, 2, -2, 3, -3, 4, -4, 5, 6, 7, 8];
+
 /// The best candidate so far on each lane, and how close the others come.
 struct Best<V: Vector> {
     scale: LaneScale<V>,
@@ -132,17 +140,18 @@ unsafe fn whole<V: Vector, M: Measure>(sum: V::F, scale: &LaneScale<V>) -> V::F 
 
 /// Weighs a candidate at or above map6's scale, unless half of the elements rule it out.
 #[inline(always)]
-unsafe fn above<V: Vector, M: Measure, const STEP: i32>(
+unsafe fn above<V: Vector, M: Measure>(
     group: &Group<V>,
     start: &Start<V>,
+    step: i32,
     best: &mut Best<V>,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let scale = start.near::<STEP>();
+        let scale = start.near(step);
         let (front, back) = group.magnitudes.split_at(10);
         let sum = cost::<V, M, false>(front, scale.encode, V::splat(0.0));
-        if STEP > 4 {
+        if step > 4 {
             let part = M::scaled::<V>(sum, scale.value);
             if V::all(best.beats::<M, 1>(start.base, part)) {
                 return;
@@ -155,14 +164,15 @@ unsafe fn above<V: Vector, M: Measure, const STEP: i32>(
 
 /// Weighs a candidate below map6's scale, unless its clipping rules it out.
 #[inline(always)]
-unsafe fn below<V: Vector, M: Measure, const STEP: i32>(
+unsafe fn below<V: Vector, M: Measure>(
     group: &Group<V>,
     start: &Start<V>,
+    step: i32,
     best: &mut Best<V>,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let scale = start.near::<STEP>();
+        let scale = start.near(step);
         let part = clipped::<V, M>(start.base, &scale);
         if !V::all(best.beats::<M, 1>(start.base, part)) {
             best.meet(&scale, error::<V, M, true>(group, &scale));
@@ -172,14 +182,15 @@ unsafe fn below<V: Vector, M: Measure, const STEP: i32>(
 
 /// Weighs a candidate for a tile, unless half of its elements rule it out.
 #[inline(always)]
-unsafe fn weigh_tile<V: Vector, M: Measure, const STEP: i32>(
+unsafe fn weigh_tile<V: Vector, M: Measure>(
     tile: &Tile<'_, V, Start<V>>,
+    step: i32,
     best: &mut Best<V>,
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let scale = tile.scales.near::<STEP>();
-        let error = if STEP < 0 {
+        let scale = tile.scales.near(step);
+        let error = if step < 0 {
             tile_cost::<V, M, true>(tile, &scale, Some(best))
         } else {
             tile_cost::<V, M, false>(tile, &scale, Some(best))
@@ -204,19 +215,13 @@ pub(super) unsafe fn choose<V: Vector, M: Measure>(
         let first = error::<V, M, false>(group, &start.map6);
         let second = V::splat(f32::INFINITY);
         let mut best = Best { scale: start.map6, error: first, second };
-        // Those that win most often first: the sooner the best is good, the more it rules out.
-        above::<V, M, 1>(group, start, &mut best);
-        above::<V, M, 2>(group, start, &mut best);
-        above::<V, M, 3>(group, start, &mut best);
-        above::<V, M, 4>(group, start, &mut best);
-        below::<V, M, -1>(group, start, &mut best);
-        above::<V, M, 5>(group, start, &mut best);
-        below::<V, M, -2>(group, start, &mut best);
-        below::<V, M, -3>(group, start, &mut best);
-        below::<V, M, -4>(group, start, &mut best);
-        above::<V, M, 6>(group, start, &mut best);
-        above::<V, M, 7>(group, start, &mut best);
-        above::<V, M, 8>(group, start, &mut best);
+        for step in ORDER {
+            if step > 0 {
+                above::<V, M>(group, start, step, &mut best);
+            } else {
+                below::<V, M>(group, start, step, &mut best);
+            }
+        }
         let certain = best.beats::<M, 1>(start.base, best.second);
         let zeros = V::eq(group.amax, V::splat(0.0));
         let certain = V::mask_bits(certain) | V::mask_bits(zeros) == u32::MAX >> (32 - V::LANES);
@@ -247,18 +252,9 @@ pub(super) unsafe fn choose_tile<V: Vector, M: Measure>(
         let first = tile_cost::<V, M, false>(tile, &start.map6, None)?;
         let second = V::splat(f32::INFINITY);
         let mut best = Best { scale: start.map6, error: first, second };
-        weigh_tile::<V, M, 1>(tile, &mut best);
-        weigh_tile::<V, M, -1>(tile, &mut best);
-        weigh_tile::<V, M, 2>(tile, &mut best);
-        weigh_tile::<V, M, -2>(tile, &mut best);
-        weigh_tile::<V, M, 3>(tile, &mut best);
-        weigh_tile::<V, M, -3>(tile, &mut best);
-        weigh_tile::<V, M, 4>(tile, &mut best);
-        weigh_tile::<V, M, -4>(tile, &mut best);
-        weigh_tile::<V, M, 5>(tile, &mut best);
-        weigh_tile::<V, M, 6>(tile, &mut best);
-        weigh_tile::<V, M, 7>(tile, &mut best);
-        weigh_tile::<V, M, 8>(tile, &mut best);
+        for step in TILE_ORDER {
+            weigh_tile::<V, M>(tile, step, &mut best);
+        }
         let certain = V::all(best.beats::<M, 16>(start.base, best.second));
         certain.then_some(TileChoice { scale: best.scale, map4: false })
     }

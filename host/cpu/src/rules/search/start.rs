@@ -35,13 +35,13 @@ impl<V: Vector> OfLane for Start<V> {
 }
 
 impl<V: Vector> Start<V> {
-    /// The candidate `STEP` bytes from map6's, where that is a normal scale. Above 448 it is none, and
+    /// The candidate `step` bytes from map6's, where that is a normal scale. Above 448 it is none, and
     /// its value tells.
     #[inline(always)]
-    pub(super) unsafe fn near<const STEP: i32>(&self) -> LaneScale<V> {
+    pub(super) unsafe fn near(&self, step: i32) -> LaneScale<V> {
         // SAFETY: the caller's.
         unsafe {
-            let step = V::splat_u((STEP << 20).cast_unsigned());
+            let step = V::splat_u((step << 20).cast_unsigned());
             self.scale(V::from_bits(V::add_u(V::to_bits(self.value), step)))
         }
     }
