@@ -174,3 +174,22 @@ impl Segments {
         self.first + index as u64 * self.step + lane as u64 * self.lane
     }
 }
+
+/// Where a group (or a tile's group of rows) is.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// The coordinates of all.
+    pub(crate) segments: Segments,
+    /// Which group or tile.
+    pub(crate) index: usize,
+    /// Its lane that is lane 0 here.
+    pub(crate) lane: usize,
+}
+
+impl Place {
+    /// The segment of the block `lanes` further.
+    #[inline(always)]
+    pub(crate) const fn segment(&self, lanes: usize) -> u64 {
+        self.segments.of(self.index, self.lane + lanes)
+    }
+}

@@ -3,11 +3,11 @@
 
 use crate::block::{Block, QuantizedBlock};
 use crate::candidate::code_words;
-use crate::elements::Blocks;
+use crate::elements::{Blocks, Place};
 use crate::group::{Group, Specials};
 use crate::lane_scale::{LaneGlobal, e4m3_code};
 use crate::output::Output;
-use crate::rounding::{Place, Rounding};
+use crate::rounding::Rounding;
 use crate::rules::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice};
 use crate::simd::vector::{Vector, Work, apart};
 use crate::stochastic::Draw;

@@ -7,7 +7,7 @@
 
 use fouroversix_core::RandomState;
 
-use crate::rounding::Place;
+use crate::elements::Place;
 use crate::simd::vector::Vector;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

@@ -6,7 +6,7 @@
 use fouroversix_core as core;
 
 use crate::block::Block;
-use crate::elements::Segments;
+use crate::elements::Place;
 use crate::formats::stochastic_e2m1;
 use crate::random::Random;
 use crate::scale::BlockScale;
@@ -18,25 +18,6 @@ pub(crate) enum Rounding {
     Nearest,
     /// Up or down by random bytes (steps T3 and T4); on vectors in [`crate::stochastic`].
     Stochastic(Random),
-}
-
-/// Where a group (or a tile's group of rows) is.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    /// The coordinates of all.
-    pub(crate) segments: Segments,
-    /// Which group or tile.
-    pub(crate) index: usize,
-    /// Its lane that is lane 0 here.
-    pub(crate) lane: usize,
-}
-
-impl Place {
-    /// The segment of the block `lanes` further.
-    #[inline(always)]
-    pub(crate) const fn segment(&self, lanes: usize) -> u64 {
-        self.segments.of(self.index, self.lane + lanes)
-    }
 }
 
 impl Rounding {

@@ -14,9 +14,9 @@
 //! Elements go in pairs, in the halves of 32 bits, and so do their random bytes.
 
 use crate::candidate::quads;
+use crate::elements::Place;
 use crate::group::Group;
 use crate::random::Random;
-use crate::rounding::Place;
 use crate::simd::vector::{Vector, Work};
 
 /// `-(126 << 9)` modulo 2^16, in both halves.

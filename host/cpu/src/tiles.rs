@@ -6,11 +6,11 @@
 use std::mem::MaybeUninit;
 
 use crate::candidate::{code_words, nearest};
-use crate::elements::Reader;
+use crate::elements::{Place, Reader};
 use crate::encode::{Encode, ExactTile, NearTie};
 use crate::group::Group;
 use crate::lane_scale::{LaneGlobal, OfLane, e4m3_code};
-use crate::rounding::{Place, Rounding};
+use crate::rounding::Rounding;
 use crate::rules::rule::{ScaleRule, Tile, TileChoice};
 use crate::simd::vector::{Vector, Work, apart, outlined};
 use crate::stochastic::Draw;
