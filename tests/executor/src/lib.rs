@@ -1,9 +1,4 @@
-//! An executor for PTX: the shipped kernels run on the CPU, instruction by instruction.
-//!
-//! [`Module::parse`] reads PTX and refuses what it does not know; [`Machine::launch`] runs a kernel
-//! over a grid of blocks of warps with lanes in step, arithmetic exact to the bit, and every memory
-//! access watched: out of bounds, misaligned, uninitialized and racing accesses end the launch with a
-//! [`Fault`] that names the instruction, the thread and the address.
+#![doc = include_str!("../README.md")]
 //!
 //! Semantics are from NVIDIA's *PTX ISA*. The parser is our own: `ptx-parser` 0.1.6, the one on
 //! crates.io, gives operands as unparsed text, has no positions in its errors and keeps the fields of

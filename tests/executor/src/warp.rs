@@ -1,9 +1,9 @@
 //! A warp: its registers, its lanes' places in the program, and the loop that runs them.
 //!
-//! Lanes at the same step form a group. The ready group with the smallest step runs, and lanes that
-//! come to the same step join (see [`layout`](super::layout)). A group at an operation that needs
-//! other lanes or warps waits there, so any schedule that the hardware's independent threads could
-//! take gives what this one gives.
+//! Divergence: lanes at the same step form a group. The ready group with the smallest step runs, and
+//! lanes that come to the same step reconverge (see [`layout`](super::layout)). A group at an operation
+//! that needs other lanes or warps waits there, so any schedule that the hardware's independent threads
+//! could take gives what this one gives.
 
 use super::context::BlockContext;
 use super::fault::{FaultKind, Trap};
