@@ -22,7 +22,8 @@ use super::plan::ShardPlan;
 use super::planned::Planned;
 use super::quantizer::QuantizePanels;
 use super::record::TensorRecord;
-use super::run::{Observer, Runner};
+use super::run::Runner;
+use super::settings::Observer;
 use super::source::Checkpoint;
 use super::summary::Summary;
 use super::write::FileWriter;
@@ -316,7 +317,7 @@ fn join(files: &[PathBuf], path: &Path, shard: &ShardPlan) -> Result<(), Checkpo
     let files: Vec<TensorFile> =
         files.iter().map(|path| TensorFile::open(path)).collect::<Result<_, _>>()?;
     remove_file(path)?;
-    let mut writer = FileWriter::create(path, &shard.header, &shard.encoded)?;
+    let writer = FileWriter::create(path, &shard.header, &shard.encoded)?;
     for (region, entry) in shard.header.entries.iter().enumerate() {
         let found = files.iter().find_map(|file| Some((file, file.get(&entry.name)?)));
         let (file, entry) = found.expect("the pieces of a shard hold its tensors");

@@ -8,7 +8,8 @@ use super::options::QuantizeOptions;
 use super::part::Part;
 use super::planned::Planned;
 use super::quantizer::QuantizePanels;
-use super::run::{Observer, Runner};
+use super::run::Runner;
+use super::settings::Observer;
 use super::source::Checkpoint;
 use super::summary::Summary;
 

@@ -4,8 +4,8 @@ use fouroversix_core::{InputType, Rule, Scaling};
 
 use super::format::Format;
 use super::fuse::Fuse;
-use super::run::NonFinite;
 use super::select::Selection;
+use super::settings::NonFinite;
 
 /// Bytes of tensors that a shard may hold where nothing else is asked for: 5 GB, as transformers
 /// writes them.

@@ -16,8 +16,8 @@ use super::ignore::excluded;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
 use super::roles::Quantization;
-use super::run::Settings;
 use super::select::{Decision, notes};
+use super::settings::Settings;
 use super::source::Checkpoint;
 use super::summary::Summary;
 

@@ -6,7 +6,7 @@ use fouroversix_cpu::{Path, quantize_into};
 use super::format::Values;
 
 /// Quantizes panels of rows.
-pub trait QuantizePanels {
+pub trait QuantizePanels: Send {
     /// What it runs on, for people.
     fn name(&self) -> String;
 
@@ -18,6 +18,11 @@ pub trait QuantizePanels {
     /// What failed and what quantizes in its place, once that is so.
     fn replaced(&self) -> Option<&str> {
         None
+    }
+
+    /// Those in it that work at once, each on tensors of its own; nobody but itself by default.
+    fn members(&mut self) -> &mut [Box<dyn QuantizePanels>] {
+        &mut []
     }
 
     /// Quantizes the rows `values` of `shape` with the amax of the whole tensor, rowwise and with
@@ -126,5 +131,64 @@ impl<Q: QuantizePanels> QuantizePanels for OrCpu<Q> {
         }
         let out = Nvfp4Mut { codes, scales, global_amax };
         CpuQuantizer.quantize(values, shape, config, amax, out)
+    }
+}
+
+/// Several quantizers that work at once: each takes the next tensor that nobody has. The output is
+/// that of one alone.
+pub struct Several {
+    members: Vec<Box<dyn QuantizePanels>>,
+    name: String,
+}
+
+impl Several {
+    /// All of `members`, called `name` together.
+    ///
+    /// # Panics
+    /// If there are none.
+    #[must_use]
+    pub fn new(members: Vec<Box<dyn QuantizePanels>>, name: String) -> Self {
+        assert!(!members.is_empty(), "somebody must quantize");
+        Self { members, name }
+    }
+}
+
+impl std::fmt::Debug for Several {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<String> = self.members.iter().map(|member| member.name()).collect();
+        f.debug_struct("Several").field("name", &self.name).field("members", &names).finish()
+    }
+}
+
+impl QuantizePanels for Several {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn panel_bytes(&self) -> usize {
+        self.members[0].panel_bytes()
+    }
+
+    fn replaced(&self) -> Option<&str> {
+        self.members.iter().find_map(|member| member.replaced())
+    }
+
+    fn members(&mut self) -> &mut [Box<dyn QuantizePanels>] {
+        &mut self.members
+    }
+
+    /// With the first of them.
+    ///
+    /// # Errors
+    /// Its errors.
+    fn quantize(
+        &mut self,
+        values: Values<'_>,
+        shape: [usize; 2],
+        config: &Config,
+        amax: Amax<'_>,
+        out: Nvfp4Mut<'_>,
+    ) -> Result<Choices, Error> {
+        self.members[0].quantize(values, shape, config, amax, out)
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -24,13 +25,17 @@ pub(crate) type Digest = u128;
 
 /// A file that is written by a thread of its own.
 ///
-/// Bytes are appended to regions, one for each tensor of the header, in any interleaving.
+/// Bytes are appended to regions, one for each tensor of the header, in any interleaving and from any
+/// thread.
 #[derive(Debug)]
 pub(crate) struct FileWriter {
+    path: PathBuf,
     queue: Option<SyncSender<(usize, Vec<u8>)>>,
-    recycled: Receiver<Vec<u8>>,
-    thread: Option<JoinHandle<Result<Digest, CheckpointError>>>,
+    recycled: Mutex<Receiver<Vec<u8>>>,
+    thread: Mutex<Option<Thread>>,
 }
+
+type Thread = JoinHandle<Result<Digest, CheckpointError>>;
 
 impl FileWriter {
     /// Makes the file at `path`, or empties it, and writes its header.
@@ -51,51 +56,65 @@ impl FileWriter {
         let (give_back, recycled) = sync_channel(QUEUE);
         let regions = absolute_ranges(header);
         let mut hashes = Hashes::new(encoded, regions.len());
-        let path = path.to_owned();
+        let (path, own) = (path.to_owned(), path.to_owned());
         let thread = std::thread::spawn(move || {
-            let failed = |error| CheckpointError::write(&path, error);
-            append(&file, &path, regions, &mut hashes, &arriving, &give_back)?;
+            let failed = |error| CheckpointError::write(&own, error);
+            append(&file, &own, regions, &mut hashes, &arriving, &give_back)?;
             file.sync_all().map_err(failed)?;
             Ok(hashes.finish())
         });
-        Ok(Self { queue: Some(queue), recycled, thread: Some(thread) })
+        let (recycled, thread) = (Mutex::new(recycled), Mutex::new(Some(thread)));
+        Ok(Self { path, queue: Some(queue), recycled, thread })
     }
 
     /// A buffer of `len` bytes of no particular content, used before if one is free.
     pub(crate) fn buffer(&self, len: usize) -> Vec<u8> {
-        let mut buffer = self.recycled.try_recv().unwrap_or_default();
+        let recycled = self.recycled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = recycled.try_recv().unwrap_or_default();
+        drop(recycled);
         buffer.resize(len, 0);
         buffer
     }
 
     /// Appends `bytes` to the tensor `region`; waits while the disk is behind.
     ///
-    /// An error of the disk shows up here or in [`FileWriter::finish`].
-    pub(crate) fn append(&mut self, region: usize, bytes: Vec<u8>) -> Result<(), CheckpointError> {
+    /// An error of the disk shows up here or in [`FileWriter::finish`]; of several threads that
+    /// append, one is told what it was.
+    pub(crate) fn append(&self, region: usize, bytes: Vec<u8>) -> Result<(), CheckpointError> {
         let queue = self.queue.as_ref().expect("the queue is open until finish");
         if queue.send((region, bytes)).is_ok() {
             return Ok(());
         }
         // The thread is gone, which it only is with an error.
-        self.join().map(drop)
+        match self.thread().take() {
+            Some(thread) => joined(thread).map(drop),
+            None => {
+                let told = std::io::Error::other("writing it has failed in another thread");
+                Err(CheckpointError::write(&self.path, told))
+            }
+        }
     }
 
     /// Waits until everything is on the disk.
     pub(crate) fn finish(mut self) -> Result<Digest, CheckpointError> {
-        self.join()
+        drop(self.queue.take());
+        let thread = self.thread().take();
+        joined(thread.expect("nobody finishes what has failed"))
     }
 
-    fn join(&mut self) -> Result<Digest, CheckpointError> {
-        drop(self.queue.take());
-        let thread = self.thread.take().expect("joined once");
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    fn thread(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn joined(thread: Thread) -> Result<Digest, CheckpointError> {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Drop for FileWriter {
     fn drop(&mut self) {
         drop(self.queue.take());
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread().take() {
             // Only dropped unfinished when something else failed, which is what is reported.
             let _ = thread.join();
         }

@@ -1,4 +1,4 @@
-//! `--device auto|cpu|cuda[:N]`: what is taken, and why.
+//! `--device auto|cpu|cuda[:N]|cuda:all`: what is taken, and why.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +21,8 @@ pub enum DeviceChoice {
     Cpu,
     /// The GPU of this number.
     Cuda(usize),
+    /// Every GPU that works.
+    CudaAll,
 }
 
 impl FromStr for DeviceChoice {
@@ -31,11 +33,14 @@ impl FromStr for DeviceChoice {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
+            "cuda:all" => Ok(Self::CudaAll),
             _ => text
                 .strip_prefix("cuda:")
                 .and_then(|number| number.parse().ok())
                 .map(Self::Cuda)
-                .ok_or_else(|| "use auto, cpu, cuda or cuda:N with a device number".to_owned()),
+                .ok_or_else(|| {
+                    "use auto, cpu, cuda, cuda:N with a device number, or cuda:all".to_owned()
+                }),
         }
     }
 }
@@ -46,6 +51,7 @@ impl fmt::Display for DeviceChoice {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::CudaAll => f.write_str("cuda:all"),
         }
     }
 }
@@ -67,8 +73,11 @@ impl fmt::Display for Ran {
 
 /// A device that was taken.
 pub struct Taken {
-    /// What it is.
+    /// What it is; of several GPUs the first.
     pub engine: Engine,
+    /// The GPUs besides.
+    #[cfg(feature = "cuda")]
+    others: Vec<fouroversix::cuda::Device>,
     #[cfg(feature = "cuda")]
     choice: DeviceChoice,
     /// Why that one, and why not another.
@@ -81,10 +90,13 @@ pub fn take(choice: DeviceChoice, config: &Config) -> Result<Taken, CliError> {
     let (engine, why) = match choice {
         DeviceChoice::Cpu => (Engine::Cpu, asked),
         DeviceChoice::Cuda(number) => (cuda(number)?, asked),
+        DeviceChoice::CudaAll => return all(config, asked),
         DeviceChoice::Auto => auto(config),
     };
     Ok(Taken {
         engine,
+        #[cfg(feature = "cuda")]
+        others: Vec::new(),
         #[cfg(feature = "cuda")]
         choice,
         why,
@@ -94,12 +106,22 @@ pub fn take(choice: DeviceChoice, config: &Config) -> Result<Taken, CliError> {
 impl Taken {
     /// Its quantizer. One that was taken by `auto` goes on with the CPU where it fails; one that
     /// was asked for does not run on what was not asked for.
+    ///
+    /// Of all GPUs each is there [`AT_ONCE`] times.
     pub fn quantizer(&self) -> Box<dyn QuantizePanels> {
         match &self.engine {
             Engine::Cpu => Box::new(CpuQuantizer),
             #[cfg(feature = "cuda")]
             Engine::Cuda(device) if self.choice == DeviceChoice::Auto => {
                 Box::new(OrCpu::new(device.clone()))
+            }
+            #[cfg(feature = "cuda")]
+            Engine::Cuda(device) if self.choice == DeviceChoice::CudaAll => {
+                let devices = || std::iter::once(device).chain(&self.others);
+                let names: Vec<String> = devices().map(QuantizePanels::name).collect();
+                let members = (0..AT_ONCE).flat_map(|_| devices()).cloned();
+                let members = members.map(|it| Box::new(it) as Box<dyn QuantizePanels>).collect();
+                Box::new(fouroversix::checkpoint::Several::new(members, names.join(", ")))
             }
             #[cfg(feature = "cuda")]
             Engine::Cuda(device) => Box::new(device.clone()),
@@ -116,25 +138,40 @@ impl Taken {
     }
 }
 
-/// The first device that works, and what is wrong with those before it.
+/// How many tensors a GPU works on at once with `cuda:all`: while one is on its way to the device or
+/// back, or on the CPU for its amax and figures, the other is computed.
+#[cfg(feature = "cuda")]
+const AT_ONCE: usize = 2;
+
+/// The first device that works, and what is wrong with those before it; or all that work.
 #[cfg(any(feature = "cuda", test))]
 struct Search<D> {
     found: Option<(usize, D)>,
+    others: Vec<D>,
     faults: Vec<String>,
 }
 
 #[cfg(any(feature = "cuda", test))]
 impl<D> Search<D> {
-    /// Tries devices 0, 1, … `count`, in the driver's order.
-    fn run(count: usize, mut open: impl FnMut(usize) -> Result<D, String>) -> Self {
-        let mut faults = Vec::new();
+    /// Tries devices 0, 1, … `count`, in the driver's order, until `wanted` were found.
+    fn run(count: usize, wanted: usize, mut open: impl FnMut(usize) -> Result<D, String>) -> Self {
+        let mut this = Self { found: None, others: Vec::new(), faults: Vec::new() };
         for number in 0..count {
             match open(number) {
-                Ok(device) => return Self { found: Some((number, device)), faults },
-                Err(fault) => faults.push(format!("cuda:{number} can't be used: {fault}")),
+                Ok(device) if this.found.is_none() => this.found = Some((number, device)),
+                Ok(device) => this.others.push(device),
+                Err(fault) => this.faults.push(format!("cuda:{number} can't be used: {fault}")),
+            }
+            if usize::from(this.found.is_some()) + this.others.len() == wanted {
+                break;
             }
         }
-        Self { found: None, faults }
+        this
+    }
+
+    /// What is wrong with those that were passed over.
+    fn faults(&self) -> String {
+        self.faults.iter().map(|fault| format!("; {fault}")).collect()
     }
 
     fn why(&self) -> String {
@@ -143,8 +180,7 @@ impl<D> Search<D> {
             Some(_) => "the first GPU that works",
             None => "no GPU works",
         };
-        let faults: String = self.faults.iter().map(|fault| format!("; {fault}")).collect();
-        format!("{what}{faults}")
+        what.to_owned() + &self.faults()
     }
 }
 
@@ -159,13 +195,46 @@ fn auto(config: &Config) -> (Engine, String) {
         Ok(count) => count,
         Err(error) => return (Engine::Cpu, format!("no GPU: {error}")),
     };
-    let search = Search::run(count, |number| {
-        let device = cuda::Device::new(number).map_err(|error| error.to_string())?;
-        probe(&device, config)?;
-        Ok(device)
-    });
+    let search = Search::run(count, 1, |number| working(number, config));
     let why = search.why();
     (search.found.map_or(Engine::Cpu, |(_, device)| Engine::Cuda(device)), why)
+}
+
+/// Every GPU that works.
+#[cfg(feature = "cuda")]
+fn all(config: &Config, asked: String) -> Result<Taken, CliError> {
+    use fouroversix::cuda;
+    let refused = |why: String| {
+        let text =
+            format!("--device cuda:all can't be used: {why} (--device cpu works everywhere)");
+        CliError::of("device", text)
+    };
+    let count = cuda::device_count().map_err(|error| refused(error.to_string()))?;
+    let search = Search::run(count, count, |number| working(number, config));
+    let faults = search.faults();
+    let Some((_, device)) = search.found else {
+        return Err(refused(format!("no GPU works{faults}")));
+    };
+    Ok(Taken {
+        engine: Engine::Cuda(device),
+        others: search.others,
+        choice: DeviceChoice::CudaAll,
+        why: asked + &faults,
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn all(_: &Config, _: String) -> Result<Taken, CliError> {
+    let text = "--device cuda:all can't be used: this build has no CUDA support, use --device cpu";
+    Err(CliError::of("device", text))
+}
+
+/// The GPU of this number, if it can quantize now.
+#[cfg(feature = "cuda")]
+fn working(number: usize, config: &Config) -> Result<fouroversix::cuda::Device, String> {
+    let device = fouroversix::cuda::Device::new(number).map_err(|error| error.to_string())?;
+    probe(&device, config)?;
+    Ok(device)
 }
 
 /// Quantizes a tile, which loads the kernels that will be needed, and sees that a panel has room.
@@ -220,6 +289,8 @@ mod tests {
     fn devices_are_parsed_whole() {
         assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        assert_eq!("cuda:all".parse(), Ok(DeviceChoice::CudaAll));
+        assert_eq!(DeviceChoice::CudaAll.to_string(), "cuda:all");
         assert!("cuda:".parse::<DeviceChoice>().is_err());
         assert!("gpu".parse::<DeviceChoice>().is_err());
     }
@@ -232,15 +303,18 @@ mod tests {
                 false => Err(format!("fault {number}")),
             }
         };
-        let first = Search::run(2, open(&[0, 1]));
+        let first = Search::run(2, 1, open(&[0, 1]));
         assert_eq!(first.found, Some((0, 0)));
         assert_eq!(first.why(), "the first GPU");
-        let third = Search::run(4, open(&[2, 3]));
+        let third = Search::run(4, 1, open(&[2, 3]));
         assert_eq!(third.found, Some((2, 2)));
         let why = "the first GPU that works; cuda:0 can't be used: fault 0; cuda:1 can't be used: \
                    fault 1";
         assert_eq!(third.why(), why);
-        let none = Search::run(1, open(&[]));
+        let all = Search::run(4, 4, open(&[1, 2]));
+        assert_eq!((all.found, &all.others), (Some((1, 1)), &vec![2]));
+        assert_eq!(all.faults(), "; cuda:0 can't be used: fault 0; cuda:3 can't be used: fault 3");
+        let none = Search::run(1, 1, open(&[]));
         assert_eq!(none.found, None);
         assert_eq!(none.why(), "no GPU works; cuda:0 can't be used: fault 0");
     }

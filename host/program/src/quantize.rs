@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(default_value_t)]
     format: Format,
 
-    /// Where to quantize: auto, cpu, cuda or cuda:N
+    /// Where to quantize: auto, cpu, cuda, cuda:N or, on every GPU at once, cuda:all
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
 

@@ -4,10 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use fouroversix::checkpoint::{
     Checkpoint, CheckpointError, CpuQuantizer, Fuse, Observer, OrCpu, QuantizeOptions,
-    QuantizePanels, Summary, TensorRecord, Values, quantize_checkpoint,
+    QuantizePanels, Several, Summary, TensorRecord, Values, quantize_checkpoint,
 };
 use fouroversix::cuda::DeviceError;
 use fouroversix::{Amax, Choices, Config, Error, Nvfp4Mut, Rule, Scaling, ShapeError};
@@ -243,4 +246,149 @@ fn errors_of_the_input_are_not_taken_for_the_devices() {
     let refused = ShapeError::Dimension { dimension: "columns", length: 20, multiple: 16 };
     assert!(matches!(error, Error::Shape(error) if error == refused), "{error}");
     assert_eq!(quantizer.replaced(), None);
+}
+
+/// One of several devices: of its own speed, with panels as small as those of [`Failing`].
+struct OneOf {
+    number: u64,
+    panels: Arc<AtomicUsize>,
+}
+
+impl QuantizePanels for OneOf {
+    fn name(&self) -> String {
+        format!("cuda:{} (a double)", self.number)
+    }
+
+    fn panel_bytes(&self) -> usize {
+        4096
+    }
+
+    fn quantize(
+        &mut self,
+        values: Values<'_>,
+        shape: [usize; 2],
+        config: &Config,
+        amax: Amax<'_>,
+        out: Nvfp4Mut<'_>,
+    ) -> Result<Choices, Error> {
+        self.panels.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_micros(50 + 100 * self.number));
+        CpuQuantizer.quantize(values, shape, config, amax, out)
+    }
+}
+
+fn several(members: Vec<Box<dyn QuantizePanels>>) -> Several {
+    Several::new(members, "doubles".to_owned())
+}
+
+#[test]
+fn several_devices_make_the_bytes_of_one() {
+    let folder = Folder::new();
+    let (model, expected) = (folder.path("model"), folder.path("expected"));
+    write_model(&model, 4, 64);
+    let mut alone = OneOf { number: 0, panels: Arc::default() };
+    quantize(&model, &expected, Scaling::Tensor, &mut alone, &mut Notes::default()).unwrap();
+    let all = alone.panels.load(Ordering::Relaxed);
+    let file = folder.path("in.safetensors");
+    write_safetensors(&file, &[weights("a", &[96, 96]), weights("b", &[32, 64])]);
+    for count in [1, 2, 5] {
+        let output = folder.path(&format!("out{count}"));
+        let panels: Vec<Arc<AtomicUsize>> = (0..count).map(|_| Arc::default()).collect();
+        let member = |(number, panels): (usize, &Arc<AtomicUsize>)| {
+            let (number, panels) = (number as u64, panels.clone());
+            Box::new(OneOf { number, panels }) as Box<dyn QuantizePanels>
+        };
+        let devices = || several(panels.iter().enumerate().map(member).collect());
+        let mut told = Told::default();
+        let checkpoint = Checkpoint::open(&model).unwrap();
+        let options = options(Scaling::Tensor);
+        let summary =
+            quantize_checkpoint(&checkpoint, &output, &options, &mut devices(), &mut told).unwrap();
+        // The figures too: they are sums over the same panels, in the tensors' order.
+        assert!(contents(&output) == contents(&expected), "{count} devices");
+        let worked: Vec<usize> = panels.iter().map(|it| it.load(Ordering::Relaxed)).collect();
+        assert_eq!(worked.iter().sum::<usize>(), all);
+        let at_work = worked.iter().filter(|panels| **panels > 0).count();
+        assert!(at_work >= count.min(2), "{worked:?}");
+        assert_eq!(told.tensors, summary.tensors.len());
+        assert_eq!(told.bytes, summary.input_bytes);
+        for scaling in [Scaling::Row, Scaling::Tile] {
+            let [one, many] =
+                ["one", "many"].map(|name| folder.path(&format!("{name}{count}{scaling}")));
+            quantize(&file, &one, scaling, &mut CpuQuantizer, &mut Notes::default()).unwrap();
+            quantize(&file, &many, scaling, &mut devices(), &mut Notes::default()).unwrap();
+            assert!(std::fs::read(one).unwrap() == std::fs::read(many).unwrap(), "{scaling}");
+        }
+    }
+}
+
+/// Counts what is told.
+#[derive(Default)]
+struct Told {
+    tensors: usize,
+    bytes: u64,
+}
+
+impl Observer for Told {
+    fn advance(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+    fn tensor(&mut self, _: &TensorRecord) {
+        self.tensors += 1;
+    }
+    fn note(&mut self, _: &str) {}
+}
+
+/// A device that fails once a shard is finished.
+struct FailsLater {
+    journal: PathBuf,
+}
+
+impl QuantizePanels for FailsLater {
+    fn name(&self) -> String {
+        "cuda:7 (a double)".to_owned()
+    }
+
+    fn quantize(
+        &mut self,
+        values: Values<'_>,
+        shape: [usize; 2],
+        config: &Config,
+        amax: Amax<'_>,
+        out: Nvfp4Mut<'_>,
+    ) -> Result<Choices, Error> {
+        let journal = std::fs::read_to_string(&self.journal).unwrap();
+        let panels_left = usize::from(journal.lines().count() == 1);
+        let code = "CUDA_ERROR_OUT_OF_MEMORY";
+        Failing { panels_left, code }.quantize(values, shape, config, amax, out)
+    }
+}
+
+#[test]
+fn one_of_several_devices_fails() {
+    let folder = Folder::new();
+    let (model, expected) = (folder.path("model"), folder.path("expected"));
+    write_model(&model, 4, 64);
+    quantize(&model, &expected, Scaling::Tensor, &mut CpuQuantizer, &mut Notes::default()).unwrap();
+    let sound = || Box::new(OneOf { number: 1, panels: Arc::default() }) as Box<dyn QuantizePanels>;
+    let failing = || Failing { panels_left: 20, code: "CUDA_ERROR_OUT_OF_MEMORY" };
+    // One that was asked for: the error, and what is finished is kept.
+    let output = folder.path("out");
+    let later = FailsLater { journal: folder.path("out.partial/journal.jsonl") };
+    let mut devices = several(vec![sound(), Box::new(later), sound()]);
+    let mut notes = Notes::default();
+    let error = quantize(&model, &output, Scaling::Tensor, &mut devices, &mut notes).unwrap_err();
+    assert!(matches!(error, CheckpointError::Quantize(Error::Device(_))), "{error}");
+    quantize(&model, &output, Scaling::Tensor, &mut several(vec![sound()]), &mut notes).unwrap();
+    assert!(notes.0.iter().any(|note| note.contains("was finished before: kept")), "{:?}", notes.0);
+    assert!(files(&output) == files(&expected));
+    // One with the CPU behind it.
+    let output = folder.path("replaced");
+    let mut devices = several(vec![sound(), Box::new(OrCpu::new(failing()))]);
+    let mut notes = Notes::default();
+    quantize(&model, &output, Scaling::Tensor, &mut devices, &mut notes).unwrap();
+    assert!(files(&output) == files(&expected));
+    assert!(devices.replaced().unwrap().contains("CUDA_ERROR_OUT_OF_MEMORY"));
+    let told = notes.0.iter().filter(|note| note.contains("CUDA_ERROR_OUT_OF_MEMORY"));
+    assert_eq!(told.count(), 1, "{:?}", notes.0);
 }

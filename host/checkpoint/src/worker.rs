@@ -1,0 +1,286 @@
+//! Computes tensors, panel by panel of rows.
+//!
+//! A tensor is looked at twice: once for its amax (and that of the parts it is fused with), once to
+//! quantize it. Panels keep the memory in use to a few times [`QuantizePanels::panel_bytes`], whatever
+//! the tensor's size; pages of the source are dropped once used; the disk is written by a thread of
+//! its own ([`FileWriter`]) and the next panel is fetched by the system meanwhile.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fouroversix_core::{InputType, Rule, Scaling};
+use half::{bf16, f16};
+
+use super::error::CheckpointError;
+use super::file::TensorFile;
+use super::header::TensorEntry;
+use super::nvfp4::StoredName;
+use super::panel::{
+    Panel, PanelAmax, Totals, byte_range, chunks, fill_dequantized, float_type, panels, row_amax,
+};
+use super::plan::{Plan, Task, Work};
+use super::quantizer::QuantizePanels;
+use super::record::{Figures, Histograms, TensorRecord};
+use super::scan::{extent, values};
+use super::settings::{NonFinite, Observer, Settings};
+use super::source::Checkpoint;
+use super::write::FileWriter;
+
+/// Bytes copied or dequantized at a time.
+const COPY_CHUNK: usize = 4 << 20;
+
+/// What all workers of a run have in common.
+pub(crate) struct Common<'a> {
+    checkpoint: &'a Checkpoint,
+    settings: Settings,
+    /// Tensors that are quantized with one amax, or with one for each of their rows.
+    groups: HashMap<String, Group>,
+}
+
+/// Tensors that share a global scale, or one that has its own.
+#[derive(Default)]
+struct Group {
+    members: Vec<String>,
+    /// One, or one for each row; nothing before a worker has found it, while the others wait.
+    amax: Mutex<Option<Arc<[f32]>>>,
+}
+
+impl<'a> Common<'a> {
+    pub(crate) fn new(checkpoint: &'a Checkpoint, plan: &Plan, settings: Settings) -> Self {
+        let mut groups: HashMap<String, Group> = HashMap::new();
+        for task in plan.shards.iter().flat_map(|shard| &shard.tasks) {
+            if let Work::Quantize { group, .. } = &task.work {
+                groups.entry(group.clone()).or_default().members.push(task.source.clone());
+            }
+        }
+        Self { checkpoint, settings, groups }
+    }
+}
+
+/// One quantizer at work, a tensor at a time.
+pub(crate) struct Worker<'a> {
+    common: &'a Common<'a>,
+    quantizer: &'a mut dyn QuantizePanels,
+    observer: &'a mut dyn Observer,
+    /// Whether it was told that another quantizer took over.
+    replacement_told: bool,
+    unaligned: Vec<u32>,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(
+        common: &'a Common<'a>,
+        quantizer: &'a mut dyn QuantizePanels,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        let replacement_told = quantizer.replaced().is_some();
+        let (unaligned, scratch) = (Vec::new(), Vec::new());
+        Self { common, quantizer, observer, replacement_told, unaligned, scratch }
+    }
+
+    /// Carries out a task; what it quantized, if it did.
+    pub(crate) fn task(
+        &mut self,
+        task: &Task,
+        writer: &FileWriter,
+    ) -> Result<Option<TensorRecord>, CheckpointError> {
+        match &task.work {
+            Work::Copy => self.copy(task, writer)?,
+            Work::Dequantize(name) => self.dequantize(task, name, writer)?,
+            Work::Quantize { group, shared } => {
+                let record = self.quantize(task, group, *shared, writer)?;
+                self.observer.tensor(&record);
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
+    fn source(&self, name: &str) -> (&'a TensorFile, &'a TensorEntry) {
+        self.common.checkpoint.get(name).expect("the plan was made from this checkpoint")
+    }
+
+    fn copy(&mut self, task: &Task, writer: &FileWriter) -> Result<(), CheckpointError> {
+        let (file, entry) = self.source(&task.source);
+        let bytes = file.bytes(entry);
+        for range in chunks(bytes.len(), COPY_CHUNK) {
+            file.check_length()?;
+            let mut buffer = writer.buffer(range.len());
+            buffer.copy_from_slice(&bytes[range.clone()]);
+            writer.append(task.regions[0], buffer)?;
+            file.release(entry, range.start, range.end);
+            self.observer.advance(range.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn dequantize(
+        &mut self,
+        task: &Task,
+        name: &StoredName,
+        writer: &FileWriter,
+    ) -> Result<(), CheckpointError> {
+        let stored = self.common.checkpoint.stored(name)?;
+        let (file, entry) = self.source(&task.source);
+        match self.common.settings.output {
+            InputType::Bf16 => self.common.checkpoint.check_block_scales::<bf16>(name, &stored)?,
+            InputType::F16 => self.common.checkpoint.check_block_scales::<f16>(name, &stored)?,
+            InputType::F32 => self.common.checkpoint.check_block_scales::<f32>(name, &stored)?,
+        }
+        let [rows, cols] = stored.shape;
+        for range in panels(rows, cols * self.common.settings.output.bytes(), 1, COPY_CHUNK) {
+            file.check_length()?;
+            let mut buffer =
+                writer.buffer(range.len() * cols * self.common.settings.output.bytes());
+            match self.common.settings.output {
+                InputType::Bf16 => fill_dequantized::<bf16>(&stored, range.start, &mut buffer),
+                InputType::F16 => fill_dequantized::<f16>(&stored, range.start, &mut buffer),
+                InputType::F32 => fill_dequantized::<f32>(&stored, range.start, &mut buffer),
+            }
+            writer.append(task.regions[0], buffer)?;
+            let (start, end) = (range.start * cols / 2, range.end * cols / 2);
+            file.release(entry, start, end);
+            self.observer.advance((end - start) as u64);
+        }
+        self.common.checkpoint.release();
+        Ok(())
+    }
+
+    fn quantize(
+        &mut self,
+        task: &Task,
+        group: &str,
+        shared: bool,
+        writer: &FileWriter,
+    ) -> Result<TensorRecord, CheckpointError> {
+        let amax = self.amax(group)?;
+        let (_, entry) = self.source(&task.source);
+        let mut totals = Totals::default();
+        for rows in self.panels_of(entry) {
+            self.panel(task, entry, rows, &amax, writer, &mut totals)?;
+        }
+        let bound = self.common.settings.rule.e4m3_max();
+        let globals = amax
+            .iter()
+            .flat_map(|&a| self.common.settings.format.global_scale(a, bound).to_le_bytes());
+        writer.append(task.regions[2], globals.collect())?;
+        let figures = |(deviation, choices)| Figures::new(deviation, choices);
+        Ok(TensorRecord {
+            name: entry.name.clone(),
+            shape: [entry.shape[0], entry.shape[1]],
+            dtype: entry.dtype.name().to_owned(),
+            group: shared.then(|| group.to_owned()),
+            amax: amax.iter().fold(0.0_f32, |a, &b| a.max(b)).into(),
+            chosen: self.common.settings.figures.then(|| figures(totals.chosen)),
+            plain: self.common.settings.figures.then(|| figures(totals.plain)),
+            histograms: totals.histograms,
+        })
+    }
+
+    fn panel(
+        &mut self,
+        task: &Task,
+        entry: &TensorEntry,
+        rows: Range<usize>,
+        amax: &[f32],
+        writer: &FileWriter,
+        totals: &mut Totals,
+    ) -> Result<(), CheckpointError> {
+        let (file, _) = self.source(&task.source);
+        let (cols, input) = (entry.shape[1], float_type(entry));
+        let bytes = byte_range(entry, &rows);
+        file.check_length()?;
+        file.prefetch(entry, bytes.end, bytes.end + bytes.len());
+        let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
+        let amax = match self.common.settings.scaling {
+            Scaling::Row => PanelAmax::Rows(&amax[rows.clone()]),
+            _ => PanelAmax::Tensor([amax[0]]),
+        };
+        let panel = Panel { floats, shape: [rows.len(), cols], amax };
+        let mut codes = writer.buffer(rows.len() * cols / 2);
+        let mut scales = writer.buffer(rows.len() * cols / 16);
+        let rule = self.common.settings.rule;
+        let settings = &self.common.settings;
+        let config = settings.config(rule)?;
+        let chosen = panel.quantize(self.quantizer, &config, &mut codes, &mut scales)?;
+        totals.histograms.add(&Histograms::of(&codes, &scales));
+        if settings.figures {
+            let figures = (panel.deviation(&codes, &scales, rule)?, chosen);
+            totals.add_chosen(figures);
+            let plain = if rule == Rule::Plain {
+                figures
+            } else {
+                self.scratch.resize(codes.len() + scales.len(), 0);
+                let (codes, scales) = self.scratch.split_at_mut(codes.len());
+                let config = settings.config(Rule::Plain)?;
+                let choices = panel.quantize(self.quantizer, &config, codes, scales)?;
+                (panel.deviation(codes, scales, Rule::Plain)?, choices)
+            };
+            totals.add_plain(plain);
+        }
+        self.tell_replacement();
+        writer.append(task.regions[0], codes)?;
+        writer.append(task.regions[1], scales)?;
+        file.release(entry, bytes.start, bytes.end);
+        self.observer.advance(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Notes, once, that another quantizer took over.
+    fn tell_replacement(&mut self) {
+        if let Some(text) = self.quantizer.replaced().filter(|_| !self.replacement_told) {
+            self.observer.note(text);
+            self.replacement_told = true;
+        }
+    }
+
+    /// The amax of a group, found now unless it has been.
+    fn amax(&mut self, group: &str) -> Result<Arc<[f32]>, CheckpointError> {
+        let common = self.common;
+        let Group { members, amax } = &common.groups[group];
+        let mut amax = amax.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(amax) = &*amax {
+            return Ok(amax.clone());
+        }
+        Ok(amax.insert(self.measure(members)?.into()).clone())
+    }
+
+    /// Finds the amax of a group's members and checks that they are finite.
+    fn measure(&mut self, members: &[String]) -> Result<Vec<f32>, CheckpointError> {
+        let by_row = self.common.settings.scaling == Scaling::Row;
+        let mut found: Vec<f32> = Vec::new();
+        for member in members {
+            let (file, entry) = self.source(member);
+            let input = float_type(entry);
+            for rows in self.panels_of(entry) {
+                file.check_length()?;
+                let bytes = byte_range(entry, &rows);
+                let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
+                let extent = extent(floats);
+                if let (Some((index, value)), NonFinite::Error) =
+                    (extent.non_finite, self.common.settings.non_finite)
+                {
+                    let cols = entry.shape[1];
+                    let position = [rows.start + index / cols, index % cols];
+                    let tensor = member.clone();
+                    return Err(CheckpointError::NonFinite { tensor, position, value });
+                }
+                if by_row {
+                    found.extend(row_amax(floats, [rows.len(), entry.shape[1]])?);
+                } else {
+                    found = vec![found.first().map_or(extent.amax, |a| a.max(extent.amax))];
+                }
+                file.release(entry, bytes.start, bytes.end);
+            }
+        }
+        Ok(found)
+    }
+
+    fn panels_of(&self, entry: &TensorEntry) -> impl Iterator<Item = Range<usize>> + use<> {
+        let row_bytes = entry.shape[1] * float_type(entry).bytes();
+        let budget = self.quantizer.panel_bytes();
+        panels(entry.shape[0], row_bytes, self.common.settings.row_step(), budget)
+    }
+}
