@@ -1,7 +1,5 @@
 //! Every backend that can run here, on the same cases.
 
-mod common;
-
 use fouroversix::cpu::Path;
 use fouroversix_conformance::adapters::CpuBackend;
 use fouroversix_conformance::case::Input;

@@ -1,7 +1,7 @@
 //! Random tensors on every CPU path against the reference: as many elements as
 //! `FOUROVERSIX_ELEMENTS` says, 10^9 when it is not set.
 //!
-//! `cargo test --release -p fouroversix --test random -- --ignored --nocapture`
+//! `cargo test --release -p fouroversix-conformance random:: -- --ignored --nocapture`
 
 use fouroversix::cpu::{self, Path};
 use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Outputs, Rule, ScaleLayout, Scaling};

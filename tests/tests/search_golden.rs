@@ -1,8 +1,7 @@
 //! The cases of scale search on the reference and on every CPU path: the carried ones, and all of
 //! `shared/golden-search` when it lies beside the workspace.
 
-mod common;
-
+use crate::common;
 use std::collections::BTreeSet;
 
 use fouroversix::Rule;

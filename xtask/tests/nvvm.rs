@@ -1,5 +1,4 @@
 //! `cargo xtask ptx --codegen nvvm` with a compiler and a cargo that record how they are called.
-#![cfg(unix)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

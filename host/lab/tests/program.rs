@@ -3,8 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::process::Stdio;
 
-mod common;
-use common::{Folder, program};
+use crate::common::{Folder, program};
 
 /// Small runs of what needs no GPU.
 fn commands(weights: &str) -> Vec<Vec<&str>> {

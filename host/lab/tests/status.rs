@@ -2,8 +2,7 @@
 
 use std::fs;
 
-mod common;
-use common::{Folder, program};
+use crate::common::{Folder, program};
 
 /// Runs a command line in the folder: status 2 and a sentence.
 #[track_caller]

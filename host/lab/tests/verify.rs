@@ -5,8 +5,7 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
-mod common;
-use common::{Folder, program};
+use crate::common::{Folder, program};
 
 fn succeed(arguments: &[&str]) -> String {
     let output = program(arguments).output().unwrap();

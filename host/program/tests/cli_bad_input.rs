@@ -8,8 +8,8 @@ use std::path::Path;
 use fouroversix::checkpoint::Header;
 use half::bf16;
 
-mod common;
-use common::{Folder, refuse, succeed, tensor, weights, write_model, write_safetensors};
+use crate::common;
+use crate::common::{Folder, refuse, succeed, tensor, weights, write_model, write_safetensors};
 
 /// A folder with a good `in.safetensors`.
 fn folder() -> Folder {

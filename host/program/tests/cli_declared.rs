@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-mod common;
-use common::{
+use crate::common::{
     Folder, Tensor, refuse, run, succeed, tensor, weights, write_model, write_safetensors,
 };
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use fouroversix::checkpoint::Checkpoint;
 use serde_json::{Value, json};
 
-mod common;
-use common::{Folder, Tensor, refuse, run, succeed, tensor, weights, write_safetensors};
+use crate::common;
+use crate::common::{Folder, Tensor, refuse, run, succeed, tensor, weights, write_safetensors};
 
 const COLS: usize = 32;
 

@@ -7,8 +7,7 @@ use std::path::Path;
 use fouroversix::checkpoint::{Checkpoint, Format};
 use serde_json::{Value, json};
 
-mod common;
-use common::{Folder, Tensor, run, succeed, tensor, weights, write_safetensors};
+use crate::common::{Folder, Tensor, run, succeed, tensor, weights, write_safetensors};
 
 /// Writes a model of `tensors` with this `config.json`.
 fn model(folder: &Path, config: &Value, tensors: &[Tensor]) {

@@ -1,7 +1,6 @@
 //! A directory's run, killed at random moments: a rerun ends with the bytes of an undisturbed run.
 //!
 //! `FOUROVERSIX_KILLS` sets how often it is killed.
-#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Instant;
 
-mod common;
-use common::{Folder, contents, program, write_model};
+use crate::common;
+use crate::common::{Folder, contents, program, write_model};
 
 const KILLS: usize = 50;
 

@@ -1,5 +1,4 @@
 //! Peak memory of a run stays under 1.2 × the largest tensor + 64 MB, inputs mapped in included.
-#![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,8 +10,7 @@ use std::time::Duration;
 
 use fouroversix::checkpoint::{Dtype, Header, TensorEntry};
 
-mod common;
-use common::{Folder, program, weights};
+use crate::common::{Folder, program, weights};
 
 const COLUMNS: usize = 4096;
 /// Of each tensor: 268 MB, 134 MB and 134 MB.

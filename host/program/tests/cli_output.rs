@@ -6,8 +6,7 @@ use std::process::{ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 
-mod common;
-use common::{
+use crate::common::{
     Folder, names, program, run, succeed, tensor, weights, write_model, write_safetensors,
 };
 

@@ -1,6 +1,5 @@
 //! Parts of an output, made by several processes: the bytes are those of one run, whatever their
 //! number, whatever dies; and what does not belong together is told and loses nothing.
-#![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -9,8 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-mod common;
-use common::{Folder, contents, program, refuse, succeed, weights, write_model, write_safetensors};
+use crate::common;
+use crate::common::{
+    Folder, contents, program, refuse, succeed, weights, write_model, write_safetensors,
+};
 
 /// Kills among the processes of all numbers of parts.
 const KILLS: usize = 30;

@@ -7,8 +7,8 @@ use fouroversix::checkpoint::{Checkpoint, Format, StoredName};
 use fouroversix::{Amax, Config, E4m3Max, ErrorPath, Metric, Outputs, Rule, ScaleLayout, Scaling};
 use half::bf16;
 
-mod common;
-use common::{
+use crate::common;
+use crate::common::{
     Folder, contents, names, run, succeed, tensor, weights, write_model, write_safetensors,
 };
 

@@ -1,12 +1,10 @@
 //! Nothing that is read, and nothing that others made, is ever removed or written over.
-#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-mod common;
-use common::{Folder, contents, refuse, succeed, weights, write_model, write_safetensors};
+use crate::common::{Folder, contents, refuse, succeed, weights, write_model, write_safetensors};
 
 /// Runs a command that must refuse with and without `--force` and leave everything as it is.
 #[track_caller]

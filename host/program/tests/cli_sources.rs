@@ -1,5 +1,4 @@
 //! Which files of a folder are the model, which are copied beside it, and what they may be.
-#![cfg(target_os = "linux")]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,8 +12,8 @@ use std::time::{Duration, Instant};
 use fouroversix::checkpoint::Checkpoint;
 use serde_json::json;
 
-mod common;
-use common::{
+use crate::common;
+use crate::common::{
     Folder, Tensor, contents, program, refuse, run, succeed, tensor, weights, write_model,
     write_safetensors,
 };

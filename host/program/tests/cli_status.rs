@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-mod common;
-use common::{
+use crate::common;
+use crate::common::{
     Folder, contents, program, refuse, succeed, tensor, weights, write_model, write_safetensors,
 };
 

@@ -1,7 +1,6 @@
 //! `verify` counts what passed and failed, and says so on its last line.
 
-mod common;
-use common::{refuse, run, succeed};
+use crate::common::{refuse, run, succeed};
 
 #[test]
 fn every_path_gives_the_carried_answers() {

@@ -1,6 +1,5 @@
 //! Quantizers that fail midway: the CPU goes on with the same bytes, or the error says what to do
 //! and keeps what is finished.
-#![cfg(feature = "cuda")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +14,7 @@ use fouroversix::checkpoint::{
 use fouroversix::cuda::DeviceError;
 use fouroversix::{Amax, Choices, Config, Error, Nvfp4Mut, Rule, Scaling, ShapeError};
 
-mod common;
-use common::{Folder, contents, weights, write_model, write_safetensors};
+use crate::common::{Folder, contents, weights, write_model, write_safetensors};
 
 /// A device that serves some panels and then fails, leaving wrong bytes behind.
 struct Failing {

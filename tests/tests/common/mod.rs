@@ -28,7 +28,6 @@ pub(crate) fn golden(carried: Result<Suite, GoldenError>, folder: &str) -> Suite
 }
 
 /// Stamps the golden cases on every backend that an iterator gives: `golden_tests!(name, iterator)`.
-#[macro_export]
 macro_rules! golden_tests {
     ($name:ident, $backends:expr) => {
         #[test]
@@ -44,7 +43,6 @@ macro_rules! golden_tests {
 
 /// Stamps the generated cases, whose expectations are the reference's, on every backend that an
 /// iterator gives.
-#[macro_export]
 macro_rules! generated_tests {
     ($name:ident, $backends:expr) => {
         #[test]

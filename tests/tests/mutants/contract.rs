@@ -8,7 +8,7 @@ use fouroversix_conformance::case::{Case, Outcome, Output};
 use fouroversix_core::config::{Config, ErrorPath, Metric, Rule, Scaling};
 use half::f16;
 
-use crate::mutation::Mutation;
+use super::mutation::Mutation;
 
 const MAGNITUDES: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 const SIXTH: f32 = 1.0 / 6.0;

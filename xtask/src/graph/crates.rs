@@ -13,6 +13,8 @@ pub(super) struct Package {
     pub(super) needs: Vec<Need>,
     /// Root files of its library and programs.
     pub(super) roots: Vec<PathBuf>,
+    /// Root files of its tests.
+    pub(super) tests: Vec<PathBuf>,
 }
 
 /// A dependency.
@@ -69,7 +71,15 @@ fn parse(metadata: &str) -> Result<Vec<Package>, String> {
         return Err("cargo metadata names no package".to_owned());
     }
     let names: Vec<String> = packages.iter().map(|package| text(&package["name"])).collect();
-    let kinds = ["lib", "rlib", "bin"];
+    let files = |package: &Value, kinds: &[&str]| -> Vec<PathBuf> {
+        list(&package["targets"])
+            .iter()
+            .filter(|target| {
+                list(&target["kind"]).iter().any(|kind| kinds.contains(&text(kind).as_str()))
+            })
+            .map(|target| PathBuf::from(text(&target["src_path"])))
+            .collect()
+    };
     Ok(packages
         .iter()
         .map(|package| Package {
@@ -81,13 +91,8 @@ fn parse(metadata: &str) -> Result<Vec<Package>, String> {
                 .map(|need| Need { name: text(&need["name"]), dev: need["kind"] == "dev" })
                 .filter(|need| names.contains(&need.name))
                 .collect(),
-            roots: list(&package["targets"])
-                .iter()
-                .filter(|target| {
-                    list(&target["kind"]).iter().any(|kind| kinds.contains(&text(kind).as_str()))
-                })
-                .map(|target| PathBuf::from(text(&target["src_path"])))
-                .collect(),
+            roots: files(package, &["lib", "rlib", "bin"]),
+            tests: files(package, &["test"]),
         })
         .collect())
 }
@@ -125,7 +130,7 @@ mod tests {
     fn package(name: &str, published: bool, needs: &[(&str, bool)]) -> Package {
         let need = |(name, dev): &(&str, bool)| Need { name: (*name).to_owned(), dev: *dev };
         let needs = needs.iter().map(need).collect();
-        Package { name: name.to_owned(), published, needs, roots: Vec::new() }
+        Package { name: name.to_owned(), published, needs, roots: Vec::new(), tests: Vec::new() }
     }
 
     #[test]
@@ -173,6 +178,7 @@ mod tests {
         assert!(packages[0].published && !packages[1].published);
         assert!(packages[0].needs.len() == 1 && packages[0].needs[0].dev);
         assert_eq!(packages[0].roots, [PathBuf::from("/a/src/lib.rs")]);
+        assert_eq!(packages[0].tests, [PathBuf::from("/a/tests/t.rs")]);
         assert!(parse(r#"{"packages": []}"#).is_err());
     }
 }

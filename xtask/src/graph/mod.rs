@@ -5,13 +5,14 @@
 //! arrow. What is compiled for unit tests only is left out: tests may use what is above them. Names
 //! are read from tokens, so arrows that only a method call or a macro's expansion makes don't show.
 //!
-//! The check fails where files of a crate import each other in a circle, and where a crate depends
-//! on one above it.
+//! The check fails where files of a crate import each other in a circle, where a crate depends on one
+//! above it, and where a file of tests is not compiled.
 
 mod arrows;
 mod circles;
 mod crates;
 mod module;
+mod orphans;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         if !quiet {
             println!("{} -> {}", package.name, needs.join(", "));
         }
+        faults.extend(orphans::faults(package)?);
         for target in &package.roots {
             let graph = of_target(target)?;
             files += graph.len();

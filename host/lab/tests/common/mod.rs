@@ -1,5 +1,4 @@
 //! What the tests of the program share: a folder with weights, and ways to run it.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

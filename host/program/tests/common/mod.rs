@@ -1,5 +1,4 @@
 //! What the tests of the program share: folders, files and ways to run it.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,23 @@
+//! The tests, a module a file. One that is not named here is not compiled: `xtask graph --check` says so.
+
+mod cli_bad_input;
+mod cli_declared;
+mod cli_dequantize;
+mod cli_families;
+#[cfg(target_os = "linux")]
+mod cli_kill;
+#[cfg(target_os = "linux")]
+mod cli_memory;
+mod cli_output;
+#[cfg(target_os = "linux")]
+mod cli_parts;
+mod cli_quantize;
+#[cfg(target_os = "linux")]
+mod cli_safety;
+#[cfg(target_os = "linux")]
+mod cli_sources;
+mod cli_status;
+mod cli_verify;
+mod common;
+#[cfg(feature = "cuda")]
+mod quantizers;

@@ -1,0 +1,20 @@
+//! The tests, a module a file. One that is not named here is not compiled: `xtask graph --check` says so.
+
+#[macro_use]
+mod common;
+mod backends;
+mod coverage;
+mod figures;
+mod generators;
+mod golden_format;
+mod hot_loop;
+mod mutants;
+mod properties;
+mod ptx_certainty;
+mod ptx_fallback;
+mod ptx_golden;
+mod ptx_mutants;
+mod random;
+mod runner;
+mod search_golden;
+mod training_golden;

@@ -1,0 +1,5 @@
+//! The tests, a module a file. One that is not named here is not compiled: `xtask graph --check` says so.
+
+mod archive;
+#[cfg(unix)]
+mod nvvm;
