@@ -118,7 +118,8 @@ pub fn quantize_outputs<T: Element>(
 ///
 /// Allocates nothing of the input's size. With `amax` given, panels of rows of a larger tensor may
 /// be quantized one after the other and give the bytes of the whole (a panel starts at a multiple
-/// of 16 rows with [`Scaling::Tile`](crate::Scaling::Tile), of 128 with a swizzled scale layout).
+/// of 16 rows with [`Scaling::Tile`](crate::Scaling::Tile), of 128 with a swizzled scale layout). For
+/// stochastic rounding a panel has to know its place: [`ConfigBuilder::panel`](crate::ConfigBuilder::panel).
 ///
 /// # Errors
 /// As [`quantize_outputs`]; and [`Error::Outputs`] when `out` does not have the configured

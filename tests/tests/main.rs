@@ -18,3 +18,4 @@ mod random;
 mod runner;
 mod search_golden;
 mod training_golden;
+mod training_properties;

@@ -102,17 +102,22 @@ impl InputShape {
 ///
 /// # Errors
 /// [`ShapeError::Dimension`] when columns are not a multiple of 16, or rows are not and the scaling
-/// is by tile or a columnwise output is asked for; as [`InputShape::check`].
+/// is by tile or a columnwise output is asked for (of a panel also its place); [`ShapeError::Panel`] for
+/// a panel that is not within its tensor; as [`InputShape::check`].
 pub fn check_shape(length: usize, shape: InputShape, config: &Config) -> Result<(), ShapeError> {
     let [rows, cols] = shape.matrix();
     check_dimension("columns", cols)?;
     if config.scaling() == Scaling::Tile || config.outputs().columnwise() {
         check_dimension("rows", rows)?;
     }
-    let spans_rows = config.outputs().columnwise();
-    if let Some(Panel { first_row, rows: whole }) = config.panel().filter(|_| spans_rows) {
-        check_dimension("rows above the panel", first_row)?;
-        check_dimension("rows in the whole tensor", whole)?;
+    if let Some(Panel { first_row, rows: whole }) = config.panel() {
+        if config.outputs().columnwise() {
+            check_dimension("rows above the panel", first_row)?;
+            check_dimension("rows in the whole tensor", whole)?;
+        }
+        if first_row > whole || whole - first_row < rows {
+            return Err(ShapeError::Panel { first_row, rows, whole });
+        }
     }
     shape.check(length)
 }

@@ -32,6 +32,15 @@ pub enum ShapeError {
         /// Columns.
         cols: usize,
     },
+    /// A panel that is not within its tensor.
+    Panel {
+        /// Rows above it.
+        first_row: usize,
+        /// Its rows.
+        rows: usize,
+        /// Rows of the whole tensor.
+        whole: usize,
+    },
     /// Rows that overlap or whose elements are not next to each other.
     Stride {
         /// The strides passed, in elements.
@@ -58,6 +67,11 @@ impl fmt::Display for ShapeError {
                 f,
                 "a tensor of {rows} x {cols} is more than one launch can index: split it along its \
                  longer side"
+            ),
+            Self::Panel { first_row, rows, whole } => write!(
+                f,
+                "a panel of {rows} rows from row {first_row} on is not within the {whole} rows of its \
+                 tensor: pass its place and the rows of the whole"
             ),
             Self::Stride { strides, expected } => write!(
                 f,

@@ -1,6 +1,6 @@
 //! Where elements come from: the door for values that are not in memory as they are quantized.
 //!
-//! Every path asks an [`Elements`]. The hot path takes a [`Group`]; what it leaves to the near-tie
+//! Every path asks an [`Elements`]. The hot path takes a [`Group`] of its blocks; what it leaves to the near-tie
 //! path and the exact path is handed on as that group ([`Group::block`], [`Group::element`]), so
 //! nothing is read, transformed or fused twice. The scalar path takes an [`Elements::block`].
 
@@ -10,17 +10,18 @@ use std::ptr;
 use crate::block::Block;
 use crate::group::{Group, Load, Specials};
 use crate::simd::vector::{Vector, Work};
+use crate::transform::Transform;
 
 /// The elements of a number of groups (or of tiles, whose rows are cut into groups).
 pub(crate) trait Elements: Blocks + Copy {
-    /// How its groups hold elements that are not finite.
-    const SPECIALS: Specials;
+    /// Their type.
+    type Element: Load;
 
     /// The `LANES` blocks from lane `lane` on of group or tile `index`.
     ///
     /// # Safety
     /// As [`Vector`]; these blocks exist.
-    unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V>;
+    unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> RawOf<V, Self>;
 }
 
 /// Elements, a block at a time.
@@ -31,6 +32,9 @@ pub(crate) trait Blocks {
     /// The block exists.
     unsafe fn block(&self, index: usize, lane: usize) -> Block;
 }
+
+/// Blocks of the type that the elements have.
+pub(crate) type RawOf<V, E> = <<E as Elements>::Element as Load>::Raw<V>;
 
 /// Reads groups for the lanes of `V`, whatever [`Elements`] they come from: by a function that is
 /// called for each group, so that the hot loops are compiled once for all kinds of elements.
@@ -50,15 +54,15 @@ impl<'a, V: Vector> Reader<'a, V> {
         Self {
             elements: ptr::from_ref(elements).cast(),
             read: read::<V, E>,
-            specials: E::SPECIALS,
+            specials: E::Element::SPECIALS,
             of: PhantomData,
         }
     }
 
-    /// [`Elements::group`], to where it is kept.
+    /// The group of [`Elements::raw`], to where it is kept.
     ///
     /// # Safety
-    /// As [`Elements::group`]; `to` is writable.
+    /// As [`Elements::raw`]; `to` is writable.
     #[inline(always)]
     pub(crate) unsafe fn read(&self, index: usize, lane: usize, to: *mut Group<V>) {
         // SAFETY: the caller's; `elements` is what `read` was made for.
@@ -89,7 +93,7 @@ impl<V: Vector, E: Elements> Work<V> for Read<'_, V, E> {
     #[inline(always)]
     unsafe fn run(self) {
         // SAFETY: the caller's.
-        unsafe { self.to.write(self.elements.group(self.index, self.lane)) }
+        unsafe { self.to.write(E::Element::group(self.elements.raw(self.index, self.lane))) }
     }
 }
 
@@ -105,10 +109,10 @@ pub(crate) struct Rows<T> {
 }
 
 impl<T: Load> Elements for Rows<T> {
-    const SPECIALS: Specials = T::SPECIALS;
+    type Element = T;
 
     #[inline(always)]
-    unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V> {
+    unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> T::Raw<V> {
         // SAFETY: the caller's.
         unsafe { T::blocks(self.from.add(index * self.step + lane * self.stride), self.stride) }
     }
@@ -136,10 +140,10 @@ pub(crate) struct Columns<T> {
 }
 
 impl<T: Load> Elements for Columns<T> {
-    const SPECIALS: Specials = T::SPECIALS;
+    type Element = T;
 
     #[inline(always)]
-    unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V> {
+    unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> T::Raw<V> {
         // SAFETY: the caller's.
         unsafe { T::columns(self.from.add(index * self.step + lane), self.stride) }
     }
@@ -152,6 +156,31 @@ impl<T: Load> Blocks for Columns<T> {
             let from = self.from.add(index * self.step + lane);
             std::array::from_fn(|i| from.add(i * self.stride).read().to_f32())
         }
+    }
+}
+
+/// Elements transformed on the way.
+#[derive(Clone, Copy)]
+pub(crate) struct Transformed<'a, E> {
+    /// Not yet.
+    pub(crate) elements: E,
+    pub(crate) transform: &'a Transform,
+}
+
+impl<E: Elements> Elements for Transformed<'_, E> {
+    type Element = E::Element;
+
+    #[inline(always)]
+    unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> RawOf<V, E> {
+        // SAFETY: the caller's.
+        unsafe { self.transform.raw::<V, E::Element>(self.elements.raw::<V>(index, lane)) }
+    }
+}
+
+impl<E: Elements> Blocks for Transformed<'_, E> {
+    unsafe fn block(&self, index: usize, lane: usize) -> Block {
+        // SAFETY: the caller's.
+        self.transform.block::<E::Element>(&unsafe { self.elements.block(index, lane) })
     }
 }
 

@@ -5,6 +5,7 @@ use fouroversix_core::Element;
 use half::{bf16, f16};
 
 use crate::block::Block;
+use crate::signs::Signs;
 use crate::simd::vector::Vector;
 
 /// `LANES` blocks of 16 elements.
@@ -60,29 +61,85 @@ impl Specials {
 }
 
 /// An element type that groups can be read from.
+///
+/// # Safety
+/// The functions' callers: as [`Vector`].
 pub(crate) trait Load: Element {
     /// How its groups hold elements that are not finite.
     const SPECIALS: Specials;
 
+    /// `LANES` blocks as they are in memory, transposed: a word of 32 bits of each, then the next.
+    type Raw<V: Vector>: Copy;
+
     /// Blocks that lie along rows: block `l` starts at `from + l·stride`.
     ///
     /// # Safety
-    /// As [`Vector`]; the blocks are readable, and `stride` is even.
-    unsafe fn blocks<V: Vector>(from: *const Self, stride: usize) -> Group<V>;
+    /// The blocks are readable, and `stride` is even.
+    unsafe fn blocks<V: Vector>(from: *const Self, stride: usize) -> Self::Raw<V>;
 
     /// Blocks that lie along columns: element `i` of block `l` is at `from + i·stride + l`.
     ///
     /// # Safety
-    /// As [`Vector`]; the blocks are readable.
-    unsafe fn columns<V: Vector>(from: *const Self, stride: usize) -> Group<V>;
+    /// The blocks are readable.
+    unsafe fn columns<V: Vector>(from: *const Self, stride: usize) -> Self::Raw<V>;
+
+    /// The group of blocks.
+    unsafe fn group<V: Vector>(raw: Self::Raw<V>) -> Group<V>;
+
+    /// Blocks as FP32, with the signs that a transform gives them.
+    unsafe fn signed<V: Vector>(raw: Self::Raw<V>, signs: &Signs) -> [V::F; 16];
+
+    /// Elements rounded to the type, to nearest even.
+    unsafe fn narrow<V: Vector>(elements: [V::F; 16]) -> Self::Raw<V>;
+
+    /// The sum of numbers that are not below the magnitudes of a block; infinite or NaN where an
+    /// element is.
+    unsafe fn bound<V: Vector>(raw: Self::Raw<V>) -> V::F;
 }
 
-/// Two magnitudes, in the halves of a `u32`, to FP32.
+/// Two 16-bit elements, in the halves of a `u32`, and FP32.
 trait Widen<V: Vector> {
+    /// Magnitudes, as [`Specials`] says.
     unsafe fn widen(pair: V::U) -> [V::F; 2];
+    /// Any elements.
+    unsafe fn signed(pair: V::U) -> [V::F; 2];
+    /// Rounds to nearest even.
+    unsafe fn narrow(even: V::F, odd: V::F) -> V::U;
+    /// Numbers that are not below the magnitudes.
+    unsafe fn bound(pair: V::U) -> [V::F; 2];
 }
 
 impl<V: Vector> Widen<V> for bf16 {
+    #[inline(always)]
+    unsafe fn signed(pair: V::U) -> [V::F; 2] {
+        // SAFETY: as the caller's.
+        unsafe { <Self as Widen<V>>::widen(pair) }
+    }
+
+    /// Half a unit is added to the upper 16 bits, less one bit where they are even. A NaN stays one:
+    /// its lower bits are zero, as those of bf16 elements and of a NaN that sums make.
+    #[inline(always)]
+    unsafe fn narrow(even: V::F, odd: V::F) -> V::U {
+        // SAFETY: as the caller's.
+        unsafe {
+            let (even, odd) = (V::to_bits(even), V::to_bits(odd));
+            let (half, last) = (V::splat_u(0x7FFF), V::splat_u(1));
+            let even = V::add_u(even, V::add_u(half, V::and(V::shr::<16>(even), last)));
+            let odd = V::add_u(odd, V::add_u(half, V::and(V::shr::<16>(odd), last)));
+            V::blend_u16(V::shr::<16>(even), odd)
+        }
+    }
+
+    /// The odd one keeps the even one as its lower bits.
+    #[inline(always)]
+    unsafe fn bound(pair: V::U) -> [V::F; 2] {
+        // SAFETY: as the caller's.
+        unsafe {
+            let magnitudes = V::and(pair, V::splat_u(0x7FFF_7FFF));
+            [V::from_bits(V::shl::<16>(magnitudes)), V::from_bits(magnitudes)]
+        }
+    }
+
     #[inline(always)]
     unsafe fn widen(pair: V::U) -> [V::F; 2] {
         // SAFETY: as the caller's.
@@ -94,6 +151,24 @@ impl<V: Vector> Widen<V> for bf16 {
 }
 
 impl<V: Vector> Widen<V> for f16 {
+    #[inline(always)]
+    unsafe fn signed(pair: V::U) -> [V::F; 2] {
+        // SAFETY: as the caller's.
+        unsafe { [V::from_f16(V::and(pair, V::splat_u(0xFFFF))), V::from_f16(V::shr::<16>(pair))] }
+    }
+
+    #[inline(always)]
+    unsafe fn narrow(even: V::F, odd: V::F) -> V::U {
+        // SAFETY: as the caller's.
+        unsafe { V::or(V::to_f16(even), V::shl::<16>(V::to_f16(odd))) }
+    }
+
+    #[inline(always)]
+    unsafe fn bound(pair: V::U) -> [V::F; 2] {
+        // SAFETY: as the caller's.
+        unsafe { <Self as Widen<V>>::signed(V::and(pair, V::splat_u(0x7FFF_7FFF))) }
+    }
+
     /// Shifted into FP32's fields the exponent is 112 too small, for subnormals as well: the
     /// product is exact.
     #[inline(always)]
@@ -154,15 +229,16 @@ macro_rules! load_16_bit {
     ($element:ty, $specials:expr) => {
         impl Load for $element {
             const SPECIALS: Specials = $specials;
+            type Raw<V: Vector> = [V::U; 8];
 
             #[inline(always)]
-            unsafe fn blocks<V: Vector>(from: *const Self, stride: usize) -> Group<V> {
+            unsafe fn blocks<V: Vector>(from: *const Self, stride: usize) -> [V::U; 8] {
                 // SAFETY: as the caller's; an even stride is a whole number of pairs.
-                unsafe { from_pairs::<V, Self>(V::load_transposed(from.cast(), stride / 2)) }
+                unsafe { V::load_transposed(from.cast(), stride / 2) }
             }
 
             #[inline(always)]
-            unsafe fn columns<V: Vector>(from: *const Self, stride: usize) -> Group<V> {
+            unsafe fn columns<V: Vector>(from: *const Self, stride: usize) -> [V::U; 8] {
                 // SAFETY: as the caller's.
                 unsafe {
                     let mut pairs = [V::splat_u(0); 8];
@@ -171,7 +247,52 @@ macro_rules! load_16_bit {
                         let odd = V::load_u16(from.add((2 * k + 1) * stride).cast());
                         *pair = V::or(even, V::shl::<16>(odd));
                     }
-                    from_pairs::<V, Self>(pairs)
+                    pairs
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn group<V: Vector>(raw: [V::U; 8]) -> Group<V> {
+                // SAFETY: as the caller's.
+                unsafe { from_pairs::<V, Self>(raw) }
+            }
+
+            #[inline(always)]
+            unsafe fn signed<V: Vector>(raw: [V::U; 8], signs: &Signs) -> [V::F; 16] {
+                // SAFETY: as the caller's.
+                unsafe {
+                    let mut elements = [V::splat(0.0); 16];
+                    for k in 0..8 {
+                        let pair = V::xor(raw[k], V::splat_u(signs.of_pair(k)));
+                        [elements[2 * k], elements[2 * k + 1]] = <Self as Widen<V>>::signed(pair);
+                    }
+                    elements
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn narrow<V: Vector>(elements: [V::F; 16]) -> [V::U; 8] {
+                // SAFETY: as the caller's.
+                unsafe {
+                    let mut pairs = [V::splat_u(0); 8];
+                    for k in 0..8 {
+                        let (even, odd) = (elements[2 * k], elements[2 * k + 1]);
+                        pairs[k] = <Self as Widen<V>>::narrow(even, odd);
+                    }
+                    pairs
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn bound<V: Vector>(raw: [V::U; 8]) -> V::F {
+                // SAFETY: as the caller's.
+                unsafe {
+                    let mut sums = [V::splat(0.0); 2];
+                    for pair in raw {
+                        let [even, odd] = <Self as Widen<V>>::bound(pair);
+                        sums = [V::add(sums[0], even), V::add(sums[1], odd)];
+                    }
+                    V::add(sums[0], sums[1])
                 }
             }
         }
@@ -194,9 +315,10 @@ load_16_bit!(
 
 impl Load for f32 {
     const SPECIALS: Specials = Specials::IEEE;
+    type Raw<V: Vector> = [V::U; 16];
 
     #[inline(always)]
-    unsafe fn blocks<V: Vector>(from: *const Self, stride: usize) -> Group<V> {
+    unsafe fn blocks<V: Vector>(from: *const Self, stride: usize) -> [V::U; 16] {
         // SAFETY: as the caller's.
         unsafe {
             let left = V::load_transposed(from.cast(), stride);
@@ -204,19 +326,62 @@ impl Load for f32 {
             let mut words = [V::splat_u(0); 16];
             words[..8].copy_from_slice(&left);
             words[8..].copy_from_slice(&right);
-            from_words(words)
+            words
         }
     }
 
     #[inline(always)]
-    unsafe fn columns<V: Vector>(from: *const Self, stride: usize) -> Group<V> {
+    unsafe fn columns<V: Vector>(from: *const Self, stride: usize) -> [V::U; 16] {
         // SAFETY: as the caller's.
         unsafe {
             let mut words = [V::splat_u(0); 16];
             for (i, word) in words.iter_mut().enumerate() {
                 *word = V::load_u32(from.add(i * stride).cast());
             }
-            from_words(words)
+            words
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn group<V: Vector>(raw: [V::U; 16]) -> Group<V> {
+        // SAFETY: as the caller's.
+        unsafe { from_words(raw) }
+    }
+
+    #[inline(always)]
+    unsafe fn signed<V: Vector>(raw: [V::U; 16], signs: &Signs) -> [V::F; 16] {
+        // SAFETY: as the caller's.
+        unsafe {
+            let mut elements = [V::splat(0.0); 16];
+            for i in 0..16 {
+                elements[i] = V::from_bits(V::xor(raw[i], V::splat_u(signs.of_word(i))));
+            }
+            elements
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn narrow<V: Vector>(elements: [V::F; 16]) -> [V::U; 16] {
+        // SAFETY: as the caller's.
+        unsafe {
+            let mut words = [V::splat_u(0); 16];
+            for i in 0..16 {
+                words[i] = V::to_bits(elements[i]);
+            }
+            words
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bound<V: Vector>(raw: [V::U; 16]) -> V::F {
+        // SAFETY: as the caller's.
+        unsafe {
+            let mut sums = [V::splat(0.0); 2];
+            for i in 0..8 {
+                sums[0] = V::add(sums[0], V::abs(V::from_bits(raw[2 * i])));
+                sums[1] = V::add(sums[1], V::abs(V::from_bits(raw[2 * i + 1])));
+            }
+            V::add(sums[0], sums[1])
         }
     }
 }

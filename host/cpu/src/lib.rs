@@ -24,6 +24,7 @@ mod random;
 mod rounding;
 mod rules;
 mod scale;
+mod signs;
 mod simd;
 mod stochastic;
 mod strip;
@@ -32,13 +33,15 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod transform;
+mod transformed_amax;
 mod values;
 
 use fouroversix_core::check_shape;
 use fouroversix_core::shape::expect_length;
 use fouroversix_core::{
-    Amax, Choices, Config, Deviation, Element, Error, Feature, InputShape, Nvfp4Mut, Nvfp4View,
-    Quantized, QuantizedMut, Scaling, Values, ValuesMut,
+    Amax, Choices, Config, Deviation, Element, Error, InputShape, Nvfp4Mut, Nvfp4View, Quantized,
+    QuantizedMut, Scaling, Transforms, Values, ValuesMut,
 };
 
 use group::Load;
@@ -48,6 +51,8 @@ use method::Method;
 pub use path::Path;
 use rounding::Rounding;
 use strip::Source;
+use transform::Transform;
+use transformed_amax::transformed;
 use values::with_values;
 
 /// `fouroversix::quantize_outputs` on a chosen path.
@@ -95,10 +100,6 @@ fn quantize_values(
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
     path.check()?;
-    let feature = Feature::Transform;
-    if config.uses(feature) {
-        return Err(Error::Unsupported { feature, backend: "CPU kernels" });
-    }
     let [rows, cols] = shape.matrix();
     let QuantizedMut { mut rowwise, mut columnwise } = out;
     check_outputs(config, rowwise.as_ref(), columnwise.as_ref())?;
@@ -140,9 +141,17 @@ impl Run<'_> {
     fn output<T: Load>(&self, source: Source<'_, T>, out: Nvfp4Mut<'_>) -> Choices {
         let Self { path, config, amax_given } = *self;
         let rounding = Rounding::new(config.rounding(), source.columns);
-        let method = Method { path, rule: config.rule(), rounding: &rounding };
+        let transform = transform(config, source.columns);
+        let rule = config.rule();
+        let method = Method { path, rule, rounding: &rounding, transform: transform.as_ref() };
         Lines { method, config, amax_given }.quantize(source, out)
     }
+}
+
+/// The transform of the rowwise output, or of the columnwise one.
+fn transform(config: &Config, columnwise: bool) -> Option<Transform> {
+    let Transforms { rowwise: of_rows, columnwise: of_columns } = config.transforms();
+    if columnwise { of_columns } else { of_rows }.map(Transform::new)
 }
 
 /// `fouroversix::amax` on a chosen path.
@@ -263,8 +272,9 @@ fn fill_amax(
     let (rows, columns): (&[f32], Option<&[f32]>) = match supplied {
         None if by_row => return Ok(false),
         None => {
-            one_for_rows = [tensor_amax(path, input, shape)];
-            (&one_for_rows, Some(&one_for_rows))
+            let [of_rows, of_columns] = output_amaxes(path, input, shape, config);
+            (one_for_rows, one_for_columns) = ([of_rows], [of_columns]);
+            (&one_for_rows, Some(&one_for_columns))
         }
         Some(Amax::Tensor(value)) if !by_row => {
             one_for_rows = [value];
@@ -288,6 +298,23 @@ fn fill_amax(
         copy_amax("the supplied column amax", columns, out.global_amax)?;
     }
     Ok(true)
+}
+
+/// Of the rowwise and of the columnwise output, where they are asked for.
+fn output_amaxes(path: Path, input: Values<'_>, shape: InputShape, config: &Config) -> [f32; 2] {
+    let outputs = config.outputs();
+    let [of_rows, of_columns] = [transform(config, false), transform(config, true)];
+    let as_it_is =
+        outputs.rowwise() && of_rows.is_none() || outputs.columnwise() && of_columns.is_none();
+    let amax = if as_it_is { tensor_amax(path, input, shape) } else { 0.0 };
+    with_values!(input, |input| {
+        let [rows, columns] =
+            [Source::rows(input, shape, None), Source::columns(input, shape, None)];
+        let of = |source, transform: Option<Transform>| {
+            transform.map_or(amax, |transform| transformed(path, &source, &transform))
+        };
+        [of(rows, of_rows), of(columns, of_columns)]
+    })
 }
 
 fn copy_amax(buffer: &'static str, from: &[f32], to: &mut [f32]) -> Result<(), Error> {

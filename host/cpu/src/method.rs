@@ -2,7 +2,7 @@
 
 use fouroversix_core::Rule;
 
-use crate::elements::{Blocks, Elements, Reader};
+use crate::elements::{Blocks, Elements, Reader, Transformed};
 use crate::encode::Encode;
 use crate::groups::Groups;
 use crate::output::Output;
@@ -12,6 +12,7 @@ use crate::rules::with_rule;
 use crate::simd::dispatch::on_path;
 use crate::simd::vector::{Vector, Vectorized, apart};
 use crate::tiles::Tiles;
+use crate::transform::Transform;
 
 /// How blocks are quantized.
 #[derive(Clone, Copy)]
@@ -22,6 +23,8 @@ pub(crate) struct Method<'a> {
     pub(crate) rule: Rule,
     /// How elements are rounded.
     pub(crate) rounding: &'a Rounding,
+    /// What is done to elements before.
+    pub(crate) transform: Option<&'a Transform>,
 }
 
 impl Method<'_> {
@@ -31,10 +34,18 @@ impl Method<'_> {
     /// The path is available, the elements have the output's groups, and that is writable.
     pub(crate) unsafe fn groups<E: Elements>(self, elements: &E, output: &Output<'_>) -> u64 {
         // SAFETY: the caller's.
-        unsafe { self.run::<E, false>(elements, output) }
+        unsafe {
+            match self.transform {
+                None => self.run::<E, false>(elements, output),
+                Some(transform) => {
+                    let elements = Transformed { elements: *elements, transform };
+                    self.run::<_, false>(&elements, output)
+                }
+            }
+        }
     }
 
-    /// Quantizes tiles. Returns how many chose map4.
+    /// Quantizes tiles, which no transform goes with. Returns how many chose map4.
     ///
     /// # Safety
     /// As [`Method::groups`].

@@ -12,7 +12,7 @@ pub enum Path {
     Scalar,
     /// The vector kernel in plain Rust.
     Portable,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512 F and BW.
@@ -46,7 +46,10 @@ impl Path {
             paths.push(Self::Avx512);
         }
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+        {
             paths.push(Self::Avx2);
         }
         #[cfg(target_arch = "aarch64")]

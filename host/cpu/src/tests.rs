@@ -14,7 +14,7 @@ use crate::amax;
 use crate::block::Block;
 use crate::elements::{Blocks, Columns, Elements, Reader, Rows, Segments};
 use crate::formats::{E2M1_SIGNED, e2m1};
-use crate::group::{Group, Load, Specials};
+use crate::group::Load;
 use crate::method::Method;
 use crate::output::Output;
 use crate::path::Path;
@@ -133,21 +133,18 @@ struct Negated<'a, E> {
     reads: &'a Cell<usize>,
 }
 
-impl<E: Elements> Elements for Negated<'_, E> {
-    const SPECIALS: Specials = E::SPECIALS;
+impl<E: Elements<Element = f32>> Elements for Negated<'_, E> {
+    type Element = f32;
 
-    unsafe fn group<V: Vector>(&self, index: usize, lane: usize) -> Group<V> {
+    unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> [V::U; 16] {
         self.reads.set(self.reads.get() + 1);
         // SAFETY: the caller's.
         unsafe {
-            let mut group = self.inner.group::<V>(index, lane);
-            for signs in &mut group.signs {
-                let flip =
-                    |lane| if lane < V::LANES { V::lane_u(signs, lane) ^ 0x8888_8888 } else { 0 };
-                let flipped: [u32; 16] = std::array::from_fn(flip);
-                *signs = V::load_u32(flipped.as_ptr());
+            let mut words = self.inner.raw::<V>(index, lane);
+            for word in &mut words {
+                *word = V::xor(*word, V::splat_u(1 << 31));
             }
-            group
+            words
         }
     }
 }
@@ -171,7 +168,8 @@ fn quantize<E: Elements, const N: usize>(
     tiles: Option<(usize, usize)>,
 ) -> Quantized {
     write(N, globals, tiles, |output| {
-        let method = Method { path: Path::Portable, rule, rounding: &Rounding::Nearest };
+        let method =
+            Method { path: Path::Portable, rule, rounding: &Rounding::Nearest, transform: None };
         let reader = Reader::<Portable<N>>::new(&elements);
         // SAFETY: 64 blocks, or four tiles; the portable form runs everywhere.
         unsafe {
@@ -191,7 +189,8 @@ fn exact<E: Elements>(
     tiles: Option<(usize, usize)>,
 ) -> Quantized {
     write(1, globals, tiles, |output| {
-        let method = Method { path: Path::Scalar, rule, rounding: &Rounding::Nearest };
+        let method =
+            Method { path: Path::Scalar, rule, rounding: &Rounding::Nearest, transform: None };
         // SAFETY: 64 blocks, or four tiles.
         unsafe {
             match tiles {
@@ -281,8 +280,8 @@ fn blocks_and_groups_hold_what_is_in_memory() {
         unsafe {
             let rows = Rows { from, stride: 16, step: 64 };
             let columns = Columns { from, stride: 64, step: 4 };
-            let row_group = rows.group::<Portable<4>>(index, 0);
-            let column_group = columns.group::<Portable<4>>(index, 0);
+            let row_group = f16::group::<Portable<4>>(rows.raw::<Portable<4>>(index, 0));
+            let column_group = f16::group::<Portable<4>>(columns.raw::<Portable<4>>(index, 0));
             for lane in 0..4 {
                 let row = |i| 64 * index + 16 * lane + i;
                 let column = |i| 64 * i + 4 * index + lane;

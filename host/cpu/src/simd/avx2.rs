@@ -1,4 +1,4 @@
-//! AVX2 and FMA: eight lanes.
+//! AVX2, FMA and F16C: eight lanes.
 
 use std::arch::x86_64::*;
 
@@ -26,8 +26,8 @@ unsafe fn transpose_4x4(rows: [__m256i; 4]) -> [__m256i; 4] {
     }
 }
 
-// SAFETY (all functions): the trait's contract puts the caller in a function that enables AVX2 and
-// FMA, and makes pointers good for the bytes read or written.
+// SAFETY (all functions): the trait's contract puts the caller in a function that enables AVX2,
+// FMA and F16C, and makes pointers good for the bytes read or written.
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Vector for Avx2 {
     const LANES: usize = 8;
@@ -37,7 +37,7 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     unsafe fn enable<W: Work<Self>>(work: W) -> W::Output {
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn enabled<V: Vector, W: Work<V>>(work: W) -> W::Output {
             unsafe { work.run() }
         }
@@ -248,6 +248,18 @@ impl Vector for Avx2 {
             let right = transpose_4x4([both(0, 4), both(1, 4), both(2, 4), both(3, 4)]);
             [left[0], left[1], left[2], left[3], right[0], right[1], right[2], right[3]]
         }
+    }
+    #[inline(always)]
+    unsafe fn from_f16(bits: __m256i) -> __m256 {
+        unsafe {
+            let low = _mm256_castsi256_si128(bits);
+            let words = _mm_packus_epi32(low, _mm256_extracti128_si256::<1>(bits));
+            _mm256_cvtph_ps(words)
+        }
+    }
+    #[inline(always)]
+    unsafe fn to_f16(value: __m256) -> __m256i {
+        unsafe { _mm256_cvtepu16_epi32(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value)) }
     }
     #[inline(always)]
     unsafe fn load_u32(from: *const u32) -> __m256i {

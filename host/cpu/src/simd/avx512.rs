@@ -271,6 +271,14 @@ impl Vector for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn from_f16(bits: __m512i) -> __m512 {
+        unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(bits)) }
+    }
+    #[inline(always)]
+    unsafe fn to_f16(value: __m512) -> __m512i {
+        unsafe { _mm512_cvtepu16_epi32(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value)) }
+    }
+    #[inline(always)]
     unsafe fn load_u32(from: *const u32) -> __m512i {
         unsafe { _mm512_loadu_si512(from.cast()) }
     }

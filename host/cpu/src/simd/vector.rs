@@ -107,6 +107,50 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn code_nibbles(pairs: [Self::U; 4]) -> Self::U;
     /// Lane `l` of vector `k` is the `u32` at `from + l·stride + k`, `stride` in `u32`s.
     unsafe fn load_transposed(from: *const u32, stride: usize) -> [Self::U; 8];
+    /// Values of the f16 in the low halves; the high ones are zero.
+    #[inline(always)]
+    unsafe fn from_f16(bits: Self::U) -> Self::F {
+        // SAFETY: the caller's.
+        unsafe {
+            // In FP32's fields the exponent is 112 too small, for subnormals as well: the product is
+            // exact. What is beyond 65504 is infinite or NaN.
+            let magnitude =
+                Self::from_bits(Self::shl::<13>(Self::and(bits, Self::splat_u(0x7FFF))));
+            let magnitude = Self::mul(magnitude, Self::splat(f32::from_bits((127 + 112) << 23)));
+            let special = Self::or(Self::to_bits(magnitude), Self::splat_u(0x7F80_0000));
+            let special = Self::from_bits(special);
+            let magnitude =
+                Self::select(Self::gt(magnitude, Self::splat(65504.0)), special, magnitude);
+            let sign = Self::shl::<16>(Self::and(bits, Self::splat_u(0x8000)));
+            Self::from_bits(Self::or(Self::to_bits(magnitude), sign))
+        }
+    }
+    /// Rounds to f16, to nearest even: to the low halves, the high ones zero.
+    #[inline(always)]
+    unsafe fn to_f16(value: Self::F) -> Self::U {
+        // SAFETY: the caller's.
+        unsafe {
+            let magnitude = Self::abs(value);
+            // What is above 65536 becomes infinite as that does.
+            let over = Self::gt(magnitude, Self::splat(65536.0));
+            let bits = Self::to_bits(Self::select(over, Self::splat(65536.0), magnitude));
+            // Half a unit is added, less one bit where the result is even; the exponent is 112 less.
+            let even = Self::and(Self::shr::<13>(bits), Self::splat_u(1));
+            let normal = Self::add_u(Self::add_u(bits, Self::splat_u(0xFFF)), even);
+            let normal =
+                Self::add_u(Self::shr::<13>(normal), Self::splat_u((112_u32 << 10).wrapping_neg()));
+            // Beside 1/2, subnormals' units are the last bits of FP32.
+            let half = Self::splat(0.5);
+            let subnormal = Self::to_bits(Self::add(magnitude, half));
+            let subnormal = Self::add_u(subnormal, Self::splat_u(0.5_f32.to_bits().wrapping_neg()));
+            let small = Self::gt(Self::splat(1.0 / 16384.0), magnitude);
+            let bits = Self::select(small, Self::from_bits(subnormal), Self::from_bits(normal));
+            let nan = Self::from_bits(Self::splat_u(0x7E00));
+            let bits = Self::to_bits(Self::select(Self::eq(value, value), bits, nan));
+            let sign = Self::and(Self::shr::<16>(Self::to_bits(value)), Self::splat_u(0x8000));
+            Self::or(bits, sign)
+        }
+    }
     /// Reads `LANES` integers.
     unsafe fn load_u32(from: *const u32) -> Self::U;
     /// Reads `LANES` 16-bit integers, zero-extended.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use fouroversix::cpu::{self, Path};
 use fouroversix::{
     Config, Error, Nvfp4Mut, Outputs, Quantized, QuantizedMut, RandomState, Rounding, Rule,
-    ScaleLayout, Scaling,
+    ScaleLayout, Scaling, SignMask, Transforms,
 };
 use half::bf16;
 use rayon::prelude::*;
@@ -190,7 +190,17 @@ fn works() -> Vec<Work> {
 /// What training quantizes with a rule.
 fn training(rule: Rule) -> Vec<(&'static str, Config)> {
     let stochastic = Rounding::Stochastic(RandomState { seed: 1, offset: 2 });
-    let options = [("stochastic", Config::builder().rule(rule).rounding(stochastic))];
+    let options = || Config::builder().rule(rule);
+    let signs = Some(SignMask::TRANSFORMER_ENGINE);
+    let of_rows = Transforms { rowwise: signs, columnwise: None };
+    let of_columns = Transforms { rowwise: None, columnwise: signs };
+    let columnwise = || options().outputs(Outputs::Columnwise);
+    let options = [
+        ("stochastic", options().rounding(stochastic)),
+        ("transform", options().transforms(of_rows)),
+        ("transform, stochastic", options().transforms(of_rows).rounding(stochastic)),
+        ("columnwise, transform", columnwise().transforms(of_columns)),
+    ];
     options.into_iter().filter_map(|(mode, option)| Some((mode, option.build().ok()?))).collect()
 }
 
