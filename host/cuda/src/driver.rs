@@ -15,7 +15,7 @@ const LIBRARIES: [&str; 1] = ["nvcuda.dll"];
 const LIBRARIES: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
 
 /// The functions that the library may call.
-const FUNCTIONS: [&str; 43] = [
+const FUNCTIONS: [&str; 44] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuDeviceGet",
@@ -47,6 +47,7 @@ const FUNCTIONS: [&str; 43] = [
     "cuMemFreeAsync",
     "cuMemFree_v2",
     "cuMemGetInfo_v2",
+    "cuMemcpy2DAsync_v2",
     "cuMemcpyDtoHAsync_v2",
     "cuMemcpyHtoDAsync_v2",
     "cuMemsetD8Async",

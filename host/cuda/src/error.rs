@@ -90,6 +90,23 @@ pub enum DeviceError {
         /// The library's name for the error.
         status: String,
     },
+    /// The quantizer finds its amaxes in the pass that quantizes, so nothing can be done with them
+    /// before.
+    AmaxInPassing,
+    /// NVIDIA's library of collectives could not be loaded.
+    NcclAbsent {
+        /// The loader's own words.
+        reason: String,
+    },
+    /// A call to NVIDIA's library of collectives failed.
+    Nccl {
+        /// What was being done.
+        action: &'static str,
+        /// The library's number for the error.
+        status: i32,
+        /// The library's description of it.
+        description: String,
+    },
     /// A buffer belongs to another device or context than the launch.
     OtherContext {
         /// Which buffer.
@@ -161,6 +178,19 @@ impl fmt::Display for DeviceError {
             Self::Cublas { action, status } => {
                 write!(f, "cuBLASLt failed to {action}: {status}")
             }
+            Self::AmaxInPassing => f.write_str(
+                "the amaxes are found in the pass that quantizes: prepare the quantizer with \
+                 AmaxSource::InputApart to reduce them over ranks before",
+            ),
+            Self::NcclAbsent { reason } => write!(
+                f,
+                "no NCCL on this machine ({reason}): install it and put its folder on \
+                 LD_LIBRARY_PATH, or its path in FOUROVERSIX_NCCL, or bring another AllReduceMax"
+            ),
+            Self::Nccl { action, status, description } => write!(
+                f,
+                "NCCL failed to {action}: {description} (status {status}): NCCL_DEBUG=INFO says more"
+            ),
             Self::OtherContext { buffer } => write!(
                 f,
                 "{buffer} belongs to another CUDA context than the launch: copy it to this device"

@@ -17,7 +17,7 @@ use super::setup::{AmaxSource, QuantizeSetup};
 
 const SHAPE: [usize; 2] = [128, 64];
 
-fn quantize(
+pub(super) fn quantize(
     input: &[f32],
     shape: [usize; 2],
     config: &Config,
@@ -26,7 +26,7 @@ fn quantize(
     cpu::quantize_outputs(Path::detect(), input, shape, config, amax).expect("valid")
 }
 
-fn run<P: Copy>(machine: &mut Machine, launch: &Launch, params: &P) {
+pub(super) fn run<P: Copy>(machine: &mut Machine, launch: &Launch, params: &P) {
     let text = ptx::source(InstructionSet::Sm89, launch.kernel);
     let module = Module::parse(text.expect("every kernel is shipped")).expect("valid PTX");
     // SAFETY: the parameter structs are plain data without padding.
@@ -43,12 +43,12 @@ fn input() -> Vec<f32> {
     (0..SHAPE[0] * SHAPE[1]).map(|i| (noise(i) - 0.17) * (1.0 + (i / 80) as f32)).collect()
 }
 
-fn floats(values: &[f32]) -> Vec<u8> {
+pub(super) fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Allocates what a setup's launches touch.
-fn place(
+pub(super) fn place(
     machine: &mut Machine,
     setup: &QuantizeSetup,
     input: &[f32],
@@ -95,7 +95,11 @@ fn execute(
 }
 
 /// Reads what was written, as [`super::DeviceQuantized::to_host`] does.
-fn fetch(setup: &QuantizeSetup, machine: &mut Machine, at: &QuantizeAddresses) -> Quantized {
+pub(super) fn fetch(
+    setup: &QuantizeSetup,
+    machine: &mut Machine,
+    at: &QuantizeAddresses,
+) -> Quantized {
     let layout = setup.config.scale_layout();
     let mut read = |output: OutputAddresses, [rows, cols]: [usize; 2], globals: (usize, usize)| {
         let mut bytes = |at: u64, count| machine.memory.read(at, count).expect("all was written");

@@ -190,6 +190,10 @@ impl GroupQuantizer {
         Ok(GroupTable { addresses: addresses.to_vec(), address: at, amax, memory: None })
     }
 
+    pub(super) fn setups(&self) -> &[QuantizeSetup] {
+        &self.setups
+    }
+
     /// Enqueues the quantization of all tensors on `stream`.
     ///
     /// `skip` is the address of a `u32`, or null: when it is not zero as the launches run, they
@@ -203,6 +207,28 @@ impl GroupQuantizer {
     /// one that this quantizer made, copied before the launch runs (made on `stream`, or on a
     /// stream that `stream` waited for) and dropped only after.
     pub unsafe fn launch(
+        &self,
+        table: &GroupTable,
+        skip: DeviceAddress,
+        stream: impl Into<RawStream>,
+    ) -> Result<(), Error> {
+        let stream = stream.into();
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.launch_amax(table, skip, stream)?;
+            self.launch_quantize(table, skip, stream)
+        }
+    }
+
+    /// The first part of [`GroupQuantizer::launch`]: the passes that leave global scales in the
+    /// workspaces.
+    ///
+    /// # Errors
+    /// As [`GroupQuantizer::launch`].
+    ///
+    /// # Safety
+    /// As [`GroupQuantizer::launch`].
+    pub unsafe fn launch_amax(
         &self,
         table: &GroupTable,
         skip: DeviceAddress,
@@ -227,6 +253,25 @@ impl GroupQuantizer {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The second part of [`GroupQuantizer::launch`].
+    ///
+    /// # Errors
+    /// As [`GroupQuantizer::launch`].
+    ///
+    /// # Safety
+    /// As [`GroupQuantizer::launch`]; and the workspaces must hold what
+    /// [`GroupQuantizer::launch_amax`] leaves.
+    pub unsafe fn launch_quantize(
+        &self,
+        table: &GroupTable,
+        skip: DeviceAddress,
+        stream: impl Into<RawStream>,
+    ) -> Result<(), Error> {
+        let stream = stream.into().handle();
+        optional("the skip flag", skip, WORD)?;
         let Some(launch) = &self.quantize else { return Ok(()) };
         let params = self.params(table.address, skip);
         // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.

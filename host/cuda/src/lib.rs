@@ -9,6 +9,9 @@
 //! [`Device::group_quantizer`] and [`Device::dequantizer`] are its siblings. [`Device::quantize`] is
 //! for tensors in host memory. All give the bits of the CPU path.
 //!
+//! A tensor that is cut over several devices is quantized as a whole: [`AmaxReduction`] brings its
+//! amaxes together, through NCCL (feature `nccl`) or whatever a program has.
+//!
 //! The driver is loaded at run time. Without one, everything here is an [`Error::Device`](fouroversix_core::Error::Device)
 //! that says so.
 //!
@@ -39,13 +42,18 @@ mod driver;
 mod error;
 #[cfg(test)]
 mod executed;
+#[cfg(test)]
+mod executed_ranks;
 mod group;
 mod host;
 mod kernel;
 mod launch;
 mod memory;
+#[cfg(feature = "nccl")]
+mod nccl;
 mod quantizer;
 mod raw;
+mod reduction;
 mod setup;
 mod tensor;
 #[cfg(feature = "cudarc")]
@@ -59,8 +67,11 @@ pub use fouroversix_core::launch::LaunchError;
 pub use fouroversix_core::{InstructionSet, Kernel};
 pub use group::{GroupQuantizer, GroupTable};
 pub use kernel::KernelInfo;
+#[cfg(feature = "nccl")]
+pub use nccl::{NcclCommunicator, NcclId};
 pub use quantizer::Quantizer;
 pub use raw::{RawContext, RawStream};
+pub use reduction::{AllReduceMax, AmaxReduction, Split};
 pub use setup::AmaxSource;
 #[cfg(feature = "cudarc")]
 pub use tensor::{DeviceAmax, DeviceQuantized, DeviceTensor};

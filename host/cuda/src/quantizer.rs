@@ -105,6 +105,10 @@ impl Quantizer {
         [self.setup.workspace.rows, self.setup.workspace.columns]
     }
 
+    pub(super) const fn setup(&self) -> &QuantizeSetup {
+        &self.setup
+    }
+
     /// The device that was prepared for.
     #[must_use]
     pub fn device(&self) -> &Device {

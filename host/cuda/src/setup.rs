@@ -15,6 +15,9 @@ pub enum AmaxSource {
     /// quantization, otherwise in a pass before. The default.
     #[default]
     Input,
+    /// The input, always in a pass before the quantization: what that leaves can be reduced over
+    /// ranks ([`super::AmaxReduction`]) before the quantization takes it.
+    InputApart,
     /// FP32 values in device memory, used as they are. NaN or a negative value gives codes and
     /// scales without meaning.
     Supplied,
@@ -24,18 +27,19 @@ pub enum AmaxSource {
 }
 
 impl AmaxSource {
-    /// `input`, `supplied` or `workspace`.
+    /// `input`, `input-apart`, `supplied` or `workspace`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Input => "input",
+            Self::InputApart => "input-apart",
             Self::Supplied => "supplied",
             Self::Workspace => "workspace",
         }
     }
 }
 
-named!(AmaxSource, "source of the amax", [Input, Supplied, Workspace]);
+named!(AmaxSource, "source of the amax", [Input, InputApart, Supplied, Workspace]);
 
 /// What a launch of an amax kernel reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,12 +134,12 @@ impl QuantizeSetup {
         Ok(Self { grouped: true, ..Self::new(config, input, shape, source)? })
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.shape.contains(&0)
     }
 
     /// Whether amax and quantization are one launch.
-    fn one_pass(&self) -> bool {
+    pub(super) fn one_pass(&self) -> bool {
         !self.grouped
             && self.source == AmaxSource::Input
             && self.config.scaling() == Scaling::Row
@@ -169,7 +173,7 @@ impl QuantizeSetup {
 
     fn amax_steps(&self) -> Vec<AmaxStep> {
         let (rows, columns) = match self.source {
-            AmaxSource::Input => (AmaxStep::Input, AmaxStep::InputColumns),
+            AmaxSource::Input | AmaxSource::InputApart => (AmaxStep::Input, AmaxStep::InputColumns),
             AmaxSource::Supplied => (AmaxStep::Supplied, AmaxStep::SuppliedColumns),
             AmaxSource::Workspace => return Vec::new(),
         };

@@ -13,7 +13,7 @@ use fouroversix_cli::print;
 
 use super::bench_cpu;
 use super::bench_grouped;
-use crate::bench::kernels;
+use crate::bench::{kernels, ranks};
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,8 @@ enum What {
     Kernels(KernelArgs),
     /// A grouped linear layer, forward and backward, quantized by each recipe
     GroupedLinear(bench_grouped::Args),
+    /// A tensor cut over all GPUs of the host: amax and quantization, with and without an all-reduce
+    Ranks(RankArgs),
     /// From the start of the process to the first result on a GPU
     Startup(StartupArgs),
 }
@@ -39,6 +41,33 @@ struct StartupArgs {
     /// The GPU's number
     #[arg(long, default_value_t = 0)]
     gpu: usize,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RankArgs {
+    /// Rows and columns of the whole tensor, multiples of 16
+    #[arg(long, num_args = 2, value_parser = side, value_names = ["ROWS", "COLS"], default_values_t = [16_384, 6144])]
+    shape: Vec<usize>,
+
+    /// GPUs, from the first on [default: all]
+    #[arg(long, value_parser = count)]
+    ranks: Option<usize>,
+
+    /// Launches of each work that are not timed
+    #[arg(long, default_value_t = 20)]
+    warmup: usize,
+
+    /// Launches of each work that are timed
+    #[arg(long, value_parser = count, default_value_t = 1000)]
+    iterations: usize,
+
+    /// The commit that was built, for the record
+    #[arg(long)]
+    commit: Option<String>,
 
     /// Print JSON
     #[arg(long)]
@@ -90,6 +119,7 @@ pub(crate) fn run(args: &Args, begin: Instant) -> Outcome {
         What::Cpu(args) => bench_cpu::run(args),
         What::Kernels(args) => run_kernels(args),
         What::GroupedLinear(args) => bench_grouped::run(args),
+        What::Ranks(args) => run_ranks(args),
         What::Startup(args) => {
             let startup = kernels::startup(begin, args.gpu)?;
             if args.json {
@@ -100,6 +130,24 @@ pub(crate) fn run(args: &Args, begin: Instant) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn run_ranks(args: &RankArgs) -> Outcome {
+    let all = fouroversix::cuda::device_count()?;
+    let options = ranks::Options {
+        shape: shape(&args.shape)?,
+        ranks: args.ranks.unwrap_or(all),
+        warmup: args.warmup,
+        iterations: args.iterations,
+        commit: args.commit.clone(),
+    };
+    let record = ranks::run(&options)?;
+    if args.json {
+        print::json(&record)?;
+    } else {
+        print::line(record.to_markdown().trim_end())?;
+    }
+    Ok(if record.correct() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_kernels(args: &KernelArgs) -> Outcome {

@@ -32,7 +32,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub(super) fn describe(device: &Device, commit: Option<&str>) -> Self {
+    pub(crate) fn describe(device: &Device, commit: Option<&str>) -> Self {
         let info = device.info();
         let ((major, minor), (cuda, cuda_minor)) = (info.compute_capability, info.driver_version);
         let kernel_module = std::fs::read_to_string("/sys/module/nvidia/version");
@@ -58,7 +58,7 @@ impl Machine {
 
 impl Machine {
     /// A list for the head of a page.
-    pub(super) fn to_markdown(&self) -> String {
+    pub(crate) fn to_markdown(&self) -> String {
         format!(
             "- device: {} (compute capability {}, {} multiprocessors, {} MiB, {} MiB of L2)\n- \
              driver: {}\n- kernels: {}\n- host: {}\n- date: {}\n- commit: {}, version {}\n",

@@ -52,7 +52,7 @@ pub(crate) fn in_turns(
 
 /// As [`in_turns`], with each work captured `launches` times into a graph that is then replayed:
 /// for work so short that enqueueing it takes longer than doing it. Times are for one launch.
-pub(super) fn in_graphs(
+pub(crate) fn in_graphs(
     stream: &Arc<CudaStream>,
     works: &[&Enqueue<'_>],
     launches: usize,

@@ -14,7 +14,7 @@ mod startup;
 mod statistics;
 
 pub use machine::Machine;
-pub(crate) use measure::{Enqueue, in_turns};
+pub(crate) use measure::{Enqueue, in_graphs, in_turns};
 pub use options::Options;
 pub use record::{Record, Row};
 pub use startup::{Startup, startup};
