@@ -24,7 +24,7 @@ pub fn dequantize<T: Element>(tensor: &Nvfp4Tensor) -> Result<Vec<T>, Error> {
 /// [`ShapeError::Dimension`](crate::ShapeError::Dimension) or [`ShapeError::Length`](crate::ShapeError::Length) when a buffer of `tensor` does not suit its shape, or
 /// `out` has another length than `rows·cols`.
 pub fn dequantize_into<T: Element>(tensor: Nvfp4View<'_>, out: &mut [T]) -> Result<(), Error> {
-    cpu::dequantize_into(Path::detect(), tensor, out)
+    cpu::dequantize_into(Path::detect()?, tensor, out)
 }
 
 /// Compares a quantized tensor with the input it was made from, without holding its values.

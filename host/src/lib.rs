@@ -38,7 +38,7 @@ pub use quantize::{
     amax, quantize, quantize_both, quantize_into, quantize_outputs, quantize_with_amax, row_amax,
 };
 
-/// Runs the README's program.
+/// Runs the program of the crate's README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -111,7 +111,7 @@ pub fn quantize_outputs<T: Element>(
     config: &Config,
     amax: Option<Amax<'_>>,
 ) -> Result<Quantized, Error> {
-    cpu::quantize_outputs(Path::detect(), input, shape, config, amax)
+    cpu::quantize_outputs(Path::detect()?, input, shape, config, amax)
 }
 
 /// [`quantize`] into the caller's buffers, and how often map4 was chosen.
@@ -131,13 +131,13 @@ pub fn quantize_into<T: Element>(
     amax: Option<Amax<'_>>,
     out: QuantizedMut<'_>,
 ) -> Result<Choices, Error> {
-    cpu::quantize_into(Path::detect(), input, shape, config, amax, out)
+    cpu::quantize_into(Path::detect()?, input, shape, config, amax, out)
 }
 
 /// The largest magnitude in `input`, NaN ignored; 0 when there is none.
 #[must_use]
 pub fn amax<T: Element>(input: &[T]) -> f32 {
-    cpu::amax(Path::detect(), input).expect("a detected path is available")
+    cpu::amax(Path::best(), input).expect("the best path is available")
 }
 
 /// The largest magnitude in each row of `input`, `[rows, cols]` row-major, NaN ignored.
@@ -149,5 +149,5 @@ pub fn row_amax<T: Element>(
     shape: impl Into<InputShape>,
     out: &mut [f32],
 ) -> Result<(), Error> {
-    cpu::row_amax(Path::detect(), input, shape, out)
+    cpu::row_amax(Path::detect()?, input, shape, out)
 }

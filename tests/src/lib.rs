@@ -14,3 +14,8 @@ pub mod ptx;
 pub mod report;
 pub mod rng;
 pub mod suite;
+
+/// Runs the README's program. It is not of a published crate: those have READMEs of their own.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -43,10 +43,11 @@ pub(crate) fn byte_range(entry: &TensorEntry, rows: &Range<usize>) -> Range<usiz
 /// The largest magnitude of each row, NaN ignored.
 pub(crate) fn row_amax(floats: Values<'_>, shape: [usize; 2]) -> Result<Vec<f32>, CheckpointError> {
     let mut amax = vec![0.0; shape[0]];
+    let path = Path::detect()?;
     match floats {
-        Values::Bf16(input) => fouroversix_cpu::row_amax(Path::detect(), input, shape, &mut amax)?,
-        Values::F16(input) => fouroversix_cpu::row_amax(Path::detect(), input, shape, &mut amax)?,
-        Values::F32(input) => fouroversix_cpu::row_amax(Path::detect(), input, shape, &mut amax)?,
+        Values::Bf16(input) => fouroversix_cpu::row_amax(path, input, shape, &mut amax)?,
+        Values::F16(input) => fouroversix_cpu::row_amax(path, input, shape, &mut amax)?,
+        Values::F32(input) => fouroversix_cpu::row_amax(path, input, shape, &mut amax)?,
     }
     Ok(amax)
 }

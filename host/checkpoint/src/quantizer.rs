@@ -46,7 +46,10 @@ pub struct CpuQuantizer;
 
 impl QuantizePanels for CpuQuantizer {
     fn name(&self) -> String {
-        format!("cpu ({})", Path::detect().name())
+        match Path::detect() {
+            Ok(path) => format!("cpu ({path})"),
+            Err(error) => format!("cpu ({error})"),
+        }
     }
 
     fn quantize(
@@ -58,7 +61,7 @@ impl QuantizePanels for CpuQuantizer {
         out: Nvfp4Mut<'_>,
     ) -> Result<Choices, Error> {
         let out = QuantizedMut { rowwise: Some(out), columnwise: None };
-        let (path, amax) = (Path::detect(), Some(amax));
+        let (path, amax) = (Path::detect()?, Some(amax));
         match values {
             Values::Bf16(input) => quantize_into(path, input, shape, config, amax, out),
             Values::F16(input) => quantize_into(path, input, shape, config, amax, out),

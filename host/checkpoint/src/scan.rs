@@ -87,7 +87,7 @@ fn extent_of<T: fouroversix_core::Element>(
     }
     let first = values.iter().position(|&v| magnitude(v) >= infinity);
     Extent {
-        amax: fouroversix_cpu::amax(Path::detect(), values).expect("a detected path is available"),
+        amax: fouroversix_cpu::amax(Path::best(), values).expect("the best path is available"),
         non_finite: first.map(|index| (index, values[index].to_f32())),
     }
 }

@@ -28,10 +28,13 @@ pub enum Error {
         /// What the scaling needs.
         expected: &'static str,
     },
-    /// A CPU path was asked for that this machine lacks the instructions of.
+    /// A CPU path was asked for, by a call or by the environment variable `FOUROVERSIX_CPU`, that is
+    /// none or that this machine lacks the instructions of.
     CpuPath {
-        /// Its name.
-        path: &'static str,
+        /// What was asked for.
+        path: String,
+        /// The names of those that run here, best first.
+        available: Vec<&'static str>,
     },
     /// The call, or the buffers passed, are not for the configured outputs.
     Outputs {
@@ -99,10 +102,9 @@ impl fmt::Display for Error {
                 f,
                 "the supplied amax is not of the kind that the scaling needs: pass {expected}"
             ),
-            Self::CpuPath { path } => write!(
-                f,
-                "this machine cannot run the CPU path {path}: use one of `cpu::Path::available`"
-            ),
+            Self::CpuPath { path, available } => {
+                write!(f, "this machine has no CPU path {path:?}: use {}", available.join(", "))
+            }
             Self::Unsupported { feature, backend } => {
                 write!(f, "the {backend} don't do {feature} yet: use a configuration without it")
             }

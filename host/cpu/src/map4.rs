@@ -132,7 +132,7 @@ mod tests {
                 let rule = Rule::FourOverSix { metric, error_path, e4m3_max: bound };
                 let layout = ScaleLayout::Linear;
                 let config = Config::new(rule, scaling, Outputs::Rowwise, layout).unwrap();
-                let chosen = quantize_outputs(Path::detect(), &input, shape, &config, None)
+                let chosen = quantize_outputs(Path::best(), &input, shape, &config, None)
                     .unwrap()
                     .rowwise
                     .unwrap();

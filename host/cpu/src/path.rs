@@ -1,5 +1,7 @@
 //! Which implementation runs.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::OnceLock;
 
 use fouroversix_core::Error;
@@ -25,16 +27,26 @@ pub enum Path {
 
 impl Path {
     /// The best path of this machine, or the one named by the environment variable
-    /// `FOUROVERSIX_CPU` if it is available. Found out once.
+    /// `FOUROVERSIX_CPU`. Found out once.
+    ///
+    /// # Errors
+    /// [`Error::CpuPath`] when the variable names a path that does not run here, or none.
+    pub fn detect() -> Result<Self, Error> {
+        static PATH: OnceLock<Result<Path, String>> = OnceLock::new();
+        let found = PATH.get_or_init(|| match std::env::var_os("FOUROVERSIX_CPU") {
+            None => Ok(Self::best()),
+            Some(name) => {
+                let name = name.to_string_lossy();
+                name.parse().map_err(|_: Error| name.into_owned())
+            }
+        });
+        found.clone().map_err(missing)
+    }
+
+    /// The best path of this machine, whatever the environment says.
     #[must_use]
-    pub fn detect() -> Self {
-        static PATH: OnceLock<Path> = OnceLock::new();
-        *PATH.get_or_init(|| {
-            let paths = Self::available();
-            let named = std::env::var("FOUROVERSIX_CPU").ok();
-            let named = paths.iter().find(|path| named.as_deref() == Some(path.name()));
-            *named.unwrap_or(&paths[0])
-        })
+    pub fn best() -> Self {
+        Self::available()[0]
     }
 
     /// Every path that runs on this machine, best first.
@@ -69,7 +81,7 @@ impl Path {
         if Self::available().contains(&self) {
             Ok(())
         } else {
-            Err(Error::CpuPath { path: self.name() })
+            Err(missing(self.name().to_owned()))
         }
     }
 
@@ -100,5 +112,39 @@ impl Path {
             #[cfg(target_arch = "aarch64")]
             Self::Neon => 4,
         }
+    }
+}
+
+fn missing(path: String) -> Error {
+    Error::CpuPath { path, available: Path::available().iter().map(|path| path.name()).collect() }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Path {
+    type Err = Error;
+
+    /// Reads the name of a path that runs on this machine.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let named = Self::available().into_iter().find(|path| path.name() == name);
+        named.ok_or_else(|| missing(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for path in Path::available() {
+            assert_eq!(path.to_string().parse::<Path>().unwrap(), path);
+        }
+        let error = "avx3".parse::<Path>().unwrap_err().to_string();
+        assert!(error.contains("\"avx3\"") && error.contains("portable, scalar"), "{error}");
     }
 }

@@ -84,7 +84,7 @@ fn a_row_alone_may_have_a_gap_after_it() {
 fn leading_dimensions_are_rows() {
     let input = elements::<bf16>(2 * 3 * 16 * 32);
     let config = Config::builder().scaling(Scaling::Tile).outputs(Outputs::Both).build().unwrap();
-    let path = Path::detect();
+    let path = Path::best();
     let expected = quantize_outputs(path, &input, [96, 32], &config, None).unwrap();
     let batched = quantize_outputs(path, &input, [2, 3, 16, 32], &config, None).unwrap();
     assert_eq!(batched, expected);
@@ -97,7 +97,7 @@ fn overlapping_rows_and_wrong_lengths_are_refused() {
     let input = elements::<f32>(100);
     let refuse = |shape: InputShape| {
         let config = Config::default();
-        match quantize_outputs(Path::detect(), &input, shape, &config, None) {
+        match quantize_outputs(Path::best(), &input, shape, &config, None) {
             Err(Error::Shape(error)) => error,
             other => panic!("{other:?}"),
         }

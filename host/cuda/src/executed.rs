@@ -23,7 +23,7 @@ pub(super) fn quantize(
     config: &Config,
     amax: Option<Amax<'_>>,
 ) -> Quantized {
-    cpu::quantize_outputs(Path::detect(), input, shape, config, amax).expect("valid")
+    cpu::quantize_outputs(Path::best(), input, shape, config, amax).expect("valid")
 }
 
 pub(super) fn run<P: Copy>(machine: &mut Machine, launch: &Launch, params: &P) {
@@ -218,7 +218,7 @@ fn set_up_launches_dequantize_like_the_cpu() {
             run(&mut machine, &launch, &setup.params(&at).expect("aligned"));
             let actual = machine.memory.read(at.output, rows * cols * 4).expect("all written");
             let mut expected = vec![0.0f32; SHAPE[0] * SHAPE[1]];
-            cpu::dequantize_into(Path::detect(), tensor.view(), &mut expected).expect("valid");
+            cpu::dequantize_into(Path::best(), tensor.view(), &mut expected).expect("valid");
             assert!(actual == floats(&expected), "{config:?}");
         }
     }

@@ -265,7 +265,7 @@ mod tests {
                 for amax in amaxes {
                     let config = config(scaling, outputs);
                     let here = Supplied::new(amax, shape, &config).map(|_| ());
-                    let cpu = quantize_outputs(Path::detect(), &input, shape, &config, Some(amax))
+                    let cpu = quantize_outputs(Path::best(), &input, shape, &config, Some(amax))
                         .map(|_| ());
                     let texts = [here, cpu].map(|it| it.map_err(|error| error.to_string()));
                     assert_eq!(texts[0], texts[1], "{config:?} {amax:?}");

@@ -17,7 +17,10 @@ impl Engine {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Cpu => format!("CPU ({})", fouroversix::cpu::Path::detect().name()),
+            Self::Cpu => match fouroversix::cpu::Path::detect() {
+                Ok(path) => format!("CPU ({path})"),
+                Err(error) => format!("CPU ({error})"),
+            },
             #[cfg(feature = "cuda")]
             Self::Cuda(device) => device.info().name.clone(),
         }

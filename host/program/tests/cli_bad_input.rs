@@ -196,6 +196,19 @@ fn devices_that_are_not_there() {
 }
 
 #[test]
+fn a_cpu_path_that_is_none_is_named_with_the_choices() {
+    let folder = folder();
+    let (input, output) = (folder.path("in.safetensors"), folder.path("out.safetensors"));
+    let arguments = [Path::new("quantize"), &input, &output, Path::new("--device=cpu")];
+    let run = |path| common::program(&arguments).env("FOUROVERSIX_CPU", path).output().unwrap();
+    let refused = run("avx3");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("\"avx3\"") && said.contains("portable, scalar"), "{said}");
+    assert!(run("portable").status.success());
+}
+
+#[test]
 fn options_that_do_not_go_together() {
     let folder = folder();
     write_model(&folder.path("model"), 1, 32);

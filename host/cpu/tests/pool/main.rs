@@ -8,7 +8,7 @@ use rayon::ThreadPoolBuilder;
 fn the_global_pool_is_left_alone() {
     let shape = [512, 1024];
     let input: Vec<f32> = (0..shape[0] * shape[1]).map(|i| (i as f32 * 0.37).sin()).collect();
-    let path = Path::detect();
+    let path = Path::best();
     let run = |threads| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
