@@ -24,12 +24,13 @@ pub(crate) struct Encode<'a, S> {
 }
 
 impl<S: ScaleRule> Encode<'_, S> {
-    /// Writes a group as it was chosen.
+    /// Writes a group as it was chosen; with `CLAMP` whatever its products are, without it where they are
+    /// below 7.
     ///
     /// # Safety
     /// As [`Vector`]; the group is among the output's, and that is writable.
     #[inline(always)]
-    pub(crate) unsafe fn store<V: Vector>(
+    pub(crate) unsafe fn store<V: Vector, const CLAMP: bool>(
         &self,
         index: usize,
         group: &Group<V>,
@@ -42,7 +43,8 @@ impl<S: ScaleRule> Encode<'_, S> {
                 Rounding::Nearest => code_words::<V>(&choice.nearest, &group.signs),
                 Rounding::Stochastic(random) => {
                     let place = Place { segments: output.segments, index, lane: 0 };
-                    apart(Draw { random, place, group, encode: choice.scale.encode })
+                    let encode = choice.scale.encode;
+                    apart(Draw::<V, CLAMP> { random, place, group, encode })
                 }
             };
             output.store_codes::<V>(index, 0, words);
@@ -156,7 +158,7 @@ impl<V: Vector, S: ScaleRule> Work<V> for Fallback<'_, V, S> {
             if V::all(V::gt(V::splat(specials.limit), group.amax)) {
                 let global = LaneGlobal::<V>::new(encode.output.lane_globals::<V>(index));
                 let choice = encode.rule.decide(group, scales, &global);
-                encode.store(index, group, &choice);
+                encode.store::<V, true>(index, group, &choice);
                 return u64::from(V::mask_bits(choice.map4).count_ones());
             }
             let exact = |lane| {

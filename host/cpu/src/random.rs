@@ -20,6 +20,8 @@ pub(crate) struct Random {
     keys: [[u32; 2]; 10],
     /// The two upper words of every counter.
     stream: [u32; 2],
+    /// What these make of the first round: the share in words 0, 1 and 2.
+    first: [u32; 3],
 }
 
 impl Random {
@@ -32,7 +34,8 @@ impl Random {
             key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
             *later = key;
         }
-        Self { keys, stream }
+        let [low, high] = halves(u64::from(MULTIPLIERS[1]) * u64::from(stream[0]));
+        Self { keys, stream, first: [high ^ keys[0][0], low, stream[1] ^ keys[0][1]] }
     }
 
     /// The bytes of a segment's elements.
@@ -61,19 +64,28 @@ impl Random {
     /// As [`Vector`].
     #[inline(always)]
     pub(crate) unsafe fn words<V: Vector>(&self, place: &Place) -> [V::U; 4] {
-        let mut even = [0_u64; 8];
-        let mut odd = [0_u64; 8];
-        for pair in 0..V::LANES / 2 {
-            even[pair] = place.segment(2 * pair);
-            odd[pair] = place.segment(2 * pair + 1);
-        }
-        // SAFETY: the caller's; 8 segments are as long as a vector at least.
+        let stride = place.segment(1).wrapping_sub(place.segment(0));
+        let [low, high] = halves(stride);
+        // SAFETY: the caller's; `EVEN` is as long as a vector at least.
         unsafe {
-            let mut even = Counter::<V>::new(V::load_u32(even.as_ptr().cast()), self.stream);
-            let mut odd = Counter::<V>::new(V::load_u32(odd.as_ptr().cast()), self.stream);
-            for key in &self.keys {
-                even.round(key);
-                odd.round(key);
+            // Of each even lane, in 64 bits, how far its segment is from the first.
+            let lanes = V::load_u32(EVEN.as_ptr());
+            let far = V::mul_even(lanes, V::splat_u(high));
+            let far = V::merge_even(V::splat_u(0), far);
+            let far = V::add_u64(V::mul_even(lanes, V::splat_u(low)), far);
+            let first = place.segment(0);
+            let segments = V::add_u64(far, V::splat_u64(first));
+            let mut even = Counter::<V>::new(segments, &self.first);
+            let segments = V::add_u64(far, V::splat_u64(first.wrapping_add(stride)));
+            let mut odd = Counter::<V>::new(segments, &self.first);
+            let (threes, _) = self.keys[1..].as_chunks::<3>();
+            for [first, second, third] in threes {
+                even.round(first);
+                odd.round(first);
+                even.round(second);
+                odd.round(second);
+                even.round(third);
+                odd.round(third);
             }
             [
                 V::merge_even(even.c0, odd.c0),
@@ -85,6 +97,9 @@ impl Random {
     }
 }
 
+/// Numbers of the even lanes, on these.
+static EVEN: [u32; 16] = [0, 0, 2, 0, 4, 0, 6, 0, 8, 0, 10, 0, 12, 0, 14, 0];
+
 /// Half of the lanes' counters.
 struct Counter<V: Vector> {
     c0: V::U,
@@ -94,14 +109,21 @@ struct Counter<V: Vector> {
 }
 
 impl<V: Vector> Counter<V> {
+    /// After the first round, in which two words are the same on all lanes.
+    ///
     /// # Safety
     /// As [`Vector`], also below.
     #[inline(always)]
-    unsafe fn new(segments: V::U, stream: [u32; 2]) -> Self {
+    unsafe fn new(segments: V::U, first: &[u32; 3]) -> Self {
         // SAFETY: the caller's.
         unsafe {
-            let [c2, c3] = [V::splat_u(stream[0]), V::splat_u(stream[1])];
-            Self { c0: segments, c1: V::odd_to_even(segments), c2, c3 }
+            let product0 = V::mul_even(segments, V::splat_u(MULTIPLIERS[0]));
+            Self {
+                c0: V::xor(V::odd_to_even(segments), V::splat_u(first[0])),
+                c1: V::splat_u(first[1]),
+                c2: V::xor(V::odd_to_even(product0), V::splat_u(first[2])),
+                c3: product0,
+            }
         }
     }
 

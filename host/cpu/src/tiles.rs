@@ -107,7 +107,8 @@ impl<S: ScaleRule> Encode<'_, S> {
                     }
                     Rounding::Stochastic(random) => {
                         let place = Place { segments: output.segments, index, lane };
-                        apart(Draw { random, place, group, encode: scale.encode })
+                        let encode = scale.encode;
+                        apart(Draw::<V, true> { random, place, group, encode })
                     }
                 };
                 output.store_codes::<V>(index, lane, words);

@@ -53,6 +53,10 @@ impl Vector for Avx2 {
         unsafe { _mm256_set1_epi32(value.cast_signed()) }
     }
     #[inline(always)]
+    unsafe fn splat_u64(value: u64) -> __m256i {
+        unsafe { _mm256_set1_epi64x(value.cast_signed()) }
+    }
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> __m256 {
         unsafe { _mm256_loadu_ps(from) }
     }
@@ -154,8 +158,12 @@ impl Vector for Avx2 {
         unsafe { _mm256_add_epi32(a, b) }
     }
     #[inline(always)]
-    unsafe fn add_u16(a: __m256i, b: __m256i) -> __m256i {
-        unsafe { _mm256_add_epi16(a, b) }
+    unsafe fn add_u64(a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_add_epi64(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn add_saturating(a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_adds_epi16(a, b) }
     }
     #[inline(always)]
     unsafe fn mul_even(a: __m256i, b: __m256i) -> __m256i {
@@ -227,12 +235,12 @@ impl Vector for Avx2 {
             let first = _mm256_set1_epi32(16 << 16 | 1);
             let second = _mm256_set1_epi32(4096 << 16 | 256);
             let low = _mm256_or_si256(
-                _mm256_madd_epi16(_mm256_srli_epi16::<8>(pairs[0]), first),
-                _mm256_madd_epi16(_mm256_srli_epi16::<8>(pairs[1]), second),
+                _mm256_madd_epi16(_mm256_srli_epi16::<13>(pairs[0]), first),
+                _mm256_madd_epi16(_mm256_srli_epi16::<13>(pairs[1]), second),
             );
             let high = _mm256_or_si256(
-                _mm256_madd_epi16(_mm256_srli_epi16::<8>(pairs[2]), first),
-                _mm256_madd_epi16(_mm256_srli_epi16::<8>(pairs[3]), second),
+                _mm256_madd_epi16(_mm256_srli_epi16::<13>(pairs[2]), first),
+                _mm256_madd_epi16(_mm256_srli_epi16::<13>(pairs[3]), second),
             );
             _mm256_or_si256(low, _mm256_slli_epi32::<16>(high))
         }

@@ -68,6 +68,10 @@ impl Vector for Avx512 {
         unsafe { _mm512_set1_epi32(value.cast_signed()) }
     }
     #[inline(always)]
+    unsafe fn splat_u64(value: u64) -> __m512i {
+        unsafe { _mm512_set1_epi64(value.cast_signed()) }
+    }
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> __m512 {
         unsafe { _mm512_loadu_ps(from) }
     }
@@ -111,6 +115,14 @@ impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
         unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn half_of_next(a: __m512) -> __m512 {
+        const DOWN: i32 = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+        unsafe {
+            let half = _mm512_set1_ps(0.5);
+            _mm512_fmadd_round_ps::<DOWN>(a, half, half)
+        }
     }
     #[inline(always)]
     unsafe fn round_e2m1(y: __m512) -> __m512 {
@@ -169,8 +181,12 @@ impl Vector for Avx512 {
         unsafe { _mm512_add_epi32(a, b) }
     }
     #[inline(always)]
-    unsafe fn add_u16(a: __m512i, b: __m512i) -> __m512i {
-        unsafe { _mm512_add_epi16(a, b) }
+    unsafe fn add_u64(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_add_epi64(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn add_saturating(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_adds_epi16(a, b) }
     }
     #[inline(always)]
     unsafe fn mul_even(a: __m512i, b: __m512i) -> __m512i {
@@ -242,12 +258,12 @@ impl Vector for Avx512 {
             let first = _mm512_set1_epi32(16 << 16 | 1);
             let second = _mm512_set1_epi32(4096 << 16 | 256);
             let low = _mm512_or_si512(
-                _mm512_madd_epi16(_mm512_srli_epi16::<8>(pairs[0]), first),
-                _mm512_madd_epi16(_mm512_srli_epi16::<8>(pairs[1]), second),
+                _mm512_madd_epi16(_mm512_srli_epi16::<13>(pairs[0]), first),
+                _mm512_madd_epi16(_mm512_srli_epi16::<13>(pairs[1]), second),
             );
             let high = _mm512_or_si512(
-                _mm512_madd_epi16(_mm512_srli_epi16::<8>(pairs[2]), first),
-                _mm512_madd_epi16(_mm512_srli_epi16::<8>(pairs[3]), second),
+                _mm512_madd_epi16(_mm512_srli_epi16::<13>(pairs[2]), first),
+                _mm512_madd_epi16(_mm512_srli_epi16::<13>(pairs[3]), second),
             );
             _mm512_or_si512(low, _mm512_slli_epi32::<16>(high))
         }

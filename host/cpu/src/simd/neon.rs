@@ -52,6 +52,10 @@ impl Vector for Neon {
         unsafe { vdupq_n_u32(value) }
     }
     #[inline(always)]
+    unsafe fn splat_u64(value: u64) -> uint32x4_t {
+        unsafe { vreinterpretq_u32_u64(vdupq_n_u64(value)) }
+    }
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> float32x4_t {
         unsafe { vld1q_f32(from) }
     }
@@ -152,10 +156,17 @@ impl Vector for Neon {
         unsafe { vaddq_u32(a, b) }
     }
     #[inline(always)]
-    unsafe fn add_u16(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+    unsafe fn add_u64(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
         unsafe {
-            let sum = vaddq_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
-            vreinterpretq_u32_u16(sum)
+            let sum = vaddq_u64(vreinterpretq_u64_u32(a), vreinterpretq_u64_u32(b));
+            vreinterpretq_u32_u64(sum)
+        }
+    }
+    #[inline(always)]
+    unsafe fn add_saturating(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        unsafe {
+            let sum = vqaddq_s16(vreinterpretq_s16_u32(a), vreinterpretq_s16_u32(b));
+            vreinterpretq_u32_s16(sum)
         }
     }
     #[inline(always)]
@@ -225,8 +236,8 @@ impl Vector for Neon {
         unsafe {
             let (low, high) = (vdupq_n_u32(0x07), vdupq_n_u32(0x70));
             let byte = pairs.map(|pair| {
-                let first = vandq_u32(vshrq_n_u32::<8>(pair), low);
-                vorrq_u32(first, vandq_u32(vshrq_n_u32::<20>(pair), high))
+                let first = vandq_u32(vshrq_n_u32::<13>(pair), low);
+                vorrq_u32(first, vandq_u32(vshrq_n_u32::<25>(pair), high))
             });
             let front = vorrq_u32(byte[0], vshlq_n_u32::<8>(byte[1]));
             let back = vorrq_u32(vshlq_n_u32::<16>(byte[2]), vshlq_n_u32::<24>(byte[3]));

@@ -53,6 +53,10 @@ impl<const N: usize> Vector for Portable<N> {
         [value; N]
     }
     #[inline(always)]
+    unsafe fn splat_u64(value: u64) -> [u32; N] {
+        lanes!(0, |i| (value >> (32 * (i & 1))) as u32)
+    }
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> [f32; N] {
         unsafe { from.cast::<[f32; N]>().read_unaligned() }
     }
@@ -159,10 +163,17 @@ impl<const N: usize> Vector for Portable<N> {
         lanes!(0, |i| a[i].wrapping_add(b[i]))
     }
     #[inline(always)]
-    unsafe fn add_u16(a: [u32; N], b: [u32; N]) -> [u32; N] {
+    unsafe fn add_u64(a: [u32; N], b: [u32; N]) -> [u32; N] {
         lanes!(0, |i| {
-            let high = (a[i] & 0xFFFF_0000).wrapping_add(b[i] & 0xFFFF_0000);
-            high | a[i].wrapping_add(b[i]) & 0xFFFF
+            let word = |a: &[u32; N]| u64::from(a[i & !1]) | u64::from(a[i | 1]) << 32;
+            (word(&a).wrapping_add(word(&b)) >> (32 * (i & 1))) as u32
+        })
+    }
+    #[inline(always)]
+    unsafe fn add_saturating(a: [u32; N], b: [u32; N]) -> [u32; N] {
+        lanes!(0, |i| {
+            let sum = |a: u32, b: u32| (a as i16).saturating_add(b as i16).cast_unsigned();
+            u32::from(sum(a[i], b[i])) | u32::from(sum(a[i] >> 16, b[i] >> 16)) << 16
         })
     }
     #[inline(always)]
@@ -225,7 +236,7 @@ impl<const N: usize> Vector for Portable<N> {
     #[inline(always)]
     unsafe fn code_nibbles(pairs: [[u32; N]; 4]) -> [u32; N] {
         lanes!(0, |i| {
-            let byte = |k: usize| (pairs[k][i] >> 8 & 0x07) | (pairs[k][i] >> 20 & 0x70);
+            let byte = |k: usize| (pairs[k][i] >> 13 & 0x07) | (pairs[k][i] >> 25 & 0x70);
             byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24
         })
     }

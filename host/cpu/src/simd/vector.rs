@@ -24,6 +24,8 @@ pub(crate) trait Vector: Copy + 'static {
 
     unsafe fn splat(value: f32) -> Self::F;
     unsafe fn splat_u(value: u32) -> Self::U;
+    /// On each two lanes.
+    unsafe fn splat_u64(value: u64) -> Self::U;
     /// Reads `LANES` values.
     unsafe fn load(from: *const f32) -> Self::F;
     /// Writes `LANES` values.
@@ -56,6 +58,16 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn abs(a: Self::F) -> Self::F;
     /// `a·b + c`, rounded once or twice: for uses where that makes no difference.
     unsafe fn mul_add(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `(a + 1)/2` without the bits that tell no 256th of `a` in `[0, 1)`; above, nothing larger than `a`.
+    #[inline(always)]
+    unsafe fn half_of_next(a: Self::F) -> Self::F {
+        // SAFETY: the caller's.
+        unsafe {
+            // Cut down to nine mantissa bits, the sum is exact or far below the first 256th.
+            let leading = Self::and(Self::to_bits(a), Self::splat_u(0xFFFF_C000));
+            Self::mul_add(Self::from_bits(leading), Self::splat(0.5), Self::splat(0.5))
+        }
+    }
     /// Rounds `0 ≤ y < 7` to the E2M1 grid, to nearest, ties to even.
     unsafe fn round_e2m1(y: Self::F) -> Self::F;
 
@@ -82,8 +94,10 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn xor(a: Self::U, b: Self::U) -> Self::U;
     /// Modulo 2^32.
     unsafe fn add_u(a: Self::U, b: Self::U) -> Self::U;
-    /// Each 16-bit half modulo 2^16.
-    unsafe fn add_u16(a: Self::U, b: Self::U) -> Self::U;
+    /// Each 64 bits modulo 2^64.
+    unsafe fn add_u64(a: Self::U, b: Self::U) -> Self::U;
+    /// Each 16-bit half as a signed number, saturating.
+    unsafe fn add_saturating(a: Self::U, b: Self::U) -> Self::U;
     /// 64-bit products of the even lanes, each on the two lanes of its factors.
     unsafe fn mul_even(a: Self::U, b: Self::U) -> Self::U;
     /// Every odd lane on the even lane before it, and something on the odd ones.
@@ -103,7 +117,7 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn codes_of_doubled(nibbles: Self::U) -> Self::U;
     /// From element pairs (first in the low half): bit 15 of half `i` to bit `4·i + 3`.
     unsafe fn sign_nibbles(pairs: [Self::U; 4]) -> Self::U;
-    /// From pairs of halves below 2^11: bits 8 to 10 of half `i` to bits `4·i` to `4·i + 2`.
+    /// From pairs of halves: bits 13 to 15 of half `i` to bits `4·i` to `4·i + 2`.
     unsafe fn code_nibbles(pairs: [Self::U; 4]) -> Self::U;
     /// Lane `l` of vector `k` is the `u32` at `from + l·stride + k`, `stride` in `u32`s.
     unsafe fn load_transposed(from: *const u32, stride: usize) -> [Self::U; 8];
