@@ -8,6 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
 use super::ast::ParseError;
 use super::fault::Fault;
 use super::survey::{self, Shape, Use};
@@ -358,16 +361,12 @@ const EDGES_16: [u16; 20] = [
     0xfc00, 0x7e00, 0x7c01, 0x7f80, 0xff80, 0x3f80, 0xffff,
 ];
 
-/// A generator with a fixed seed (splitmix64).
-struct Random(u64);
+/// Operands from a seed.
+struct Random(SplitMix64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ x >> 31
+        self.0.next_u64()
     }
 
     fn value(&mut self, bits: u32) -> u64 {
@@ -404,7 +403,7 @@ impl Probe {
     /// The inputs of a round: `THREADS` records.
     #[must_use]
     pub fn inputs(&self, round: u32) -> Vec<u8> {
-        let mut random = Random(u64::from(round) + 1);
+        let mut random = Random(SplitMix64::seed_from_u64(u64::from(round) + 1));
         let mut out = vec![0; THREADS as usize * RECORD];
         for (thread, record) in out.chunks_exact_mut(RECORD).enumerate() {
             let number = thread + (round * THREADS) as usize;

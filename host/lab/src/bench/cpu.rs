@@ -9,6 +9,8 @@ use fouroversix::{
     ScaleLayout, Scaling, SignMask, Transforms,
 };
 use half::bf16;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -332,15 +334,10 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 /// A bf16 number near a normal distribution with variance one, a function of its index.
 fn normal(index: usize) -> bf16 {
-    let mut state = index as u64;
+    let mut rng = SplitMix64::seed_from_u64(index as u64);
     let mut sum = 0.0_f32;
     for _ in 0..4 {
-        // SplitMix64.
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        sum += ((z ^ (z >> 31)) >> 40) as f32 / 16_777_216.0 - 0.5;
+        sum += (rng.next_u64() >> 40) as f32 / 16_777_216.0 - 0.5;
     }
     bf16::from_f32(sum * 3.0_f32.sqrt())
 }

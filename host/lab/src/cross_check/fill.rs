@@ -2,6 +2,8 @@
 
 use fouroversix::{Element, InputType};
 use half::f16;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 /// Elements that one seed fills.
@@ -43,9 +45,10 @@ impl Distribution {
 /// Fills `out` with what `seed` says.
 pub(crate) fn fill<T: Element>(distribution: Distribution, seed: u64, out: &mut [T]) {
     out.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
-        let mut rng = SplitMix(seed ^ (chunk as u64).wrapping_mul(0xD1B5_4A32_D192_ED03));
+        let mut rng =
+            SplitMix64::seed_from_u64(seed ^ (chunk as u64).wrapping_mul(0xD1B5_4A32_D192_ED03));
         for (index, element) in out.iter_mut().enumerate() {
-            *element = T::from_f32(value(distribution, T::TYPE, rng.next(), index));
+            *element = T::from_f32(value(distribution, T::TYPE, rng.next_u64(), index));
         }
     });
 }
@@ -90,19 +93,6 @@ fn any_finite(element: InputType, bits: u64) -> f32 {
         InputType::F16 => f16::from_bits(finite(bits as u32 & 0xFFFF, 0x7C00) as u16).to_f32(),
         InputType::Bf16 => f32::from_bits(finite((bits as u32) << 16, 0x7F80_0000)),
         InputType::F32 => f32::from_bits(finite(bits as u32, 0x7F80_0000)),
-    }
-}
-
-/// `SplitMix64` (Steele, Lea and Flood, 2014).
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
     }
 }
 

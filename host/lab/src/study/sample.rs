@@ -11,6 +11,8 @@
 //! 4. Rounded to FP32, and from there to the element type.
 
 use fouroversix::Element;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 /// What a random element is drawn from.
@@ -76,10 +78,7 @@ pub fn sample(distribution: Distribution, seed: u64, index: u64) -> f32 {
 /// Output number `counter` of `SplitMix64` (Steele, Lea and Flood, 2014) started with `seed`.
 fn bits(seed: u64, counter: u64) -> u64 {
     let step = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut z = seed.wrapping_add(counter.wrapping_add(1).wrapping_mul(step));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    SplitMix64::seed_from_u64(seed.wrapping_add(counter.wrapping_mul(step))).next_u64()
 }
 
 /// A multiple of 2⁻⁵³ strictly between 0 and 1.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use fouroversix::{Config, Element, InputType, Outputs, Rule, ScaleLayout, Scaling};
 use half::{bf16, f16};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 /// `[rows, cols]` of every input: whole tiles, and parts of the swizzled layout's.
 pub const SHAPE: [usize; 2] = [48, 112];
@@ -143,7 +145,7 @@ impl Check {
             InputType::F16 => |x: f32| Element::to_f32(<f16 as Element>::from_f32(x)),
             InputType::F32 => |x: f32| x,
         };
-        let mut random = Random(self.pattern as u64);
+        let mut random = Random(SplitMix64::seed_from_u64(self.pattern as u64));
         let [rows, cols] = SHAPE;
         (0..rows * cols).map(|i| round(self.value(i, &mut random))).collect()
     }
@@ -190,16 +192,12 @@ fn power(exponent: i32) -> f32 {
     f32::from_bits(((exponent + 127) as u32) << 23)
 }
 
-/// SplitMix64: a seed gives the same numbers on every machine.
-struct Random(u64);
+/// Numbers from a seed, the same on every machine.
+struct Random(SplitMix64);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     fn below(&mut self, bound: u64) -> u64 {

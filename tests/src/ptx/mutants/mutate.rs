@@ -2,6 +2,8 @@
 
 use fouroversix_ptx_executor::Pos;
 
+use crate::rng::Rng;
+
 /// A module with one instruction changed.
 #[derive(Clone, Debug)]
 pub struct Mutant {
@@ -17,7 +19,7 @@ pub struct Mutant {
 
 /// Draws mutations from a seed.
 #[derive(Debug)]
-pub struct Mutator(u64);
+pub struct Mutator(Rng);
 
 /// What can be put in place of an opcode or a modifier, in the same position.
 const SWAPS: [(&str, &str); 44] = [
@@ -71,16 +73,12 @@ impl Mutator {
     /// A source of mutations that is the same for the same seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Rng::new(seed))
     }
 
     /// A number below `count`.
     pub fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((x ^ x >> 31) % count.max(1) as u64) as usize
+        (self.0.bits() % count.max(1) as u64) as usize
     }
 
     /// Changes one instruction of `text`; `None` if the line drawn offers nothing to change.
