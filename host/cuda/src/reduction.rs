@@ -25,9 +25,8 @@ use super::quantizer::Quantizer;
 use super::raw::RawStream;
 use super::setup::QuantizeSetup;
 
-/// Ranks that can find the largest of their values: NCCL's communicators
-/// ([`NcclCommunicator`](super::NcclCommunicator), with the feature `nccl`), or whatever else a program
-/// brings its ranks together with.
+/// Ranks that can find the largest of their values: NCCL's communicators (`NcclCommunicator`, with the
+/// feature `nccl`), or whatever else a program brings its ranks together with.
 pub trait AllReduceMax {
     /// Enqueues on `stream` that each of `count` FP32 values at `values` becomes the largest of all
     /// ranks' values in its place, the same bits on every rank.

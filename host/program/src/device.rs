@@ -210,7 +210,15 @@ fn all(config: &Config, asked: String) -> Result<Taken, CliError> {
         CliError::of("device", text)
     };
     let count = cuda::device_count().map_err(|error| refused(error.to_string()))?;
-    let search = Search::run(count, count, |number| working(number, config));
+    // At once: a context takes its time.
+    let mut opened = std::thread::scope(|scope| {
+        let open = |number| scope.spawn(move || working(number, config));
+        let opening: Vec<_> = (0..count).map(open).collect();
+        let opened = opening.into_iter().map(|it| it.join().expect("opening does not panic"));
+        opened.map(Some).collect::<Vec<_>>()
+    });
+    let search =
+        Search::run(count, count, |number| opened[number].take().expect("each is asked for once"));
     let faults = search.faults();
     let Some((_, device)) = search.found else {
         return Err(refused(format!("no GPU works{faults}")));
