@@ -11,6 +11,7 @@ fn commands(weights: &str) -> Vec<Vec<&str>> {
         vec!["agreement", "--device", "cpu", "--shape", "32", "64"],
         vec!["study", "error", "--shape", "32", "64"],
         vec!["study", "error", "--weights", weights, "--shape", "32", "64"],
+        vec!["study", "training", "--shape", "32", "64", "--draws", "4"],
         vec!["bench", "cpu", "--shape", "32", "64", "--repeats", "1"],
         vec!["--help"],
         vec!["--version"],

@@ -79,7 +79,7 @@ fn shapes_and_numbers_that_make_no_sense() {
     fs::write(folder.0.join("nothing.bin"), []).unwrap();
     fs::create_dir(folder.0.join("empty-folder")).unwrap();
     for shape in ["0 0", "16 0", "24 16", "16 24", "-16 16", "16 ∞", "9223372036854775808 16"] {
-        for command in ["bench cpu", "agreement --device cpu", "study error"] {
+        for command in ["bench cpu", "agreement --device cpu", "study error", "study training"] {
             refuses(&folder, &format!("{command} --shape {shape}"));
         }
     }
@@ -95,6 +95,8 @@ fn shapes_and_numbers_that_make_no_sense() {
         "agreement --shape 32 16 --device cpu --amax 0",
         "agreement --shape 32 16 --device cpu --amax nan",
         "agreement --shape 32 16 --device cuda:97",
+        "study training --shape 4294967296 4294967296",
+        "study training --shape 16 16 --draws 1",
         "study error --quiet --shape 16 16 --svg no/such/folder/plot.svg",
         "no-such-command",
     ] {

@@ -9,7 +9,7 @@ use fouroversix_cli::error::CliError;
 use fouroversix_cli::{Outcome, print};
 
 use super::input;
-use crate::study::error;
+use crate::study::{error, training};
 
 /// Options of `study`.
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,26 @@ pub(crate) struct Args {
 enum What {
     /// Relative MSE and SQNR of each rule on random tensors and real weights, on the CPU
     Error(ErrorArgs),
+    /// Bias and variance of stochastic rounding, and the error with a transform, on the CPU
+    Training(TrainingArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct TrainingArgs {
+    /// Rows and columns of the random tensors, multiples of 16
+    #[arg(long, num_args = 2, value_parser = side, value_names = ["ROWS", "COLS"], default_values_t = [256, 1024])]
+    shape: Vec<usize>,
+
+    /// How many draws a mean is over
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(2..))]
+    draws: u64,
+
+    /// What the random tensors and the random bytes depend on
+    #[arg(long, default_value_t = 46)]
+    seed: u64,
+
+    #[command(flatten)]
+    talk: TalkArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +71,30 @@ struct ErrorArgs {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let What::Error(args) = &args.what;
+    match &args.what {
+        What::Error(args) => run_error(args),
+        What::Training(args) => run_training(args),
+    }
+}
+
+fn run_training(args: &TrainingArgs) -> Outcome {
+    let options =
+        training::Options { shape: shape(&args.shape)?, draws: args.draws, seed: args.seed };
+    let mut progress = |line: &str| {
+        if !args.talk.quiet {
+            print::aside(line);
+        }
+    };
+    let record = training::run(&options, &mut progress)?;
+    if args.talk.json {
+        print::json(&record)?;
+    } else if !args.talk.quiet {
+        print::line(record.to_markdown().trim_end())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_error(args: &ErrorArgs) -> Outcome {
     if let Some((svg, weights)) = args.svg.as_deref().zip(args.weights.as_deref()) {
         check_not_read(svg, weights)?;
     }

@@ -6,6 +6,7 @@ pub mod agreement;
 pub mod error;
 pub mod grouped;
 mod sample;
+pub mod training;
 mod weights;
 
 pub use sample::{Distribution, fill, sample};
