@@ -7,4 +7,7 @@ pub(crate) mod isa;
 #[allow(dead_code, reason = "no instruction set needs all of it")]
 pub(crate) mod metric;
 pub(crate) mod near;
+mod philox;
+pub(crate) mod rounding;
+pub(crate) mod stochastic;
 pub(crate) mod tile;

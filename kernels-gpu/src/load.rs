@@ -5,3 +5,4 @@ pub(crate) mod input;
 pub(crate) mod staged;
 pub(crate) mod swizzle;
 pub(crate) mod tensor;
+pub(crate) mod transform;

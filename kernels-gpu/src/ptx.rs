@@ -71,8 +71,15 @@ instruction! {
     cvt_rn_f16x2_f32, "cvt.rn.f16x2.f32 {d}, {hi}, {lo};", (hi: f32, lo: f32) -> u32
 }
 instruction! {
+    /// Two FP32 values to FP16, rounded toward zero: `hi` to the upper half.
+    cvt_rz_f16x2_f32, "cvt.rz.f16x2.f32 {d}, {hi}, {lo};", (hi: f32, lo: f32) -> u32
+}
+instruction! {
+    /// The smaller of each pair of FP16 numbers.
+    min_f16x2, "min.f16x2 {d}, {a}, {b};", (a: u32, b: u32) -> u32
+}
+instruction! {
     /// `|a|·b`, rounded to nearest even. One machine instruction: magnitudes are free in a product.
-    #[cfg(not(fp4_kernels))]
     mul_abs_rn, "{{ .reg .f32 t; abs.f32 t, {a}; mul.rn.f32 {d}, t, {b}; }}", (a: f32, b: f32) -> f32
 }
 

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use fouroversix_conformance::backend::Backend;
 use fouroversix_conformance::coverage;
+use fouroversix_conformance::generate::beyond::stochastic_cases;
 use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::{self, Suite};
 use fouroversix_core::config::InputType;
@@ -51,6 +52,8 @@ fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
         !case.name.starts_with("generated ") || suite::is_in_part(&case.to_string(), half, 2)
     });
     suite.cases.extend(large::cases());
+    suite.cases.extend(stochastic_cases(&suite.cases, half));
+    suite.cases.retain(|case| backend.supports(case).is_ok());
     let all = suite.cases.len() + suite.dequantize_cases.len();
     suite.cases.retain(|case| {
         !coverage::kernels(case)

@@ -10,7 +10,9 @@ use fouroversix_conformance::adapters::CpuBackend;
 use fouroversix_conformance::case::Case;
 use fouroversix_conformance::golden::training::{self, Index};
 use fouroversix_conformance::oracle::Reference;
+use fouroversix_conformance::ptx::PtxBackend;
 use fouroversix_conformance::suite::Suite;
+use fouroversix_core::InstructionSet;
 
 fn suite() -> Suite {
     common::golden(Suite::carried_training(), "golden-training")
@@ -37,6 +39,14 @@ fn cpu_training_generated() {
     for path in Path::available() {
         let counts = common::check(&suite, &CpuBackend(path));
         assert_eq!(counts.skipped, 0);
+    }
+}
+
+/// The committed kernels of every instruction set, executed.
+#[test]
+fn ptx_training_golden() {
+    for set in InstructionSet::ALL {
+        common::check(&Suite::carried_training().unwrap(), &PtxBackend::committed(set));
     }
 }
 

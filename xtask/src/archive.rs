@@ -1,5 +1,6 @@
 //! What the crate `fouroversix-ptx` carries: the committed PTX, an archive for each instruction set.
 //!
+//! Registers and labels are numbered by differences there (`numbers`), which compress to a third.
 //! An archive is lzip members, one for each operation, so that a program takes apart only what it
 //! launches; `lzip -dc` prints it. The committed text is what is looked at; an archive is right when
 //! it holds that text.
@@ -14,6 +15,9 @@ use fouroversix_core::{InstructionSet, Kernel, Outputs};
 use lzma_rust2::{LzipOptions, LzipReader, LzipWriter};
 
 use crate::ptx::{self, Files};
+
+#[path = "../../host/ptx/src/numbers.rs"]
+mod numbers;
 
 /// `cargo xtask archive`: packs the committed text, or checks that it is what is packed.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -109,7 +113,8 @@ fn lay_out(set: InstructionSet, texts: &Texts, lengths: &[usize]) -> (String, Ve
 
 fn write(root: &Path, set: InstructionSet, texts: &Texts) -> Result<(), String> {
     let (_, parts) = lay_out(set, texts, &[]);
-    let packed: Result<Vec<Vec<u8>>, String> = parts.iter().map(|part| pack(part)).collect();
+    let packed: Result<Vec<Vec<u8>>, String> =
+        parts.iter().map(|part| pack(&numbers::relative(part))).collect();
     let packed = packed?;
     let lengths: Vec<usize> = packed.iter().map(Vec::len).collect();
     let (index, _) = lay_out(set, texts, &lengths);
@@ -145,7 +150,7 @@ fn compare(root: &Path, set: InstructionSet, texts: &Texts) -> Result<(), String
         let read = LzipReader::new(member).read_to_string(&mut part);
         read.map_err(|e| format!("{}: {e}", archive.display()))?;
         lengths.push(member.len());
-        parts.push(part);
+        parts.push(numbers::absolute(&part));
     }
     let (expected_index, expected_parts) = lay_out(set, texts, &lengths);
     if parts != expected_parts || lengths.iter().sum::<usize>() != bytes.len() {

@@ -40,6 +40,10 @@ fn entry(kernel: Kernel) -> String {
     what.push(kernel.grouped().to_string());
     what.extend(kernel.input().map(|input| format!("{input:?}")));
     what.extend(kernel.rule().map(|rule| format!("{rule:?}")));
+    if kernel.quantizes() {
+        what.push(if kernel.transforms() { "Hadamard" } else { "Identity" }.to_owned());
+        what.push(if kernel.is_stochastic() { "Stochastic" } else { "Nearest" }.to_owned());
+    }
     format!("    {kernel}: {:?}({});\n", kernel.operation(), what.join(", "))
 }
 

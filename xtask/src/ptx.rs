@@ -64,9 +64,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         entries::write(&root)?
     }
     let mut files = Files::new();
-    for set in sets {
-        eprintln!("xtask: compiling for {set}");
-        let text = compile(&root.join("kernels-gpu"), &work, &sysroot, set, "")?;
+    for (set, text) in compile_all(&root.join("kernels-gpu"), &work, &sysroot, &sets)? {
         files.extend(split(&text, set)?.into_iter().map(|(kernel, text)| ((set, kernel), text)));
     }
     let committed = root.join("kernels-gpu/ptx");
@@ -100,6 +98,31 @@ pub(crate) fn cfgs(set: InstructionSet) -> impl Iterator<Item = String> {
     set.cfgs().flat_map(|cfg| ["--cfg".to_owned(), cfg.to_owned()])
 }
 
+/// Compiles the kernels for some instruction sets, two at a time: the compiler uses one core for each.
+fn compile_all(
+    folder: &Path,
+    work: &Path,
+    sysroot: &Path,
+    sets: &[InstructionSet],
+) -> Result<Vec<(InstructionSet, String)>, String> {
+    let mut texts = Vec::new();
+    for pair in sets.chunks(2) {
+        let compiled: Vec<_> = std::thread::scope(|scope| {
+            let one = |set: &InstructionSet| {
+                let set = *set;
+                eprintln!("xtask: compiling for {set}");
+                scope.spawn(move || compile(folder, work, sysroot, set, ""))
+            };
+            let threads: Vec<_> = pair.iter().map(one).collect();
+            threads.into_iter().map(|thread| thread.join()).collect()
+        });
+        for (set, text) in pair.iter().zip(compiled) {
+            texts.push((*set, text.map_err(|_| format!("compiling for {set} panicked"))??));
+        }
+    }
+    Ok(texts)
+}
+
 /// Compiles the kernels for one instruction set, by the manifest in `folder` and with more flags if
 /// any, to one PTX text.
 pub(crate) fn compile(
@@ -110,7 +133,7 @@ pub(crate) fn compile(
     more: &str,
 ) -> Result<String, String> {
     // Cargo looks for the sources in its compiler's sysroot: give it a compiler with ours.
-    let rustc = work.join("rustc");
+    let rustc = work.join(format!("rustc-{set}"));
     let script = format!("#!/bin/sh\nexec rustc \"$@\" --sysroot '{}'\n", sysroot.display());
     fs::write(&rustc, script).map_err(|e| format!("{}: {e}", rustc.display()))?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -157,6 +180,7 @@ fn split(text: &str, set: InstructionSet) -> Result<Vec<(Kernel, String)>, Strin
     let mut kernels: Vec<(Kernel, String)> = Vec::new();
     for line in text.lines() {
         let line = line.split("//").next().unwrap_or_default().trim().replace('\t', " ");
+        let line = own_labels(&line);
         if line.is_empty() {
             continue;
         }
@@ -180,6 +204,17 @@ fn split(text: &str, set: InstructionSet) -> Result<Vec<(Kernel, String)>, Strin
         return Err(format!("the entries for {set} are not the kernels that there are"));
     }
     Ok(kernels)
+}
+
+/// A line whose labels lack the number that the compiler gives to their kernel: a new kernel leaves the text
+/// of others as it is.
+fn own_labels(line: &str) -> String {
+    let mut parts = line.split("$L__BB");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |line, part| {
+        let number = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        line + "$L" + number.trim_start_matches('_')
+    })
 }
 
 /// The kernel whose entry begins with its name and a bracket.

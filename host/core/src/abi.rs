@@ -4,6 +4,8 @@
 //! "not wanted" for outputs and "none" for options. What else a launch promises of them is the launch
 //! contract, whose clauses are numbered in the module `launch`.
 
+use crate::training::{Panel, RandomState};
+
 /// The tensor-wide (or row-wide) values that every block needs, computed once on the device.
 ///
 /// The amax kernels and `global_scales` write it; the quantize kernels read it. 16 bytes.
@@ -69,10 +71,83 @@ pub struct QuantizeParams {
     pub reserved: u32,
 }
 
+/// The parameter of quantize kernels that round stochastically or transform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct TrainingParams {
+    /// What the kernel of nearest rounding takes.
+    pub quantize: QuantizeParams,
+    /// Where random bytes come from; not looked at by kernels of nearest rounding.
+    pub random: Random,
+    /// The sign mask of the rowwise and of the columnwise output's transform, or [`NO_TRANSFORM`]; not
+    /// looked at by kernels without transforms.
+    pub signs: [u32; 2],
+}
+
+/// The `signs` of an output that is not transformed, beside one that is.
+pub const NO_TRANSFORM: u32 = 1 << 16;
+
+/// Rounds of Philox4x32.
+pub const PHILOX_ROUNDS: usize = 10;
+
+/// The random state of a launch, and where its tensors lie in those that they are panels of (step T3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct Random {
+    /// The key of each round, of the seed.
+    pub keys: [[u32; 2]; PHILOX_ROUNDS],
+    /// The stream of the first tensor's rowwise output: twice the offset.
+    pub stream: u64,
+    /// `[2]` u64 in device memory, seed and offset, 16-byte aligned, in place of `keys` and `stream`; or
+    /// null.
+    pub state: u64,
+    /// The segment of the first block, rowwise and columnwise.
+    pub first: [u64; 2],
+    /// Blocks of a columnwise line of the whole tensor that are not in the panel.
+    pub gap: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Random {
+    /// For a random state, and for a panel of so many columns where there is one.
+    #[must_use]
+    pub const fn new(state: RandomState, panel: Option<Panel>, [rows, cols]: [usize; 2]) -> Self {
+        let mut key = [state.seed as u32, (state.seed >> 32) as u32];
+        let mut keys = [key; PHILOX_ROUNDS];
+        let mut round = 1;
+        while round < PHILOX_ROUNDS {
+            key = next_key(key);
+            keys[round] = key;
+            round += 1;
+        }
+        let stream = state.offset.wrapping_mul(2);
+        let random = Self { keys, stream, state: 0, first: [0; 2], gap: 0, reserved: 0 };
+        match panel {
+            None => random,
+            Some(Panel { first_row, rows: whole }) => Self {
+                first: [first_row as u64 * (cols / 16) as u64, (first_row / 16) as u64],
+                gap: (whole / 16).saturating_sub(rows / 16) as u32,
+                ..random
+            },
+        }
+    }
+}
+
+/// The key of the next round of Philox4x32.
+#[inline(always)]
+#[must_use]
+pub const fn next_key([low, high]: [u32; 2]) -> [u32; 2] {
+    [low.wrapping_add(0x9E37_79B9), high.wrapping_add(0xBB67_AE85)]
+}
+
 /// Rows of the tile that a thread block takes in the `2d` kernels.
 pub const TILE_ROWS: u32 = 64;
 /// Columns of that tile.
 pub const TILE_COLS: u32 = 64;
+/// Bytes of shared memory of a `2d` kernel with columnwise codes that are rounded stochastically: codes and
+/// scales of the tile, whole columns of codes, and the tile's products.
+pub const TURNED_TILE_BYTES: u32 = 4 * 544 + 16 + 64 * 32 + 4 * 2048;
 /// Columns of the tile of the `1d_columnwise` and `1d_both` kernels.
 pub const COLUMNS_COLS: u32 = 128;
 /// Bytes of a column of it: 128 rows, or 64 of FP32.

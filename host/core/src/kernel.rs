@@ -8,7 +8,7 @@ mod name;
 
 use core::fmt;
 
-use crate::abi::{COLUMNS_BYTES, COLUMNS_COLS};
+use crate::abi::{COLUMNS_BYTES, COLUMNS_COLS, TURNED_TILE_BYTES};
 use crate::config::{Feature, InputType, Metric, Outputs, Rule};
 use crate::instruction_set::{Capability, InstructionSet};
 
@@ -90,11 +90,22 @@ pub struct Kernel {
     grouped: bool,
     input: Option<InputType>,
     rule: Option<KernelRule>,
+    transform: bool,
+    stochastic: bool,
 }
 
 impl Kernel {
     const fn of(operation: Operation, input: Option<InputType>) -> Self {
-        Self { operation, blocks: None, outputs: None, grouped: false, input, rule: None }
+        Self {
+            operation,
+            blocks: None,
+            outputs: None,
+            grouped: false,
+            input,
+            rule: None,
+            transform: false,
+            stochastic: false,
+        }
     }
 
     /// Takes [`crate::abi::QuantizeParams`]; a `grouped` one a table of tensors in it.
@@ -124,6 +135,14 @@ impl Kernel {
             rule: Some(rule),
             ..Self::of(Operation::QuantizeRows, Some(input))
         }
+    }
+
+    /// The kernel that rounds stochastically where this one, which quantizes, rounds to nearest. Takes
+    /// [`crate::abi::TrainingParams`].
+    #[must_use]
+    pub const fn stochastically(self) -> Self {
+        assert!(self.quantizes(), "only codes are rounded");
+        Self { stochastic: true, ..self }
     }
 
     /// Takes [`crate::abi::AmaxParams`]; a `grouped` one a table of them as its input.
@@ -205,6 +224,24 @@ impl Kernel {
         self.rule
     }
 
+    /// Whether it rounds stochastically, where it quantizes.
+    #[must_use]
+    pub const fn is_stochastic(self) -> bool {
+        self.stochastic
+    }
+
+    /// Whether it transforms before anything else.
+    #[must_use]
+    pub const fn transforms(self) -> bool {
+        self.transform
+    }
+
+    /// Whether its parameter is [`crate::abi::TrainingParams`].
+    #[must_use]
+    pub const fn takes_training(self) -> bool {
+        self.quantizes() && (self.stochastic || self.transform)
+    }
+
     /// Whether it writes codes and block scales of what it is given.
     #[must_use]
     pub const fn quantizes(self) -> bool {
@@ -222,7 +259,9 @@ impl Kernel {
     pub const fn shared_bytes(self) -> u32 {
         match (self.operation, self.blocks, self.outputs) {
             (_, Some(Blocks::Row), Some(Outputs::Columnwise | Outputs::Both)) => COLUMNS_SHARED,
-            (_, Some(Blocks::Tile), Some(Outputs::Columnwise | Outputs::Both)) => TILE_SHARED,
+            (_, Some(Blocks::Tile), Some(Outputs::Columnwise | Outputs::Both)) => {
+                if self.stochastic { TURNED_TILE_BYTES } else { TILE_SHARED }
+            }
             (Operation::QuantizeRows | Operation::Amax | Operation::AmaxRows, ..) => REDUCE_SHARED,
             _ => 0,
         }
@@ -236,6 +275,18 @@ impl Kernel {
         let (Some(blocks), Some(outputs)) = (self.blocks, self.outputs) else { return None };
         if !self.compares() || matches!(self.input, Some(InputType::F32)) {
             return None;
+        }
+        if self.stochastic {
+            return match (set.has(Capability::Fp4Kernels), blocks, outputs) {
+                (true, ..) => None,
+                (_, Blocks::Row, Outputs::Rowwise) => Some(match self.operation {
+                    Operation::Quantize if set.has(Capability::Fp8Cvt) => 56,
+                    Operation::Quantize => 64,
+                    _ => 72,
+                }),
+                (_, Blocks::Row, Outputs::Columnwise) => Some(80),
+                (_, Blocks::Row, Outputs::Both) | (_, Blocks::Tile, _) => Some(96),
+            };
         }
         if set.has(Capability::Fp4Kernels) {
             // More than it takes: left to itself it works scales out twice to save registers.
@@ -267,7 +318,7 @@ impl Kernel {
     }
 
     /// The words of its name; blank ones are left out.
-    const fn words(self) -> [&'static str; 6] {
+    const fn words(self) -> [&'static str; 8] {
         let operation = match self.operation {
             Operation::Quantize => "quantize",
             // Its blocks and outputs are of one kind, which the name does not say.
@@ -301,7 +352,9 @@ impl Kernel {
             Some(KernelRule::Mse) => "mse",
             None => "",
         };
-        [operation, blocks, outputs, grouped, input, rule]
+        let transform = if self.transform { "transform" } else { "" };
+        let rounding = if self.stochastic { "stochastic" } else { "" };
+        [operation, blocks, outputs, grouped, input, rule, transform, rounding]
     }
 }
 
@@ -350,6 +403,11 @@ mod tests {
                 "quantize_1d_both_f32_mse",
             ),
             (Kernel::quantize_rows(F16, KernelRule::Mae), "quantize_rows_f16_mae"),
+            (
+                Kernel::quantize(Blocks::Row, Outputs::Rowwise, true, F32, KernelRule::Mse)
+                    .stochastically(),
+                "quantize_1d_rowwise_grouped_f32_mse_stochastic",
+            ),
             (Kernel::amax(false, Bf16), "amax_bf16"),
             (Kernel::amax(true, F32), "amax_grouped_f32"),
             (Kernel::amax_columns(F16), "amax_columns_f16"),

@@ -31,15 +31,17 @@
 //! 10. **Skip word.** Where it is looked at (quantize kernels: with
 //!     [`SKIPPABLE`](crate::abi::SKIPPABLE); others: where it is not null) `skip` is the address of an
 //!     aligned `u32` in device memory.
+//! 11. **Random state.** [`Random`](crate::abi::Random) is what [`random`] makes. Where its `state` is not null
+//!     it is the address of two aligned `u64` in device memory, which nobody writes while the kernel runs.
 
 use std::fmt;
 
 use crate::abi::{
-    COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, STRICT,
+    COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, Random, STRICT,
     SWIZZLED, TILE_COLS, TILE_ROWS,
 };
 use crate::config::{
-    Config, E4m3Max, ErrorPath, Feature, InputType, Outputs, Rule, ScaleLayout, Scaling,
+    Config, E4m3Max, ErrorPath, Feature, InputType, Outputs, Rounding, Rule, ScaleLayout, Scaling,
 };
 use crate::kernel::{Blocks, Kernel};
 use crate::shape::{ShapeError, check_dimension};
@@ -87,6 +89,8 @@ pub enum LaunchError {
         /// How many.
         tensors: usize,
     },
+    /// Tensors of a group are whole.
+    GroupOfPanels,
     /// There are no such kernels.
     Unsupported {
         /// What they lack.
@@ -102,6 +106,9 @@ impl fmt::Display for LaunchError {
                 f,
                 "{tensors} tensors are more than the 65535 of one grouped launch: launch in parts"
             ),
+            Self::GroupOfPanels => f.write_str(
+                "a panel was given for a group of tensors, which are whole: quantize panels one by one",
+            ),
             Self::Unsupported { feature } => write!(
                 f,
                 "the kernels don't do {feature} yet: use the CPU path, or a configuration without it"
@@ -114,7 +121,7 @@ impl std::error::Error for LaunchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Shape(error) => error.source(),
-            Self::TooManyTensors { .. } | Self::Unsupported { .. } => None,
+            Self::TooManyTensors { .. } | Self::GroupOfPanels | Self::Unsupported { .. } => None,
         }
     }
 }
@@ -157,12 +164,27 @@ pub fn rule_flags(rule: Rule) -> u32 {
     flags
 }
 
+/// The random state of a configuration as a launch passes it, of a tensor or of the first of a group; zeros
+/// where it rounds to nearest. `shape` is that of the tensor, where it is a panel.
+#[must_use]
+pub fn random(config: &Config, shape: [usize; 2]) -> Random {
+    match config.rounding() {
+        Rounding::Nearest => Random::default(),
+        Rounding::Stochastic(state) => Random::new(state, config.panel(), shape),
+    }
+}
+
 /// Checks that there are kernels for a configuration.
 ///
 /// # Errors
 /// [`LaunchError::Unsupported`] where there are none.
 pub fn check_features(config: &Config) -> Result<(), LaunchError> {
-    match Feature::ALL.into_iter().find(|feature| config.uses(*feature)) {
+    let lacks = |feature: &Feature| match feature {
+        Feature::Stochastic => false,
+        Feature::Search | Feature::Transform => true,
+    };
+    let mut features = Feature::ALL.into_iter();
+    match features.find(|feature| config.uses(*feature) && lacks(feature)) {
         None => Ok(()),
         Some(feature) => Err(LaunchError::Unsupported { feature }),
     }
@@ -218,7 +240,8 @@ pub fn tensor([rows, cols]: [usize; 2]) -> QuantizeTensor {
 }
 
 /// Quantizes one tensor with global scales that are on the device. Takes
-/// [`crate::abi::QuantizeParams`].
+/// [`crate::abi::QuantizeParams`], or [`crate::abi::TrainingParams`] where
+/// [`Kernel::takes_training`].
 ///
 /// # Errors
 /// Those of [`check_features`] and [`check_shape`].
@@ -232,11 +255,12 @@ pub fn quantize(
     quantize_checked(config, input, &[shape], false)
 }
 
-/// Quantizes many tensors of one configuration and type in one launch. Takes
-/// [`crate::abi::QuantizeParams`] with `group` set.
+/// Quantizes many tensors of one configuration and type in one launch. Takes what [`quantize`]'s kernel
+/// takes, with `group` set.
 ///
 /// # Errors
-/// Those of [`check_features`], of [`check_shape`] for any of the shapes, and [`LaunchError::TooManyTensors`].
+/// Those of [`check_features`], of [`check_shape`] for any of the shapes, [`LaunchError::TooManyTensors`] and
+/// [`LaunchError::GroupOfPanels`].
 pub fn quantize_grouped(
     config: &Config,
     input: InputType,
@@ -246,6 +270,9 @@ pub fn quantize_grouped(
         return Err(LaunchError::TooManyTensors { tensors: shapes.len() });
     }
     check_features(config)?;
+    if config.panel().is_some() {
+        return Err(LaunchError::GroupOfPanels);
+    }
     for shape in shapes {
         check_shape(config, *shape)?;
     }
@@ -277,7 +304,16 @@ fn quantize_checked(
         }
     };
     let kernel = Kernel::quantize(blocks, outputs, grouped, input, config.rule().try_into()?);
+    let kernel = rounding(kernel, config);
     Ok(Launch::new(kernel, [across, down, shapes.len() as u32], threads))
+}
+
+/// The kernel with the configuration's rounding.
+fn rounding(kernel: Kernel, config: &Config) -> Kernel {
+    match config.rounding() {
+        Rounding::Nearest => kernel,
+        Rounding::Stochastic(_) => kernel.stochastically(),
+    }
 }
 
 /// Tiles of some rows and columns that cover the widest of the tensors, and the tallest.
@@ -289,7 +325,7 @@ fn tiles(shapes: &[[usize; 2]], [rows, cols]: [u32; 2]) -> [u32; 2] {
 }
 
 /// Row scaling in one pass: finds each row's amax, writes its [`crate::abi::GlobalScale`] to
-/// `global` and quantizes the row. Takes [`crate::abi::QuantizeParams`].
+/// `global` and quantizes the row. Takes what [`quantize`]'s kernel takes.
 ///
 /// # Errors
 /// Those of [`check_features`] and [`check_shape`].
@@ -304,7 +340,7 @@ pub fn quantize_rows(
     let grid = [if cols == 0 { 0 } else { rows as u32 }, 1, 1];
     // Measured on H100: many small thread blocks overlap better than few large ones.
     let threads = row_threads(cols, 128);
-    let kernel = Kernel::quantize_rows(input, config.rule().try_into()?);
+    let kernel = rounding(Kernel::quantize_rows(input, config.rule().try_into()?), config);
     Ok(Launch::new(kernel, grid, threads))
 }
 

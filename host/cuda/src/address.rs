@@ -37,6 +37,9 @@ pub struct QuantizeAddresses {
     /// [`super::Quantizer::workspace_bytes`] bytes, 16-byte aligned, zero before the first launch
     /// that uses them.
     pub workspace: DeviceAddress,
+    /// With stochastic rounding: seed and offset, two `u64`, 16-byte aligned, in place of those that were
+    /// prepared with, so that a captured launch draws anew when they change; or null. Read only.
+    pub random_state: DeviceAddress,
     /// A `u32`, 4-byte aligned, or null. When it is not zero as the launch runs, the launch leaves
     /// all memory as it is. Read only.
     pub skip: DeviceAddress,

@@ -1,7 +1,7 @@
 //! The launches as they are planned, run by the PTX executor: the parameters,
 //! grids and workspaces that a device would get, without one.
 
-use fouroversix_core::abi::{GlobalScale, QuantizeParams};
+use fouroversix_core::abi::{GlobalScale, QuantizeParams, TrainingParams};
 use fouroversix_core::launch::{self, Launch};
 use fouroversix_core::{
     Amax, Config, E4m3Max, InputType, InstructionSet, Nvfp4Tensor, Outputs, Quantized, Rule,
@@ -36,6 +36,15 @@ pub(super) fn run<P: Copy>(machine: &mut Machine, launch: &Launch, params: &P) {
     let done =
         machine.launch(&module, &kernel.name(), *grid, [*threads, 1, 1], *shared_bytes, bytes);
     done.unwrap_or_else(|fault| panic!("{kernel}: {fault:?}"));
+}
+
+/// Runs a quantize kernel on as much of the parameter as it takes.
+fn run_quantize(machine: &mut Machine, launch: &Launch, params: &TrainingParams) {
+    if launch.kernel.takes_training() {
+        run(machine, launch, params);
+    } else {
+        run(machine, launch, &params.quantize);
+    }
 }
 
 fn input() -> Vec<f32> {
@@ -90,7 +99,7 @@ fn execute(
         run(&mut machine, &launch, &setup.amax_params(step, &at).expect("aligned"));
     }
     let launch = setup.quantize_launch().expect("planned").expect("not empty");
-    run(&mut machine, &launch, &setup.quantize_params(&at).expect("aligned"));
+    run_quantize(&mut machine, &launch, &setup.quantize_params(&at).expect("aligned"));
     (machine, at)
 }
 

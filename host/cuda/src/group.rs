@@ -3,9 +3,11 @@
 use std::fmt;
 
 use cudarc::driver::CudaSlice;
-use fouroversix_core::abi::{AmaxParams, QuantizeParams, QuantizeTensor, SKIPPABLE};
+use fouroversix_core::abi::{
+    AmaxParams, QuantizeParams, QuantizeTensor, Random, SKIPPABLE, TrainingParams,
+};
 use fouroversix_core::shape::expect_length;
-use fouroversix_core::{Config, Error, InputType, launch};
+use fouroversix_core::{Config, Error, InputType, RandomState, launch};
 
 use super::address::{ALIGNMENT, DeviceAddress, QuantizeAddresses, WORD, needed, optional};
 use super::device::Device;
@@ -26,8 +28,10 @@ pub struct GroupQuantizer {
     device: Device,
     setups: Vec<QuantizeSetup>,
     amax: Amaxes,
-    quantize: Option<Launch<QuantizeParams>>,
+    quantize: Option<Launch<TrainingParams>>,
     flags: u32,
+    /// Of the first tensor.
+    random: Random,
 }
 
 /// The launches that find a group's amaxes.
@@ -43,6 +47,8 @@ enum Amaxes {
 pub struct GroupTable {
     addresses: Vec<QuantizeAddresses>,
     address: DeviceAddress,
+    /// Seed and offset in device memory, or null.
+    random_state: DeviceAddress,
     /// What the launch of all amaxes reads, if there is one.
     amax: Option<DeviceAddress>,
     /// The memory, where the table owns it.
@@ -92,6 +98,7 @@ impl Device {
             amax,
             quantize,
             flags: launch::flags(config),
+            random: launch::random(config, [0; 2]),
         })
     }
 }
@@ -187,7 +194,13 @@ impl GroupQuantizer {
                 Some(at)
             }
         };
-        Ok(GroupTable { addresses: addresses.to_vec(), address: at, amax, memory: None })
+        Ok(GroupTable {
+            addresses: addresses.to_vec(),
+            address: at,
+            random_state: 0,
+            amax,
+            memory: None,
+        })
     }
 
     pub(super) fn setups(&self) -> &[QuantizeSetup] {
@@ -273,14 +286,31 @@ impl GroupQuantizer {
         let stream = stream.into().handle();
         optional("the skip flag", skip, WORD)?;
         let Some(launch) = &self.quantize else { return Ok(()) };
-        let params = self.params(table.address, skip);
-        // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
+        let params = self.params(table, skip)?;
+        // SAFETY: the kernel's parameter is `TrainingParams` or its first field; the rest is the caller's
+        // promise.
         unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
     }
 
-    fn params(&self, group: DeviceAddress, skip: DeviceAddress) -> QuantizeParams {
+    fn params(
+        &self,
+        table: &GroupTable,
+        skip: DeviceAddress,
+    ) -> Result<TrainingParams, DeviceError> {
+        optional("the random state", table.random_state, ALIGNMENT)?;
         let flags = self.flags | if skip == 0 { 0 } else { SKIPPABLE };
-        QuantizeParams { group, skip, flags, ..QuantizeParams::default() }
+        let group = table.address;
+        let quantize = QuantizeParams { group, skip, flags, ..QuantizeParams::default() };
+        let random = Random { state: table.random_state, ..self.random };
+        Ok(TrainingParams { quantize, random, signs: [0; 2] })
+    }
+
+    /// Draws the random bytes of later launches from another state, where rounding is stochastic. Tensor t,
+    /// counted from 0 with the empty ones, has the offset plus t.
+    pub fn set_random_state(&mut self, state: RandomState) {
+        if self.random != Random::default() {
+            self.random = Random::new(state, None, [0; 2]);
+        }
     }
 
     /// The device that was prepared for.
@@ -302,6 +332,14 @@ impl GroupQuantizer {
 }
 
 impl GroupTable {
+    /// With seed and offset in device memory: two `u64`, 16-byte aligned, in place of those that were
+    /// prepared with, so that a captured launch draws anew when they change. They must stay there as long as
+    /// the table is launched with, and are read only.
+    #[must_use]
+    pub fn with_random_state(self, random_state: DeviceAddress) -> Self {
+        Self { random_state, ..self }
+    }
+
     /// The table, owner of the memory that it lies in.
     pub(super) fn keeping(self, memory: CudaSlice<u8>) -> Self {
         Self { memory: Some(memory), ..self }

@@ -47,7 +47,7 @@ impl<P: Copy> Launch<P> {
     /// Enqueues the kernel. Does not allocate, does not wait.
     ///
     /// # Safety
-    /// The kernel's parameter must be a `P`, the addresses in it must be those of live device
+    /// The kernel's parameter must be a `P` or its first field, the addresses in it must be those of live device
     /// memory of the sizes that the kernel touches, and `stream` a stream of the device's context.
     pub(super) unsafe fn enqueue(
         &self,

@@ -1,8 +1,8 @@
 //! Quantization prepared: everything that can be checked and loaded before the first launch is.
 
 use cudarc::driver::sys;
-use fouroversix_core::abi::{AmaxParams, QuantizeParams};
-use fouroversix_core::{Config, Error, InputType, launch};
+use fouroversix_core::abi::{AmaxParams, QuantizeParams, TrainingParams};
+use fouroversix_core::{Config, Error, InputType, RandomState, launch};
 
 use super::address::QuantizeAddresses;
 use super::device::Device;
@@ -21,7 +21,7 @@ pub struct Quantizer {
     device: Device,
     setup: QuantizeSetup,
     amax: Vec<(AmaxStep, Launch<AmaxParams>)>,
-    quantize: Option<Launch<QuantizeParams>>,
+    quantize: Option<Launch<TrainingParams>>,
 }
 
 impl Device {
@@ -97,6 +97,13 @@ impl Quantizer {
     #[must_use]
     pub fn column_global_scales(&self) -> (usize, usize) {
         self.setup.column_global_scales()
+    }
+
+    /// Draws the random bytes of later launches from another state, where rounding is stochastic. Count the
+    /// offset up from one launch to the next; or give its address,
+    /// [`QuantizeAddresses::random_state`].
+    pub fn set_random_state(&mut self, state: RandomState) {
+        self.setup.set_random_state(state);
     }
 
     /// Numbers of global scales of the rowwise output (or the tensor) and, where it has its own,
@@ -177,7 +184,8 @@ impl Quantizer {
     ) -> Result<(), Error> {
         let Some(launch) = &self.quantize else { return Ok(()) };
         let params = self.setup.quantize_params(at)?;
-        // SAFETY: the kernel's parameter is `QuantizeParams`; the rest is the caller's promise.
+        // SAFETY: the kernel's parameter is `TrainingParams` or its first field; the rest is the caller's
+        // promise.
         unsafe { launch.enqueue(&params, stream) }.map_err(Error::from)
     }
 

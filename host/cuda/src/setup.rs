@@ -1,9 +1,13 @@
 //! What a quantization needs, worked out without a device: kernels, grids, parameters.
 
-use fouroversix_core::abi::{AmaxParams, GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
+use fouroversix_core::abi::{
+    AmaxParams, GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE, TrainingParams,
+};
 use fouroversix_core::check_shape;
 use fouroversix_core::launch::{self, Launch, LaunchError};
-use fouroversix_core::{Config, Error, InputType, Outputs, Scaling, named};
+use fouroversix_core::{
+    Config, Error, Feature, InputType, Outputs, RandomState, Rounding, Scaling, named,
+};
 
 use super::address::{ALIGNMENT, OutputAddresses, QuantizeAddresses, WORD, needed, optional};
 use super::error::DeviceError;
@@ -214,17 +218,30 @@ impl QuantizeSetup {
         }
     }
 
+    /// What the kernel takes, which of nearest rounding without transforms is the first field alone.
     pub(super) fn quantize_params(
         &self,
         at: &QuantizeAddresses,
-    ) -> Result<QuantizeParams, DeviceError> {
+    ) -> Result<TrainingParams, DeviceError> {
         optional("the skip flag", at.skip, WORD)?;
-        Ok(QuantizeParams {
+        optional("the random state", at.random_state, ALIGNMENT)?;
+        let mut random = launch::random(&self.config, self.shape);
+        random.state = at.random_state;
+        let quantize = QuantizeParams {
             tensor: self.tensor(at)?,
             skip: at.skip,
             flags: self.flags | if at.skip == 0 { 0 } else { SKIPPABLE },
             ..QuantizeParams::default()
-        })
+        };
+        Ok(TrainingParams { quantize, random, signs: [0; 2] })
+    }
+
+    /// Changes the numbers that random bytes come from, where there are any.
+    pub(super) fn set_random_state(&mut self, state: RandomState) {
+        if self.config.uses(Feature::Stochastic) {
+            let builder = self.config.to_builder().rounding(Rounding::Stochastic(state));
+            self.config = builder.build().expect("it was built with another state");
+        }
     }
 
     /// For the copy kernel, which writes rowwise outputs and, where there are any, columnwise ones:
@@ -233,7 +250,7 @@ impl QuantizeSetup {
         &self,
         at: &QuantizeAddresses,
     ) -> Result<QuantizeParams, DeviceError> {
-        let mut params = self.quantize_params(at)?;
+        let mut params = self.quantize_params(at)?.quantize;
         if !self.config.outputs().rowwise() {
             let tensor = &mut params.tensor;
             (tensor.codes, tensor.codes_t) = (tensor.codes_t, 0);

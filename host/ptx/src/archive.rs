@@ -1,13 +1,15 @@
 //! The kernels of one instruction set, compressed: lzip members, one for each operation.
 //!
-//! `lzip -dc archive/sm_80.lz` prints them. A member is taken apart when a kernel of it is first
-//! asked for, and kept.
+//! `lzip -dc archive/sm_80.lz` prints them, with register numbers as [`numbers`] says. A member is taken
+//! apart when a kernel of it is first asked for, and kept.
 
 use std::io::Read;
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use lzma_rust2::LzipReader;
+
+use crate::numbers;
 
 /// An archive file, and where its kernels are.
 pub(crate) struct Packed {
@@ -68,6 +70,7 @@ impl Archive {
             LzipReader::new(&self.packed.bytes[self.packed.members[member].clone()])
                 .read_to_string(&mut text)
                 .expect("the archive is whole: tests take every member apart");
+            let text = numbers::absolute(&text);
             match self.target {
                 None => text,
                 Some([from, to]) => {

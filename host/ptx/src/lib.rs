@@ -5,6 +5,7 @@
 //! on by default.
 
 mod archive;
+mod numbers;
 
 use archive::Archive;
 

@@ -26,9 +26,12 @@ use super::encoded::Encoded;
 use super::exact;
 use super::isa::{Candidate, Isa, Target};
 use super::metric::Metric;
+use super::rounding::Rounding;
+use super::stochastic;
 use crate::formats::e4m3;
-use crate::load::block::Block;
+use crate::load::block::{Block, Placed};
 use crate::load::input::Input;
+use crate::load::transform::Transform;
 use crate::ptx::packed::{self, F32x2};
 use crate::ptx::{self, warp};
 use fouroversix_core::abi::GlobalScale;
@@ -146,6 +149,32 @@ impl Scaled {
         (bmax == 0).then(|| Encoded::zero([low, high]))
     }
 
+    /// The choice alone: the candidates' codes are nobody's.
+    #[inline(always)]
+    fn choice<M: Metric>(&self) -> Choice {
+        self.candidates::<M>().choice
+    }
+
+    /// [`Candidates::tie`], of candidates worked out again.
+    #[inline(always)]
+    fn tie<M: Metric>(&self) -> bool {
+        // `opaque`: kept from the hot path, both candidates' codes would take registers.
+        let again = |factor: f32| f32::from_bits(ptx::opaque(factor.to_bits()));
+        let ScalePair { encode6, encode4, .. } = self.scales;
+        let scales = ScalePair { encode6: again(encode6), encode4: again(encode4), ..self.scales };
+        Self { scales, ..*self }.candidates::<M>().tie()
+    }
+
+    /// One of the two, encoded stochastically.
+    #[inline(always)]
+    fn stochastic(&self, is_map4: bool, words: [u32; 4]) -> Encoded {
+        let Self { x, signs, scales, .. } = self;
+        let (encode, scale) =
+            if is_map4 { (scales.encode4, scales.exact4) } else { (scales.encode6, scales.exact6) };
+        let factor = encode * (stochastic::UNIT / Target::GRID);
+        Encoded { codes: stochastic::codes(x, factor, words, *signs), scale }
+    }
+
     /// The second half of the hot loop.
     #[inline(always)]
     pub(crate) fn candidates<M: Metric>(&self) -> Candidates {
@@ -203,14 +232,16 @@ impl Candidates {
 /// Encodes a block. All lanes of the warp call it, lanes without a block with any. `block_of` gives the
 /// block of any thread of the warp, for the exact path.
 #[inline(always)]
-pub(crate) fn encode<T: Input, M: Metric, B: Block>(
+pub(crate) fn encode<T: Input, M: Metric, R: Rounding, X: Transform, B: Block>(
     raw: T::Raw,
     thread: u32,
-    block_of: impl Fn(u32) -> B,
+    block_of: impl Fn(u32) -> Placed<B>,
+    rounding: R,
+    transform: X,
     global: &GlobalScale,
     flags: u32,
 ) -> Encoded {
-    let block = Scaled::new::<T, M>(raw, global);
+    let block = Scaled::new::<T, M>(transform.block::<T>(raw), global);
     // Shortcut for a warp of zeros. The branch also keeps the compiler from interleaving the halves, which
     // would take more registers and conflict in the register file's banks.
     if M::FOUR_OVER_SIX && Target::IN_HALVES && !warp::any(block.is_regular()) {
@@ -219,17 +250,36 @@ pub(crate) fn encode<T: Input, M: Metric, B: Block>(
             return Encoded::zero(block.signs);
         }
     }
-    let candidates = block.candidates::<M>();
-    let mut encoded = candidates.best();
-    // A warp vote: without divergence on the hot path.
-    if !warp::any(!candidates.is_certain()) {
-        return encoded;
-    }
-    warp::sync();
-    let mut settled = candidates.is_certain();
-    if !settled {
-        settled = block.is_regular() && candidates.tie();
-        encoded = candidates.stored(false);
+    let (mut encoded, mut settled);
+    if R::NEAREST {
+        let candidates = block.candidates::<M>();
+        encoded = candidates.best();
+        // A warp vote: without divergence on the hot path.
+        if !warp::any(!candidates.is_certain()) {
+            return encoded;
+        }
+        warp::sync();
+        settled = candidates.is_certain();
+        if !settled {
+            settled = block.is_regular() && candidates.tie();
+            encoded = candidates.stored(false);
+        }
+    } else {
+        let Choice { mut map4, certain } = block.choice::<M>();
+        settled = certain & block.is_regular();
+        let left = warp::any(!settled);
+        if left {
+            warp::sync();
+            if !settled {
+                settled = block.is_regular() && block.tie::<M>();
+                map4 = false;
+            }
+            warp::sync();
+        }
+        encoded = block.stochastic(map4, rounding.draw(block_of(thread).segment));
+        if !left {
+            return encoded;
+        }
     }
     if let Some(zero) = block.zero() {
         (encoded, settled) = (zero, true);
@@ -238,5 +288,15 @@ pub(crate) fn encode<T: Input, M: Metric, B: Block>(
     // `opaque` keeps the exact path's addresses from being hoisted.
     let (thread, flags) = (ptx::opaque(thread), ptx::opaque(flags));
     let block_of = |lane: u32| block_of(thread - thread % 32 + lane);
-    exact::encode_by_warp::<T, M, B>(!settled, thread % 32, block_of, global, flags, encoded)
+    let asks = !settled;
+    exact::encode_by_warp::<T, M, R, X, B>(
+        asks,
+        thread % 32,
+        block_of,
+        rounding,
+        transform,
+        global,
+        flags,
+        encoded,
+    )
 }

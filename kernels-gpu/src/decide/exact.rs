@@ -7,9 +7,12 @@
 
 use super::encoded::Encoded;
 use super::metric::Metric;
+use super::rounding::Rounding;
+use super::stochastic;
 use crate::formats::e4m3;
-use crate::load::block::Block;
+use crate::load::block::{Block, Placed};
 use crate::load::input::Input;
+use crate::load::transform::Transform;
 use crate::ptx::rolled::{sixteen, two};
 use crate::ptx::{self, warp};
 use fouroversix_core::abi::{E4M3_MAX_256, GlobalScale, STRICT};
@@ -27,28 +30,46 @@ impl Encoder {
         Self { scale, encode: ptx::min(ptx::rcp_rn(scale * s_dec), f32::MAX) }
     }
 
+    /// `|x·encode|`, at most 6; 6 for NaN.
+    #[inline(always)]
+    fn product(self, x: f32) -> f32 {
+        ptx::min((x * self.encode).abs(), 6.0)
+    }
+
     /// `|E2M1(x·encode)|`: saturating, 6 for NaN. The rounding is that of `isa::grid`.
     #[inline(always)]
     fn magnitude(self, x: f32) -> f32 {
-        let y = ptx::min((x * self.encode).abs(), 6.0);
+        let y = self.product(x);
         let m = ptx::max(y, 1.0 + 1.0 / 2_097_152.0);
         ptx::fma_rn(m, 4_194_304.0, ptx::fma_rn(m, -4_194_304.0, y))
     }
 
-    /// The code of `x` (step 5).
+    /// The code of `x` (step 5, or T4 with a random byte).
     #[inline(always)]
-    fn code(self, x: f32) -> u32 {
-        let code = ptx::cvt_rn_f16x2_f32(0.0, self.magnitude(x) * (1.0 / 16384.0)) >> 9;
+    fn code<R: Rounding>(self, x: f32, byte: u32) -> u32 {
+        let code = if R::NEAREST {
+            ptx::cvt_rn_f16x2_f32(0.0, self.magnitude(x) * (1.0 / 16384.0)) >> 9
+        } else {
+            stochastic::code(self.product(x), byte)
+        };
         // NaN is code 7: its sign is dropped.
         if x.is_nan() { 7 } else { code | (x.to_bits() >> 31) << 3 }
     }
 
     /// The 16 codes of a block.
     #[inline(always)]
-    pub(crate) fn codes<T: Input>(self, block: impl Block, flags: u32) -> [u32; 2] {
+    pub(crate) fn codes<T: Input, R: Rounding>(
+        self,
+        block: Placed<impl Block>,
+        rounding: R,
+        flags: u32,
+    ) -> [u32; 2] {
+        let words = rounding.draw(block.segment);
         let mut codes = 0u64;
         for i in 0..sixteen(flags) {
-            codes |= u64::from(self.code(block.element::<T>(i))) << (4 * i as u32);
+            let byte = stochastic::byte(words, i as u32);
+            let code = self.code::<R>(block.block.element::<T>(i), byte);
+            codes |= u64::from(code) << (4 * i as u32);
         }
         [codes as u32, (codes >> 32) as u32]
     }
@@ -128,10 +149,16 @@ pub(crate) fn better<M: Metric>(
 /// share each block: an element and a candidate a lane. `block_of` gives a lane's block; lanes that don't
 /// ask get `encoded` back.
 #[inline(always)]
-pub(crate) fn encode_by_warp<T: Input, M: Metric, B: Block>(
+#[expect(
+    clippy::too_many_arguments,
+    reason = "inlined in one place, where all of them are at hand"
+)]
+pub(crate) fn encode_by_warp<T: Input, M: Metric, R: Rounding, X: Transform, B: Block>(
     asks: bool,
     lane: u32,
-    block_of: impl Fn(u32) -> B,
+    block_of: impl Fn(u32) -> Placed<B>,
+    rounding: R,
+    transform: X,
     global: &GlobalScale,
     flags: u32,
     mut encoded: Encoded,
@@ -143,7 +170,8 @@ pub(crate) fn encode_by_warp<T: Input, M: Metric, B: Block>(
         let [amax, s_enc, s_dec] =
             [global.amax, global.s_enc, global.s_dec].map(|v| warp::shuffle(v, source));
         let global = GlobalScale { amax, s_enc, s_dec, limit: 0.0 };
-        let x = block_of(source).element::<T>(u64::from(lane % 16));
+        let Placed { block, segment } = block_of(source);
+        let x = transform.shared::<T>(block, lane);
         let mut bmax = ptx::max(x.abs(), 0.0);
         for mask in [8, 4, 2, 1] {
             bmax = ptx::max(bmax, warp::shuffle_xor(bmax, mask));
@@ -163,7 +191,8 @@ pub(crate) fn encode_by_warp<T: Input, M: Metric, B: Block>(
             }
             from = if warp::shuffle(error, 16) < warp::shuffle(error, 0) { 16 } else { 0 };
         }
-        let mut codes = candidate.code(x) << (lane % 8 * 4);
+        let byte = stochastic::byte(rounding.draw(segment), lane % 16);
+        let mut codes = candidate.code::<R>(x, byte) << (lane % 8 * 4);
         for mask in [4, 2, 1] {
             codes |= warp::shuffle_xor(f32::from_bits(codes), mask).to_bits();
         }

@@ -4,10 +4,11 @@
 //! and the same cheap error, which decides nearly always. The contract's sums go line by line and have a
 //! direction: near ties are settled for rows and for columns separately.
 
-use super::isa::{Isa, Target};
+use super::isa::{Candidate, Isa, Target};
 use super::metric::Metric;
-use super::{block, encoded, exact, near};
-use crate::load::block::{Block, Strided};
+use super::rounding::Rounding;
+use super::{block, encoded, exact, near, stochastic};
+use crate::load::block::{Block, Placed, Strided};
 use crate::load::input::Input;
 use crate::ptx::{self, warp};
 use fouroversix_core::abi::GlobalScale;
@@ -22,9 +23,12 @@ pub(crate) struct Lines<T: Input> {
     pub(crate) columns: [Strided; 2],
     /// The lane.
     pub(crate) lane: u32,
+    /// The numbers of the rows' blocks in the rowwise output, and of the columns' in the columnwise one.
+    pub(crate) segments: [[u64; 2]; 2],
 }
 
-/// A lane's two rows of a tile, encoded with one scale.
+/// A lane's two rows of a tile, encoded with one scale; for a columnwise output that is rounded
+/// stochastically, its two columns.
 #[derive(Clone, Copy)]
 pub(crate) struct Encoded {
     pub(crate) codes: [[u32; 2]; 2],
@@ -57,10 +61,18 @@ fn in_all_lanes(condition: bool, lane: u32) -> bool {
 }
 
 /// Encodes a tile for the rowwise and for the columnwise output, whichever are wanted. All lanes of
-/// the warp call it.
+/// the warp call it. `turn` takes the products of a lane's rows to those of its columns.
 #[inline(always)]
-pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE: bool>(
+pub(crate) fn encode<
+    T: Input,
+    M: Metric,
+    R: Rounding,
+    const ROWWISE: bool,
+    const COLUMNWISE: bool,
+>(
     lines: &Lines<T>,
+    roundings: [R; 2],
+    turn: impl FnOnce([[u32; 8]; 2]) -> [[u32; 8]; 2],
     global: &GlobalScale,
     flags: u32,
 ) -> [Encoded; 2] {
@@ -69,18 +81,30 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
     let scales = block::scales::<M>(bmax, global);
     let signs = raw.map(T::signs);
     let x = [T::widen(raw[0]), T::widen(raw[1])];
+    let mut map4 = [false; 2];
     let mut encoded = if M::FOUR_OVER_SIX {
-        let encode = [scales.encode6, scales.encode4];
-        let [a6, a4] = Target::candidates::<M, 2>(&x[0], encode);
-        let [b6, b4] = Target::candidates::<M, 2>(&x[1], encode);
+        let candidates = |encode: [f32; 2]| {
+            let a = Target::candidates::<M, 2>(&x[0], encode);
+            [a, Target::candidates::<M, 2>(&x[1], encode)]
+        };
+        let [[a6, a4], [b6, b4]] = candidates([scales.encode6, scales.encode4]);
         let error6 = sum([a6.error, b6.error]);
         let error4 = sum([a4.error, b4.error]);
         let choice = block::choose::<M, 16>(error6, error4, scales.ratio);
-        let mut map4 = [choice.map4; 2];
+        map4 = [choice.map4; 2];
         let near = !choice.certain && scales.regular;
         if warp::ballot(near) != 0 {
-            let same = Target::same_values(a4.codes, scales.s4, a6.codes, scales.s6)
-                && Target::same_values(b4.codes, scales.s4, b6.codes, scales.s6);
+            let same_values = |[[a6, a4], [b6, b4]]: [[Candidate; 2]; 2]| {
+                Target::same_values(a4.codes, scales.s4, a6.codes, scales.s6)
+                    && Target::same_values(b4.codes, scales.s4, b6.codes, scales.s6)
+            };
+            let same = if R::NEAREST {
+                same_values([[a6, a4], [b6, b4]])
+            } else {
+                // `opaque`: kept from the hot path, all codes would take registers.
+                let again = |factor: f32| f32::from_bits(ptx::opaque(factor.to_bits()));
+                same_values(candidates([scales.encode6, scales.encode4].map(again)))
+            };
             let tie = in_all_lanes(same, lines.lane);
             let mut settled = [false; 2];
             if warp::ballot(near && !tie) != 0 {
@@ -108,6 +132,25 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
         let codes = [Target::nibbles(a.codes, signs[0]), Target::nibbles(b.codes, signs[1])];
         [Encoded { codes, scale: scales.exact6 }; 2]
     };
+    if !R::NEAREST {
+        let factor = |map4: bool| {
+            let encode = if map4 { scales.encode4 } else { scales.encode6 };
+            // Zeros times 0 keep their signs; other tiles that are not regular take the exact path.
+            if scales.regular { encode * (stochastic::UNIT / Target::GRID) } else { 0.0 }
+        };
+        let draw = |output: usize, i: usize| roundings[output].draw(lines.segments[output][i]);
+        if ROWWISE {
+            let factor = factor(map4[0]);
+            let codes = |i: usize| stochastic::codes(&x[i], factor, draw(0, i), signs[i]);
+            encoded[0].codes = [codes(0), codes(1)];
+        }
+        if COLUMNWISE {
+            let factor = factor(map4[1]);
+            let [a, b] = turn([0, 1].map(|i| stochastic::products(&x[i], factor)));
+            let codes = |i: usize, w| stochastic::codes_of_products(w, draw(1, i));
+            encoded[1].codes = [codes(0, a), codes(1, b)];
+        }
+    }
     // `opaque` each time: a known answer lets the compiler duplicate what follows for either value, and
     // lanes at different copies of one shuffle deadlock.
     let irregular = || ptx::opaque(u32::from(!scales.regular)) != 0;
@@ -116,15 +159,16 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
         let zero = bmax == 0.0;
         if warp::ballot(irregular() && !zero) != 0 {
             if ROWWISE {
-                let exact = exact::<T, M>(lines, lines.rows, global, flags);
+                let exact = exact::<T, M, R>(lines, [0, 0], roundings[0], global, flags);
                 encoded[0] = if irregular() { exact } else { encoded[0] };
             }
             if COLUMNWISE {
-                let exact = exact::<T, M>(lines, lines.columns, global, flags);
+                let stored = if R::NEAREST { 0 } else { 1 };
+                let exact = exact::<T, M, R>(lines, [1, stored], roundings[1], global, flags);
                 encoded[1] = if irregular() { exact } else { encoded[1] };
             }
         }
-        if zero {
+        if R::NEAREST && zero {
             let lines = signs.map(encoded::Encoded::zero);
             let codes = lines.map(|line| line.codes);
             encoded = [Encoded { codes, scale: lines[0].scale }; 2];
@@ -133,20 +177,25 @@ pub(crate) fn encode<T: Input, M: Metric, const ROWWISE: bool, const COLUMNWISE:
     encoded
 }
 
-/// A tile by the contract's own sequence, its errors added up along `along`. All lanes of the warp
-/// call it.
+/// A tile by the contract's own sequence: its errors added up along rows (0) or columns (1), codes of
+/// the lane's rows or columns. All lanes of the warp call it.
 #[inline(always)]
-fn exact<T: Input, M: Metric>(
+fn exact<T: Input, M: Metric, R: Rounding>(
     lines: &Lines<T>,
-    along: [Strided; 2],
+    [along, stored]: [usize; 2],
+    rounding: R,
     global: &GlobalScale,
     flags: u32,
 ) -> Encoded {
     let [a, b] = lines.rows;
     let own = ptx::max(a.amax::<T>(flags), b.amax::<T>(flags));
     let scales = exact::scales::<M>(largest(own, ptx::max), global);
-    let (best, scale) = exact::better::<M>(scales, global, flags, |candidate| {
-        sum(candidate.errors::<T, M>(along, global, flags))
+    let both = [lines.rows, lines.columns];
+    let (best, scale) = exact::better::<M>(scales, global, flags, |encoder| {
+        sum(encoder.errors::<T, M>(both[along], global, flags))
     });
-    Encoded { codes: [a, b].map(|row| best.codes::<T>(row, flags)), scale }
+    let ([a, b], segments) = (both[stored], lines.segments[stored]);
+    let codes = |block, segment| best.codes::<T, R>(Placed { block, segment }, rounding, flags);
+    let codes = [codes(a, segments[0]), codes(b, segments[1])];
+    Encoded { codes, scale }
 }

@@ -8,10 +8,13 @@
 use crate::decide::block;
 use crate::decide::encoded::Encoded;
 use crate::decide::metric::Metric;
+use crate::decide::rounding::Rounding;
 use crate::formats::{e4m3, scale_layout};
+use crate::load::block::Placed;
 use crate::load::input::Input;
 use crate::load::staged::{self, Reader, Staged};
 use crate::load::tensor;
+use crate::load::transform::Transform;
 use crate::ptx::{self, memory, shared, thread};
 use fouroversix_core::abi::{
     COLUMNS_COLS, GlobalScale, QuantizeParams, QuantizeTensor, ROW_SCALED, SWIZZLED,
@@ -166,8 +169,17 @@ impl Output {
 
 /// Encodes a tile and stores it.
 #[inline(always)]
-pub(crate) unsafe fn kernel<T: Input, M: Metric, const ROWWISE: bool, const GROUPED: bool>(
+pub(crate) unsafe fn kernel<
+    T: Input,
+    M: Metric,
+    R: Rounding,
+    X: Transform,
+    const ROWWISE: bool,
+    const GROUPED: bool,
+>(
     p: &QuantizeParams,
+    rounding: R,
+    transforms: [X; 2],
 ) {
     // SAFETY: launch contract, clauses 2 to 8: the tile's accesses are predicated on the tensor's bounds.
     unsafe {
@@ -220,26 +232,37 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const ROWWISE: bool, const GROU
         shared::cp_async_wait_all();
         shared::barrier();
 
+        let number = tensor::number::<GROUPED>();
+        let roundings = [false, true].map(|columnwise| rounding.of_output(number, columnwise));
         // Rolled: no flag has bit 31, see `ptx/rolled.rs`.
         for step in 0..steps + (p.flags >> 31) {
             macro_rules! encode {
-                ($half:literal, $load:ident, $threads:expr, $down:literal, $global:expr) => {{
+                ($half:literal, $load:ident, $output:ident, $threads:expr, $down:literal, $global:expr) => {{
                     let raw = reader.$load::<T, $half>();
+                    let rounding = roundings[usize::from($down)];
                     let block_of = |thread: u32| {
                         let line = thread / $threads + step * STEP;
                         let element = (thread % $threads * 2 + $half) * 16;
                         let (row, column) = if $down { (element, line) } else { (line, element) };
-                        Staged { row, column, down: $down }
+                        let of = $output(thread);
+                        let line = of.line + step * STEP;
+                        Placed {
+                            block: Staged { row, column, down: $down },
+                            segment: rounding.segment(line, of.blocks, of.block + $half),
+                        }
                     };
-                    block::encode::<T, M, _>(raw, thread, block_of, &$global, p.flags)
+                    let transform = transforms[usize::from($down)];
+                    block::encode::<T, M, R, X, _>(
+                        raw, thread, block_of, rounding, transform, &$global, p.flags,
+                    )
                 }};
             }
             // Rematerialized on rare paths: kept, a thread's place would take registers.
             let again = || ptx::opaque(thread);
             let global_of_column = columnwise(again()).global::<M>(global, step, p.flags);
             let blocks = [
-                encode!(0, load_column, downward, true, global_of_column),
-                encode!(1, load_column, downward, true, global_of_column),
+                encode!(0, load_column, columnwise, downward, true, global_of_column),
+                encode!(1, load_column, columnwise, downward, true, global_of_column),
             ];
             if to_columns.ragged {
                 columnwise(again()).store_each(step, p.flags, blocks);
@@ -249,8 +272,8 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const ROWWISE: bool, const GROU
             if ROWWISE {
                 let global_of_row = rowwise(again()).global::<M>(global, step, p.flags);
                 let blocks = [
-                    encode!(0, load_row, across, false, global_of_row),
-                    encode!(1, load_row, across, false, global_of_row),
+                    encode!(0, load_row, rowwise, across, false, global_of_row),
+                    encode!(1, load_row, rowwise, across, false, global_of_row),
                 ];
                 if to_rows.ragged {
                     rowwise(again()).store_each(step, p.flags, blocks);

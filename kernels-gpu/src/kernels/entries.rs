@@ -7,8 +7,10 @@
 
 use super::{columns, copy, dequantize, global_scale, row, rowwise, tile};
 use crate::decide::metric::{Mae, Mse, Plain};
+use crate::decide::rounding::{Nearest, Stochastic};
 use crate::load::input::{Bf16, F16, F32};
-use fouroversix_core::abi::{AmaxParams, DequantizeParams, QuantizeParams};
+use crate::load::transform::Identity;
+use fouroversix_core::abi::{AmaxParams, DequantizeParams, QuantizeParams, TrainingParams};
 
 macro_rules! entries {
     ($($name:ident: $operation:ident($($what:tt),*);)*) => {$(
@@ -19,26 +21,26 @@ macro_rules! entries {
 /// One entry, from what the kernel is: operation, blocks, outputs, whether it is grouped, element type,
 /// rule.
 macro_rules! entry {
-    ($name:ident: Quantize(Row, Rowwise, $grouped:tt, $input:tt, $rule:tt)) => {
-        entry! { $name(QuantizeParams) rowwise::kernel::<$input, $rule, $grouped> }
+    ($name:ident: Quantize(Row, Rowwise, $grouped:tt, $input:tt, $rule:tt, $($how:tt),*)) => {
+        quantize! { $name($($how),*) rowwise::kernel::<$input, $rule, _, _, $grouped> }
     };
-    ($name:ident: Quantize(Row, Columnwise, $grouped:tt, $input:tt, $rule:tt)) => {
-        entry! { $name(QuantizeParams) columns::kernel::<$input, $rule, false, $grouped> }
+    ($name:ident: Quantize(Row, Columnwise, $grouped:tt, $input:tt, $rule:tt, $($how:tt),*)) => {
+        quantize! { $name($($how),*) columns::kernel::<$input, $rule, _, _, false, $grouped> }
     };
-    ($name:ident: Quantize(Row, Both, $grouped:tt, $input:tt, $rule:tt)) => {
-        entry! { $name(QuantizeParams) columns::kernel::<$input, $rule, true, $grouped> }
+    ($name:ident: Quantize(Row, Both, $grouped:tt, $input:tt, $rule:tt, $($how:tt),*)) => {
+        quantize! { $name($($how),*) columns::kernel::<$input, $rule, _, _, true, $grouped> }
     };
-    ($name:ident: Quantize(Tile, Rowwise, $grouped:tt, $input:tt, $rule:tt)) => {
-        entry! { $name(QuantizeParams) tile::kernel::<$input, $rule, true, false, $grouped> }
+    ($name:ident: Quantize(Tile, Rowwise, $grouped:tt, $input:tt, $rule:tt, Identity, $rounding:tt)) => {
+        quantize! { $name($rounding) tile::kernel::<$input, $rule, _, true, false, $grouped> }
     };
-    ($name:ident: Quantize(Tile, Columnwise, $grouped:tt, $input:tt, $rule:tt)) => {
-        entry! { $name(QuantizeParams) tile::kernel::<$input, $rule, false, true, $grouped> }
+    ($name:ident: Quantize(Tile, Columnwise, $grouped:tt, $input:tt, $rule:tt, Identity, $rounding:tt)) => {
+        quantize! { $name($rounding) tile::kernel::<$input, $rule, _, false, true, $grouped> }
     };
-    ($name:ident: Quantize(Tile, Both, $grouped:tt, $input:tt, $rule:tt)) => {
-        entry! { $name(QuantizeParams) tile::kernel::<$input, $rule, true, true, $grouped> }
+    ($name:ident: Quantize(Tile, Both, $grouped:tt, $input:tt, $rule:tt, Identity, $rounding:tt)) => {
+        quantize! { $name($rounding) tile::kernel::<$input, $rule, _, true, true, $grouped> }
     };
-    ($name:ident: QuantizeRows(Row, Rowwise, false, $input:tt, $rule:tt)) => {
-        entry! { $name(QuantizeParams) row::kernel::<$input, $rule> }
+    ($name:ident: QuantizeRows(Row, Rowwise, false, $input:tt, $rule:tt, Identity, $rounding:tt)) => {
+        quantize! { $name($rounding) row::kernel::<$input, $rule, _> }
     };
     ($name:ident: Amax(false, $input:tt)) => {
         entry! { $name(AmaxParams) global_scale::tensor::<$input> }
@@ -65,11 +67,33 @@ macro_rules! entry {
         entry! { $name(DequantizeParams) copy::dequantize::<$output> }
     };
     ($name:ident($params:ty) $body:path) => {
+        entry! { $name(p: $params) $body(&p) }
+    };
+    ($name:ident($p:ident: $params:ty) $body:expr) => {
         #[cfg_attr(nvvm, cuda_std::kernel)]
         #[cfg_attr(not(nvvm), unsafe(no_mangle))]
-        pub unsafe extern "ptx-kernel" fn $name(p: $params) {
+        pub unsafe extern "ptx-kernel" fn $name($p: $params) {
             // SAFETY: whoever launches the entry keeps the launch contract (`fouroversix_core::launch`).
-            unsafe { $body(&p) }
+            unsafe { $body }
+        }
+    };
+}
+
+/// A quantize entry: with the transform and the rounding, the parameter that has what they need.
+macro_rules! quantize {
+    ($name:ident(Nearest) $body:path) => {
+        entry! { $name(p: QuantizeParams) $body(&p, Nearest) }
+    };
+    ($name:ident(Stochastic) $body:path) => {
+        entry! { $name(p: TrainingParams) $body(&p.quantize, Stochastic::new(&p.random)) }
+    };
+    ($name:ident(Identity, Nearest) $body:path) => {
+        entry! { $name(p: QuantizeParams) $body(&p, Nearest, [Identity; 2]) }
+    };
+    ($name:ident(Identity, Stochastic) $body:path) => {
+        entry! {
+            $name(p: TrainingParams)
+            $body(&p.quantize, Stochastic::new(&p.random), [Identity; 2])
         }
     };
 }

@@ -5,16 +5,18 @@ use super::global_scale;
 use crate::decide::block;
 use crate::decide::encoded::Encoded;
 use crate::decide::metric::Metric;
+use crate::decide::rounding::Rounding;
 use crate::formats::{e4m3, scale_layout};
-use crate::load::block::Strided;
+use crate::load::block::{Placed, Strided};
 use crate::load::input::Input;
 use crate::load::tensor;
+use crate::load::transform::Identity;
 use crate::ptx::{self, memory, thread, thread_block};
 use fouroversix_core::abi::{GlobalScale, QuantizeParams, SWIZZLED};
 
 /// Encodes one row and stores it, and its global scale.
 #[inline(always)]
-pub(crate) unsafe fn kernel<T: Input, M: Metric>(p: &QuantizeParams) {
+pub(crate) unsafe fn kernel<T: Input, M: Metric, R: Rounding>(p: &QuantizeParams, rounding: R) {
     // SAFETY: launch contract, clauses 1 to 7: a thread block for each row; loads are clamped to the row,
     // stores predicated on it.
     unsafe {
@@ -41,14 +43,18 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric>(p: &QuantizeParams) {
             let at = |block: u32| input.add(block as usize * 16 * T::BYTES as usize);
             let thread = thread::index();
             let block = block_of(thread);
-            let strided = |thread: u32| Strided { at: at(block_of(thread)), stride: T::BYTES };
+            let placed = |thread: u32| Placed {
+                block: Strided { at: at(block_of(thread)), stride: T::BYTES },
+                segment: rounding.rowwise_segment(first + block_of(thread)),
+            };
             let mut raw = held[0];
             if M::FOUR_OVER_SIX || first_of_pass >= HELD as u32 * thread::count() {
                 raw = T::load(at(block));
             }
             held = [held[1], held[2], held[3], held[0]];
-            let Encoded { codes, scale } =
-                block::encode::<T, M, _>(raw, thread, strided, &global, p.flags);
+            let Encoded { codes, scale } = block::encode::<T, M, R, _, _>(
+                raw, thread, placed, rounding, Identity, &global, p.flags,
+            );
             // `opaque` for the reason in `decide/tile.rs`.
             if ptx::opaque(u32::from(first_of_pass + thread < blocks)) != 0 {
                 let index = (first + block) as usize;

@@ -3,16 +3,22 @@
 use crate::decide::block;
 use crate::decide::encoded::Encoded;
 use crate::decide::metric::Metric;
+use crate::decide::rounding::Rounding;
 use crate::formats::{e4m3, scale_layout};
-use crate::load::block::Strided;
+use crate::load::block::{Placed, Strided};
 use crate::load::input::Input;
 use crate::load::tensor;
+use crate::load::transform::Transform;
 use crate::ptx::{self, memory, thread};
 use fouroversix_core::abi::{GlobalScale, QuantizeParams, ROW_SCALED, SKIPPABLE, SWIZZLED};
 
 /// Encodes one block of a row and stores it.
 #[inline(always)]
-pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &QuantizeParams) {
+pub(crate) unsafe fn kernel<T: Input, M: Metric, R: Rounding, X: Transform, const GROUPED: bool>(
+    p: &QuantizeParams,
+    rounding: R,
+    [transform, _]: [X; 2],
+) {
     // SAFETY: launch contract, clauses 2 to 7: every access is of a block below `tensor.blocks`.
     unsafe {
         let tensor = tensor::of_launch::<GROUPED>(p);
@@ -49,9 +55,14 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, const GROUPED: bool>(p: &Quanti
                     scale_layout::swizzled_at(tensor.scales, [tensor.rows, blocks], row, column);
             }
         }
-        let strided = |index: u32| Strided { at: at(block_of(index)), stride: T::BYTES };
-        let Encoded { codes, scale } =
-            block::encode::<T, M, _>(raw, index, strided, &global, p.flags);
+        let rounding = rounding.of_output(tensor::number::<GROUPED>(), false);
+        let placed = |index: u32| Placed {
+            block: Strided { at: at(block_of(index)), stride: T::BYTES },
+            segment: rounding.rowwise_segment(index),
+        };
+        let Encoded { codes, scale } = block::encode::<T, M, R, X, _>(
+            raw, index, placed, rounding, transform, &global, p.flags,
+        );
         if present() {
             memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);
             memory::store_b8(scale_at, e4m3::byte(scale));

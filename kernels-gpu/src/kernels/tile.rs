@@ -6,6 +6,7 @@
 
 use super::transpose;
 use crate::decide::metric::Metric;
+use crate::decide::rounding::Rounding;
 use crate::decide::tile::{self, Encoded, Lines};
 use crate::formats::{e4m3, scale_layout};
 use crate::load::block::Strided;
@@ -22,11 +23,13 @@ const EDGE: u32 = TILE_COLS;
 pub(crate) unsafe fn kernel<
     T: Input,
     M: Metric,
+    R: Rounding,
     const ROWWISE: bool,
     const COLUMNWISE: bool,
     const GROUPED: bool,
 >(
     p: &QuantizeParams,
+    rounding: R,
 ) {
     // SAFETY: launch contract, clauses 2 to 8: loads are clamped to the tensor, stores predicated on it.
     unsafe {
@@ -48,17 +51,30 @@ pub(crate) unsafe fn kernel<
         let index = rows.map(|row| row * blocks + block);
         let input = tensor.input as *const u8;
         let at = index.map(|index| input.add(index as usize * 16 * T::BYTES as usize));
+        let number = tensor::number::<GROUPED>();
+        let roundings = [false, true].map(|columnwise| rounding.of_output(number, columnwise));
+        let column = |half: u32| block * 16 + lane / 4 + half;
+        let segments = [
+            index.map(|index| roundings[0].rowwise_segment(index)),
+            [0, 8].map(|half| roundings[1].segment(column(half), row_tiles, tile)),
+        ];
         let lines = Lines::<T> {
             raw: at.map(|at| T::load(at)),
             rows: at.map(|at| Strided { at, stride: T::BYTES }),
             columns: columns_of(at[0], lane / 4, u64::from(tensor.cols) * T::BYTES, T::BYTES),
             lane,
+            segments,
         };
         // Both outputs have one global scale.
         let global = if ROWWISE { tensor.global } else { tensor.global_t };
         let global = tensor::load_global(global as *const GlobalScale);
-        let [rowwise, columnwise] =
-            tile::encode::<T, M, ROWWISE, COLUMNWISE>(&lines, &global, p.flags);
+        let [rowwise, columnwise] = tile::encode::<T, M, R, ROWWISE, COLUMNWISE>(
+            &lines,
+            roundings,
+            |rows| transpose::turn(warp, lane, rows),
+            &global,
+            p.flags,
+        );
         if ROWWISE && present {
             let scale = e4m3::byte(rowwise.scale);
             for i in 0..2 {
@@ -74,13 +90,22 @@ pub(crate) unsafe fn kernel<
         }
         if COLUMNWISE {
             let Encoded { codes, scale } = columnwise;
-            transpose::store(warp, lane / 4, lane % 4, codes[0]);
-            transpose::store(warp, lane / 4 + 8, lane % 4, codes[1]);
+            if R::NEAREST {
+                transpose::store(warp, lane / 4, lane % 4, codes[0]);
+                transpose::store(warp, lane / 4 + 8, lane % 4, codes[1]);
+            } else {
+                transpose::store_column(warp, lane % 4 * 16 + lane / 4, codes[0]);
+                transpose::store_column(warp, lane % 4 * 16 + lane / 4 + 8, codes[1]);
+            }
             if lane < 4 {
                 transpose::store_scale(warp, lane, e4m3::byte(scale));
             }
             shared::barrier();
-            store_columns(&tensor, p.flags, [x, y]);
+            if R::NEAREST {
+                store_columns(&tensor, p.flags, [x, y]);
+            } else {
+                store_whole_columns(&tensor, p.flags, [x, y]);
+            }
         }
     }
 }
@@ -98,29 +123,53 @@ fn columns_of(row: *const u8, j: u32, stride: u64, bytes: u64) -> [Strided; 2] {
 /// Copies the thread block's codes from shared memory to the columnwise output.
 #[inline(always)]
 unsafe fn store_columns(tensor: &QuantizeTensor, flags: u32, [x, y]: [u32; 2]) {
-    // SAFETY: launch contract, clauses 3 to 5, for lines and blocks inside the tensor; shared memory was
-    // written before the barrier.
+    // SAFETY: shared memory was written before the barrier.
+    let own = unsafe { transpose::load_columns(thread::index()) };
+    // Columns are a multiple of 16: both lines are inside, or neither.
+    let (line, block) = (x * EDGE + own.column, y * (EDGE / 16) + own.group);
+    // SAFETY: the caller's promise.
     unsafe {
-        let own = transpose::load_columns(thread::index());
-        let blocks = tensor.rows / 16;
-        let (line, block) = (x * EDGE + own.column, y * (EDGE / 16) + own.group);
-        // Columns are a multiple of 16: both lines are inside, or neither.
-        if line < tensor.cols && block < blocks {
-            for i in 0..2 {
-                let line = line + i as u32;
-                let index = (line * blocks + block) as usize;
-                memory::store_v2((tensor.codes_t as *mut u8).add(index * 8), own.codes[i]);
-                let mut at = (tensor.scales_t as *mut u8).add(index);
-                if flags & SWIZZLED != 0 {
-                    at = scale_layout::swizzled_at(
-                        tensor.scales_t,
-                        [tensor.cols, blocks],
-                        line,
-                        block,
-                    );
-                }
-                memory::store_b8(at, own.scale);
+        store_column(tensor, flags, [line, block], own.codes[0], own.scale);
+        store_column(tensor, flags, [line + 1, block], own.codes[1], own.scale);
+    }
+}
+
+/// The same, where each thread encoded columns: two blocks of a line each.
+#[inline(always)]
+unsafe fn store_whole_columns(tensor: &QuantizeTensor, flags: u32, [x, y]: [u32; 2]) {
+    let (line, first) = (thread::index() / 2, thread::index() % 2 * 2);
+    // SAFETY: shared memory was written before the barrier.
+    let codes = unsafe { transpose::load_column(line, first) };
+    let (line, block) = (x * EDGE + line, y * (EDGE / 16) + first);
+    // SAFETY: shared memory was written before the barrier; the caller's promise.
+    unsafe {
+        let scale = |group| transpose::load_scale(group, thread::index() / 32);
+        store_column(tensor, flags, [line, block], codes[0], scale(first));
+        store_column(tensor, flags, [line, block + 1], codes[1], scale(first + 1));
+    }
+}
+
+/// Stores a block of the columnwise output, if it is inside the tensor.
+#[inline(always)]
+unsafe fn store_column(
+    tensor: &QuantizeTensor,
+    flags: u32,
+    [line, block]: [u32; 2],
+    codes: [u32; 2],
+    scale: u16,
+) {
+    let blocks = tensor.rows / 16;
+    if line < tensor.cols && block < blocks {
+        let index = (line * blocks + block) as usize;
+        // SAFETY: launch contract, clauses 3 to 5, for lines and blocks inside the tensor.
+        unsafe {
+            memory::store_v2((tensor.codes_t as *mut u8).add(index * 8), codes);
+            let mut at = (tensor.scales_t as *mut u8).add(index);
+            if flags & SWIZZLED != 0 {
+                let shape = [tensor.cols, blocks];
+                at = scale_layout::swizzled_at(tensor.scales_t, shape, line, block);
             }
+            memory::store_b8(at, scale);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Rows of a group of 16 are 32 bytes apart, groups 544, and the 16-byte halves of rows 4 to 7 and 12 to 15
 //! are swapped: no bank conflicts, in stores or loads.
 
-use crate::ptx::{self, shared};
+use crate::ptx::{self, shared, warp};
 
 const GROUP: u32 = 544;
 /// Where the scales of 4x4 tiles follow the codes.
@@ -24,6 +24,67 @@ pub(crate) unsafe fn store(group: u32, row: u32, block: u32, codes: [u32; 2]) {
 pub(crate) unsafe fn store_scale(group: u32, block: u32, scale: u16) {
     // SAFETY: launch contract, clause 1: shared memory has room for codes and scales.
     unsafe { shared::store_b8(shared::base() + SCALES + group * 4 + block, scale) }
+}
+
+/// Where the codes of whole columns are: past the scales.
+const COLUMNS: u32 = SCALES + 16;
+/// Where warps turn products: past those codes.
+const TURNED: u32 = COLUMNS + 64 * 32;
+/// Bytes that a warp turns: 16 rows of four tiles, 2 bytes an element.
+const WARP: u32 = 16 * 4 * 32;
+const _: () = assert!(TURNED + 4 * WARP == fouroversix_core::abi::TURNED_TILE_BYTES);
+
+/// The columns of a lane's tile, of which it has rows: lane `4·j + t` gives rows j and j+8 of tile t and gets
+/// columns j and j+8, 16-bit elements, two a word. All lanes of the warp call it, once.
+///
+/// A row of the four tiles is 128 bytes, 8 elements of each tile, then 8 more; odd rows have these halves
+/// swapped, so that neither stores nor loads have bank conflicts. A matrix of `ldmatrix` is two rows of each
+/// tile.
+#[inline(always)]
+pub(crate) fn turn(warp: u32, lane: u32, rows: [[u32; 8]; 2]) -> [[u32; 8]; 2] {
+    let base = shared::base() + TURNED + warp * WARP;
+    let at = |row: u32, tile: u32| row * 128 + row % 2 * 64 + tile * 16;
+    let own = at(lane / 4, lane % 4);
+    let pair = lane % 8;
+    let from = at(lane / 8 * 2 + pair % 2, pair / 2);
+    // SAFETY: launch contract, clause 1: shared memory has room for each warp's rows; all lanes take part.
+    unsafe {
+        let store = |own: u32, w: [u32; 8]| {
+            shared::store_v4(base + own, [w[0], w[1], w[2], w[3]]);
+            shared::store_v4(base + (own ^ 64), [w[4], w[5], w[6], w[7]]);
+        };
+        store(own, rows[0]);
+        store(own + 1024, rows[1]);
+        warp::sync();
+        [from, from ^ 64].map(|from| {
+            let a = shared::ldmatrix_x4_trans::<0>(base + from);
+            let b = shared::ldmatrix_x4_trans::<1024>(base + from);
+            [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]
+        })
+    }
+}
+
+/// Stores a group's block of a whole column.
+#[inline(always)]
+pub(crate) unsafe fn store_column(group: u32, column: u32, codes: [u32; 2]) {
+    // SAFETY: launch contract, clause 1: shared memory has room for codes and scales.
+    unsafe { shared::store_v2(shared::base() + COLUMNS + column * 32 + group * 8, codes) }
+}
+
+/// Loads the blocks of two groups, `first` and the next, of a whole column.
+#[inline(always)]
+pub(crate) unsafe fn load_column(column: u32, first: u32) -> [[u32; 2]; 2] {
+    // SAFETY: launch contract, clause 1; written before the barrier.
+    let [a, b, c, d] =
+        unsafe { shared::load_v4(shared::base() + COLUMNS + column * 32 + first * 8) };
+    [[a, b], [c, d]]
+}
+
+/// Loads the scale of a tile.
+#[inline(always)]
+pub(crate) unsafe fn load_scale(group: u32, block: u32) -> u16 {
+    // SAFETY: launch contract, clause 1; written before the barrier.
+    unsafe { shared::load_b8(shared::base() + SCALES + group * 4 + block) }
 }
 
 /// A thread's share of the columns: two neighbours, of one group of rows.

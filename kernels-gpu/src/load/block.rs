@@ -20,6 +20,13 @@ pub(crate) trait Block: Copy {
     }
 }
 
+/// A block and its number among those of the whole tensor's output, for random bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Placed<B> {
+    pub(crate) block: B,
+    pub(crate) segment: u64,
+}
+
 /// A block in global memory: elements `stride` bytes apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Strided {

@@ -114,8 +114,9 @@ fn sign_nibbles_16(w: [u32; 4]) -> u32 {
     ptx::select(even, odd, 0x0F0F_0F0F)
 }
 
+/// Sign nibbles of 16 elements of 16 bits, two a word.
 #[inline(always)]
-fn signs_16(w: [u32; 8]) -> [u32; 2] {
+pub(crate) fn signs_16(w: [u32; 8]) -> [u32; 2] {
     [sign_nibbles_16([w[0], w[1], w[2], w[3]]), sign_nibbles_16([w[4], w[5], w[6], w[7]])]
 }
 

@@ -28,6 +28,12 @@ pub(crate) unsafe fn of_launch<const GROUPED: bool>(p: &QuantizeParams) -> Quant
     }
 }
 
+/// The number of the tensor of this launch among those of its group.
+#[inline(always)]
+pub(crate) fn number<const GROUPED: bool>() -> u32 {
+    if GROUPED { thread::block()[2] } else { 0 }
+}
+
 /// Loads a global scale.
 #[inline(always)]
 pub(crate) unsafe fn load_global(at: *const GlobalScale) -> GlobalScale {

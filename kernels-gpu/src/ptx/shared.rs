@@ -79,6 +79,16 @@ pub(crate) unsafe fn store_v2(at: u32, [a, b]: [u32; 2]) {
     }
 }
 
+/// Stores four words at a 16-byte aligned address.
+#[inline(always)]
+pub(crate) unsafe fn store_v4(at: u32, [a, b, c, d]: [u32; 4]) {
+    // SAFETY: the caller's promise: within the launch's shared memory, aligned.
+    unsafe {
+        asm!("st.shared.v4.b32 [{at}], {{{a}, {b}, {c}, {d}}};", at = in(reg32) at, a = in(reg32) a,
+             b = in(reg32) b, c = in(reg32) c, d = in(reg32) d, options(nostack, preserves_flags));
+    }
+}
+
 /// Loads four words at a 16-byte aligned address.
 #[inline(always)]
 pub(crate) unsafe fn load_v4(at: u32) -> [u32; 4] {

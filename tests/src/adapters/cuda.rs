@@ -1,6 +1,8 @@
 //! The device as a backend of the conformance suite.
 
-use fouroversix_core::{Amax, Element, Error, Feature, InputType, Nvfp4Tensor, Quantized, Scaling};
+use fouroversix_core::{
+    Amax, Element, Error, Feature, InputType, Nvfp4Tensor, Quantized, Scaling, launch,
+};
 use fouroversix_cuda::Device;
 use half::{bf16, f16};
 
@@ -63,7 +65,8 @@ impl Backend for CudaBackend {
     }
 
     fn supports(&self, case: &Case) -> Result<(), SkipReason> {
-        lacks(case, &Feature::ALL)
+        lacks(case, &[Feature::Search, Feature::Transform])?;
+        launch::check_features(&case.config).map_err(|error| SkipReason::new(error.to_string()))
     }
 
     fn quantize(&self, case: &Case) -> Result<Outcome, BackendError> {

@@ -7,6 +7,7 @@ use fouroversix_core::config::{
 use super::draw::{case, configs};
 use super::{ELEMENTS, PATTERNS, SCALINGS, in_turns, supplied_amax_cases};
 use crate::case::{Case, SuppliedAmax};
+use crate::oracle;
 
 /// Every pattern, and supplied amaxes, under every search, scaling and element type.
 #[must_use]
@@ -46,6 +47,17 @@ pub fn training_cases(seed: u64) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Cases with stochastic rounding in place of nearest, and what it gives.
+#[must_use]
+pub fn stochastic_cases(cases: &[Case], seed: u64) -> Vec<Case> {
+    let rounded = |case: &Case| {
+        let config = stochastic(case.config, seed);
+        let expected = oracle::quantize(config, &case.input, case.supplied_amax.as_deref());
+        Case { config, expected: expected.expect("the same shapes"), ..case.clone() }
+    };
+    cases.iter().map(rounded).collect()
 }
 
 /// Amaxes that are neither output's, and differ.

@@ -3,7 +3,7 @@
 use std::mem::size_of;
 
 use fouroversix_core::abi::{
-    AmaxParams, DequantizeParams, GlobalScale, QuantizeParams, QuantizeTensor,
+    AmaxParams, DequantizeParams, GlobalScale, QuantizeParams, QuantizeTensor, TrainingParams,
 };
 use fouroversix_core::config::Config;
 
@@ -15,6 +15,7 @@ use fouroversix_ptx_executor::Machine;
 pub(super) trait Plain: Copy {}
 impl Plain for AmaxParams {}
 impl Plain for QuantizeParams {}
+impl Plain for TrainingParams {}
 impl Plain for QuantizeTensor {}
 impl Plain for DequantizeParams {}
 

@@ -52,7 +52,8 @@ pub(crate) fn work(kernel: Kernel) -> Option<Work> {
 fn quantize(kernel: Kernel, element: u32) -> Option<Work> {
     let tiles = kernel.blocks()? == Blocks::Tile;
     let outputs = if kernel.outputs()? == Outputs::Both { 2 } else { 1 };
-    let candidates = if kernel.compares() { 2 } else { 1 };
+    // Stochastic rounding needs the errors of both and the codes of one.
+    let candidates = if kernel.compares() && !kernel.is_stochastic() { 2 } else { 1 };
     let (blocks, loads) = match (kernel.operation(), kernel.outputs()?) {
         // A lane has two rows of a 16x16 block.
         _ if tiles => (2, 2),

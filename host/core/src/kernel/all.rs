@@ -11,10 +11,16 @@ const ROWS: usize = 3 * 3;
 /// Kernels that know an element type and no more: operations (amax counts twice), element types.
 const OTHERS: usize = 7 * 3;
 
+/// All that round to nearest.
+const NEAREST: usize = QUANTIZE + ROWS + OTHERS + 1;
+/// Kernels that round stochastically: those that quantize.
+const STOCHASTIC: usize = QUANTIZE + ROWS;
+const COUNT: usize = NEAREST + STOCHASTIC;
+
 impl Kernel {
     /// Every kernel, by name. Each instruction set has them all.
-    pub const ALL: [Self; QUANTIZE + ROWS + OTHERS + 1] = {
-        let mut all = [Self::global_scales(); QUANTIZE + ROWS + OTHERS + 1];
+    pub const ALL: [Self; COUNT] = {
+        let mut all = [Self::global_scales(); COUNT];
         let mut sorted = 0;
         while sorted < all.len() {
             let kernel = Self::nth(sorted);
@@ -40,6 +46,14 @@ impl Kernel {
 
     /// The kernels by number, of which the rule or the element type is the last digit.
     const fn nth(n: usize) -> Self {
+        match n {
+            0..NEAREST => Self::nth_nearest(n),
+            _ => Self::nth_nearest(n - NEAREST).stochastically(),
+        }
+    }
+
+    /// Those that round to nearest; the ones that quantize come first.
+    const fn nth_nearest(n: usize) -> Self {
         const BLOCKS: [Blocks; 2] = [Blocks::Row, Blocks::Tile];
         const OUTPUTS: [Outputs; 3] = [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both];
         const INPUTS: [InputType; 3] = [InputType::Bf16, InputType::F16, InputType::F32];

@@ -7,14 +7,14 @@ use core::ops::Deref;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
     /// Zeros after the name.
-    bytes: [u8; 48],
+    bytes: [u8; 64],
     length: usize,
 }
 
 impl Name {
     /// Words joined by underscores, blank ones left out.
-    pub(super) const fn of(words: [&str; 6]) -> Self {
-        let mut name = Self { bytes: [0; 48], length: 0 };
+    pub(super) const fn of(words: [&str; 8]) -> Self {
+        let mut name = Self { bytes: [0; 64], length: 0 };
         let mut i = 0;
         while i < words.len() {
             name.push(words[i]);

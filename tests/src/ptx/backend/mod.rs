@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fouroversix_core::config::Feature;
-use fouroversix_core::launch::{Launch, LaunchError};
+use fouroversix_core::launch::{self, Launch, LaunchError};
 use fouroversix_core::{InstructionSet, Kernel};
 use fouroversix_ptx as ptx;
 
@@ -241,7 +241,8 @@ impl Backend for PtxBackend {
     }
 
     fn supports(&self, case: &Case) -> Result<(), SkipReason> {
-        lacks(case, &Feature::ALL)
+        lacks(case, &[Feature::Search, Feature::Transform])?;
+        launch::check_features(&case.config).map_err(|error| SkipReason::new(error.to_string()))
     }
 
     fn quantize(&self, case: &Case) -> Result<Outcome, BackendError> {

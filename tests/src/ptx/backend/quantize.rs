@@ -4,8 +4,10 @@
 
 use std::mem::size_of;
 
-use fouroversix_core::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE};
-use fouroversix_core::config::{Config, Scaling};
+use fouroversix_core::abi::{
+    GlobalScale, QuantizeParams, QuantizeTensor, Random, SKIPPABLE, TrainingParams,
+};
+use fouroversix_core::config::{Config, Rounding, Scaling};
 use fouroversix_core::launch::{self, Launch, LaunchError};
 
 use super::super::host::{Side, bytes_of, outputs, read_output};
@@ -32,9 +34,14 @@ struct Setup<'a> {
     input: u64,
     /// Where the global scales are, of the outputs that are wanted.
     globals: [Option<u64>; 2],
+    /// What is added to the random offset.
+    offset: u64,
 }
 
-/// The tensors of a group, the case's own second. Those without rows or without columns, and a corner
+/// The number of the case's own tensor in its group.
+const OWN: usize = 1;
+
+/// The tensors of a group, the case's own at [`OWN`]. Those without rows or without columns, and a corner
 /// where the case has several tiles, leave parts of the grid with nothing to do.
 fn group([rows, cols]: [usize; 2]) -> Vec<[usize; 2]> {
     let mut shapes = vec![[0, cols], [rows, cols], [rows, 0]];
@@ -84,7 +91,7 @@ impl PtxBackend {
         }
         let mut machine = self.machine();
         let input = machine.memory.alloc_from(&case.input.bytes());
-        let mut two_passes = Setup { case, input, globals: [None; 2] };
+        let mut two_passes = Setup { case, input, globals: [None; 2], offset: 0 };
         if ways.iter().any(|(way, _)| *way != Way::Rows) {
             two_passes.globals = self.globals(&mut machine, &two_passes)?;
         }
@@ -137,7 +144,7 @@ impl PtxBackend {
         let sides = [setup.sides(machine, shape)?];
         let params =
             QuantizeParams { tensor: setup.tensor(shape, &sides[0]), ..QuantizeParams::default() };
-        self.quantize_into(machine, setup.case, launch, &sides, params)?;
+        self.quantize_into(machine, setup, launch, &sides, params)?;
         setup.outcome(machine, &sides[0])
     }
 
@@ -157,11 +164,12 @@ impl PtxBackend {
         }
         let group = machine.memory.alloc_from(&table);
         let params = QuantizeParams { group, ..QuantizeParams::default() };
-        self.quantize_into(machine, setup.case, launch, &sides, params)?;
-        for (shape, side) in
-            shapes.iter().zip(&sides).filter(|(s, _)| **s != setup.case.input.shape)
+        self.quantize_into(machine, &setup.of_tensor(-(OWN as i64)), launch, &sides, params)?;
+        for (number, (shape, side)) in
+            shapes.iter().zip(&sides).enumerate().filter(|(number, _)| *number != OWN)
         {
             let alone = launch::quantize(&setup.case.config, setup.case.input.element, *shape)?;
+            let setup = &setup.of_tensor(number as i64 - OWN as i64);
             let alone = self.quantize_single(machine, setup, &alone, *shape)?;
             if setup.outcome(machine, side)? != alone {
                 let [rows, cols] = shape;
@@ -170,23 +178,34 @@ impl PtxBackend {
                 );
             }
         }
-        setup.outcome(machine, &sides[1])
+        setup.outcome(machine, &sides[OWN])
     }
 
     /// Launches a kernel, where the case is skippable after a launch that is skipped.
     fn quantize_into(
         &self,
         machine: &mut Machine,
-        case: &Case,
+        setup: &Setup<'_>,
         launch: &Launch,
         tensors: &[[Option<Side>; 2]],
         mut params: QuantizeParams,
     ) -> Result<(), BackendError> {
+        let case = setup.case;
         params.flags = launch::flags(&case.config);
+        let randoms = setup.random(machine);
+        let run = |machine: &mut Machine, quantize: QuantizeParams| {
+            if !launch.kernel.takes_training() {
+                return self.run(machine, launch, &quantize);
+            }
+            randoms.iter().try_for_each(|random| {
+                let params = TrainingParams { quantize, random: *random, signs: [0; 2] };
+                self.run(machine, launch, &params)
+            })
+        };
         if is_skippable(case) {
             params.skip = machine.memory.alloc_from(&1u32.to_le_bytes());
             params.flags |= SKIPPABLE;
-            self.run(machine, launch, &params)?;
+            run(machine, params)?;
             for side in tensors.iter().flatten().flatten() {
                 if side.touched(machine)? {
                     return Err(format!("{} writes though it is skipped", launch.kernel).into());
@@ -194,13 +213,40 @@ impl PtxBackend {
             }
             machine.memory.write(params.skip, &[0; 4])?;
         }
-        self.run(machine, launch, &params)
+        run(machine, params)
     }
 }
 
 impl Setup<'_> {
     fn config(&self) -> &Config {
         &self.case.config
+    }
+
+    /// For a tensor so many places after the case's own.
+    fn of_tensor(&self, places: i64) -> Self {
+        Self { offset: self.offset.wrapping_add_signed(places), ..*self }
+    }
+
+    /// The random state, in the parameter or in memory; of large cases both.
+    fn random(&self, machine: &mut Machine) -> Vec<Random> {
+        let (config, shape) = (self.config(), self.case.input.shape);
+        let Rounding::Stochastic(state) = config.rounding() else {
+            return vec![Random::default()];
+        };
+        let state = state.of_tensor(self.offset);
+        let numbers = Random::new(state, config.panel(), shape);
+        let bytes = [state.seed, state.offset].map(u64::to_le_bytes).concat();
+        let address = Random {
+            keys: Default::default(),
+            stream: 0,
+            state: machine.memory.alloc_from(&bytes),
+            ..numbers
+        };
+        match variant(self.case, 16) / 8 {
+            _ if self.case.name.starts_with("large ") => vec![numbers, address],
+            0 => vec![numbers],
+            _ => vec![address],
+        }
     }
 
     /// Output buffers for the sides that have global scales.
