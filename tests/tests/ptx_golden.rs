@@ -21,6 +21,7 @@ use fouroversix_ptx_executor::ApproxError;
 static SUITE: LazyLock<Suite> = LazyLock::new(|| {
     let mut suite = Suite::carried().expect("the carried selection follows its format");
     suite.extend(Suite::generated(4));
+    suite.extend(Suite::generated_training(4));
     suite
 });
 
@@ -51,8 +52,9 @@ fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
     suite.cases.retain(|case| {
         !case.name.starts_with("generated ") || suite::is_in_part(&case.to_string(), half, 2)
     });
-    suite.cases.extend(large::cases());
-    suite.cases.extend(stochastic_cases(&suite.cases, half));
+    let large = large::cases();
+    suite.cases.extend(stochastic_cases(&large, half));
+    suite.cases.extend(large);
     suite.cases.retain(|case| backend.supports(case).is_ok());
     let all = suite.cases.len() + suite.dequantize_cases.len();
     suite.cases.retain(|case| {

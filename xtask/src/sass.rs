@@ -187,7 +187,11 @@ fn measure_all(
     };
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let results = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work_off)).collect();
+        // Paths are followed by recursion.
+        let worker = || std::thread::Builder::new().stack_size(256 << 20);
+        let workers: Vec<_> = (0..workers)
+            .map(|_| worker().spawn_scoped(scope, work_off).expect("threads can be started"))
+            .collect();
         workers.into_iter().map(|w| w.join().map_err(|_| "a worker died".to_owned())).collect()
     });
     eprintln!();

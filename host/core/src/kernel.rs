@@ -282,9 +282,10 @@ impl Kernel {
                 (_, Blocks::Row, Outputs::Rowwise) => Some(match self.operation {
                     Operation::Quantize if set.has(Capability::Fp8Cvt) => 56,
                     Operation::Quantize => 64,
-                    _ => 72,
+                    _ => 80,
                 }),
-                (_, Blocks::Row, Outputs::Columnwise) => Some(80),
+                (_, Blocks::Row, Outputs::Columnwise) if set.has(Capability::Fp8Cvt) => Some(80),
+                (_, Blocks::Row, Outputs::Columnwise) => Some(96),
                 (_, Blocks::Row, Outputs::Both) | (_, Blocks::Tile, _) => Some(96),
             };
         }

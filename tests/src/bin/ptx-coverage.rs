@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use fouroversix_conformance::generate::beyond::stochastic_cases;
 use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::Suite;
 use fouroversix_core::config::InputType;
@@ -38,9 +39,12 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
     let mut suite = Suite::carried()?;
     suite.extend(Suite::generated(4));
+    suite.extend(Suite::carried_training()?);
+    suite.extend(Suite::generated_training(4));
     let step = arguments.step.max(1);
     suite.cases = suite.cases.into_iter().step_by(step).collect();
     suite.cases.extend(large::cases());
+    suite.cases.extend(stochastic_cases(&large::cases(), 0));
     let mut failed = 0;
     for isa in InstructionSet::ALL {
         if !arguments.isa.is_empty() && !arguments.isa.contains(&isa.to_string()) {

@@ -98,6 +98,8 @@ impl Slow<'_> {
         if let Some(known) = self.routines.borrow().get(&entry) {
             return *known;
         }
+        // A call from within is no way on.
+        self.routines.borrow_mut().insert(entry, 0);
         let mut region = BTreeSet::from([entry]);
         let mut open = vec![entry];
         while let Some(block) = open.pop() {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use fouroversix_core::config::InputType;
-use fouroversix_core::{InstructionSet, Kernel};
+use fouroversix_core::{InstructionSet, Kernel, launch};
 use fouroversix_ptx as ptx;
 
 use evidence::Evidence;
@@ -24,6 +24,7 @@ use crate::backend::{Backend, BackendError};
 use crate::case::Case;
 use crate::dequantize_case::DequantizeCase;
 use crate::generate::ELEMENTS;
+use crate::generate::beyond::stochastic_cases;
 use crate::generate::uncertain::{self, Uncertain};
 use crate::golden::GoldenError;
 use crate::suite::Suite;
@@ -58,7 +59,11 @@ impl Cases {
     pub fn all() -> Result<Self, GoldenError> {
         let mut suite = Suite::carried()?;
         suite.extend(Suite::generated(4));
+        suite.extend(Suite::carried_training()?);
+        suite.extend(Suite::generated_training(4));
         suite.cases.extend(large::cases());
+        suite.cases.extend(stochastic_cases(&large::cases(), 0));
+        suite.cases.retain(|case| launch::check_features(&case.config).is_ok());
         let mut by_kernel: BTreeMap<Kernel, Vec<Check>> = BTreeMap::new();
         for case in suite.cases {
             for kernel in PtxBackend::kernels_of(&case).expect("cases can be launched") {
