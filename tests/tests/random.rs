@@ -1,12 +1,15 @@
-//! Random tensors on every CPU path against the reference: as many elements as
-//! `FOUROVERSIX_ELEMENTS` says, 10^9 when it is not set.
+//! Random tensors on every CPU path against the reference, by all rules, scalings and roundings, with
+//! transforms and without: as many elements as `FOUROVERSIX_ELEMENTS` says, 10^9 when it is not set.
 //!
 //! `cargo test --release -p fouroversix-conformance random:: -- --ignored --nocapture`
 
 use fouroversix::cpu::{self, Path};
-use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix::{
+    Config, E4m3Max, ErrorPath, Metric, RandomState, Rounding, Rule, Scaling, SignMask, Transforms,
+};
+use fouroversix_conformance::case::Input;
 use fouroversix_conformance::oracle;
-use fouroversix_reference as reference;
+use fouroversix_core::config::InputType;
 use half::bf16;
 use rayon::prelude::*;
 
@@ -21,7 +24,15 @@ fn config(index: u64) -> Config {
     });
     let scalings = [Scaling::Tensor, Scaling::Row, Scaling::Tile];
     let scaling = scalings[(index / 12 % 3) as usize];
-    Config::new(rule, scaling, Outputs::Rowwise, ScaleLayout::Linear).expect("rowwise is defined")
+    let mut config = Config::builder().rule(rule).scaling(scaling);
+    if (index / 36).is_multiple_of(2) {
+        config = config.rounding(Rounding::Stochastic(RandomState { seed: index, offset: !index }));
+    }
+    if scaling == Scaling::Tensor && (index / 72).is_multiple_of(2) {
+        let signs = Some(SignMask(index.wrapping_mul(0x9E37) as u16));
+        config = config.transforms(Transforms { rowwise: signs, columnwise: None });
+    }
+    config.build().expect("rowwise is defined")
 }
 
 /// Elements near a normal distribution, with a scale of its own for every tensor and row.
@@ -55,16 +66,12 @@ fn random_tensors_give_the_reference_bits() {
         .into_par_iter()
         .map(|index| {
             let (config, input) = (config(index), tensor(index));
-            let values: Vec<f32> = input.iter().map(|x| x.to_f32()).collect();
-            let scaling = match config.scaling() {
-                Scaling::Tensor => reference::Scaling::Tensor,
-                Scaling::Row => reference::Scaling::Row,
-                Scaling::Tile => reference::Scaling::Tile,
-            };
-            let rule = oracle::rule(config.rule());
-            let [rows, cols] = SHAPE;
-            let expected = reference::quantize(&values, rows, cols, rule, scaling, None)
-                .expect("the shape is a multiple of 16");
+            let bits = input.iter().map(|x| x.to_bits().into()).collect();
+            let case = Input { element: InputType::Bf16, shape: SHAPE, bits };
+            let expected = oracle::quantize(config, &case, None)
+                .expect("the shape is a multiple of 16")
+                .rowwise
+                .expect("rowwise was asked for");
             let mut wrong = 0;
             for path in &paths {
                 let actual = cpu::quantize_outputs(*path, &input, SHAPE, &config, None)
