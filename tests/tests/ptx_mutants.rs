@@ -1,30 +1,29 @@
-//! A few mutants of the committed PTX: each must be killed by the cases, or be equivalent for a listed
-//! reason. `ptx-mutants --count 200` is the long run.
+//! A few mutants of the committed PTX, which the cases must kill. `ptx-mutants --count 200` is the long
+//! run.
 
 use fouroversix_conformance::ptx::mutants::{self, Cases, Verdict};
 
+/// Of 200 mutants a sixth is equivalent, most for reasons that take more than the changed line
+/// (`docs/benchmarks/ptx-mutants.md`): of a dozen, four may survive.
 #[test]
-fn mutants_are_killed_or_explained() {
+fn mutants_are_killed() {
     let cases = Cases::all().expect("the carried selection follows its format");
-    let mut killed = 0;
+    let mut survived = Vec::new();
     for trial in mutants::draw(7, 12, "quantize_1d_rowwise", &cases) {
         let mutant = &trial.mutant;
         let place = format!("{} {}:{}", trial.isa, trial.kernel, mutant.pos.line);
         let change = format!("{place} {} -> {}", mutant.from, mutant.to);
         match trial.judge(&cases) {
-            Verdict::Killed(how) => {
-                println!("{change}: killed by {how}");
-                killed += 1;
-            }
+            Verdict::Killed(how) => println!("{change}: killed by {how}"),
             Verdict::Equivalent(why) => println!("{change}: equivalent, {why}"),
-            Verdict::Unexplained(seen) => panic!("{change}: {seen}"),
+            Verdict::Survived => survived.push(change),
         }
     }
-    assert!(killed >= 6, "only {killed} mutants were killed");
+    assert!(survived.len() <= 4, "survived: {survived:#?}");
 }
 
-/// What one of the reasons says: a quotient by 6·A is corrected to the same number however its first
-/// approximation was rounded.
+/// Mutants that round the first approximation of a quotient by 6·A otherwise are equivalent: it is
+/// corrected to the same number.
 #[test]
 fn residuals_correct_quotients() {
     for divisor in [6.0 * 448.0, 6.0 * 256.0] {

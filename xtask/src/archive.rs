@@ -14,7 +14,7 @@ use fouroversix_core::kernel::{Blocks, Operation};
 use fouroversix_core::{InstructionSet, Kernel, Outputs};
 use lzma_rust2::{LzipOptions, LzipReader, LzipWriter};
 
-use crate::ptx::{self, Files};
+use crate::files::{self, Files};
 
 #[path = "../../host/ptx/src/numbers.rs"]
 mod numbers;
@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     };
     let root = crate::root()?;
     let mut written = 0;
-    for set in ptx::committed() {
+    for set in files::committed() {
         let texts = committed(&root, set)?;
         if check {
             compare(&root, set, &texts)?
@@ -43,12 +43,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 
 /// The archives of kernels that were compiled just now.
 pub(crate) fn write_all(root: &Path, files: &Files) -> Result<(), String> {
-    ptx::committed().try_for_each(|set| write(root, set, &of(files, set)))
+    files::committed().try_for_each(|set| write(root, set, &of(files, set)))
 }
 
 /// Whether the archives hold these kernels.
 pub(crate) fn compare_all(root: &Path, files: &Files) -> Result<(), String> {
-    ptx::committed().try_for_each(|set| compare(root, set, &of(files, set)))
+    files::committed().try_for_each(|set| compare(root, set, &of(files, set)))
 }
 
 type Texts = BTreeMap<Kernel, String>;
@@ -60,11 +60,11 @@ fn of(files: &Files, set: InstructionSet) -> Texts {
 
 fn committed(root: &Path, set: InstructionSet) -> Result<Texts, String> {
     let folder = root.join("kernels-gpu/ptx");
-    if let Some(path) = ptx::strangers(&folder, set).first() {
+    if let Some(path) = files::strangers(&folder, set).first() {
         return Err(format!("{} is no kernel's", path.display()));
     }
     let read = |kernel| {
-        let text = ptx::text(&folder, set, kernel);
+        let text = files::text(&folder, set, kernel);
         Ok((kernel, text.ok_or_else(|| format!("there is no {kernel}.ptx for {set}"))?))
     };
     Kernel::ALL.into_iter().map(read).collect()

@@ -13,7 +13,9 @@
 //! - `cargo xtask sass --arch sm_90 --ncu CSV…`: compare with the hardware's counter.
 
 mod archive;
+mod compile;
 mod entries;
+mod files;
 mod graph;
 mod modules;
 mod nvvm;

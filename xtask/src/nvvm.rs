@@ -13,9 +13,9 @@ use std::process::Command;
 
 use fouroversix_core::InstructionSet;
 
+use crate::files::{self, Files};
 use crate::modules::modules;
-use crate::ptx::{self, Files};
-use crate::rust_src;
+use crate::{compile, rust_src};
 
 /// What rust-cuda registers for its attributes, and `cuda_std` leaves to the flags.
 const CRATE_ATTRIBUTES: [&str; 3] = [
@@ -57,17 +57,17 @@ pub(crate) fn run(
         eprintln!("xtask: compiling for {set} (nvvm)");
         let text = match &toolchain {
             Some(toolchain) => toolchain.compile(root, &work, set)?,
-            None => ptx::compile(&stand_in, &work, &sysroot, set, "--cfg nvvm")?,
+            None => compile::compile(&stand_in, &work, &sysroot, set, "--cfg nvvm")?,
         };
         let modules = modules(&text);
         if modules.is_empty() {
             return Err(format!("the PTX for {set} has no entry"));
         }
         for (name, text) in modules {
-            files.insert((set, ptx::kernel(&name)?), text);
+            files.insert((set, files::kernel(&name)?), text);
         }
     }
-    ptx::write(&out, &files)
+    files::write(&out, &files)
 }
 
 /// Whether `path` is `folder` or lies in it; either may not exist yet.
@@ -111,7 +111,7 @@ impl Toolchain {
             format!("-Cllvm-args=-arch={} -fma=0", set.row().cpu.replacen("sm_", "compute_", 1)),
         ]);
         flags.extend(["--cfg", "nvvm"].map(str::to_owned));
-        flags.extend(ptx::cfgs(set));
+        flags.extend(compile::cfgs(set));
         flags
     }
 

@@ -16,6 +16,7 @@ mod ncu;
 mod pipes;
 mod reciprocal;
 mod report;
+mod targets;
 mod tools;
 mod walk;
 
@@ -23,39 +24,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use fouroversix_core::{InstructionSet, Kernel};
+use fouroversix_core::Kernel;
 
-use crate::ptx;
+use crate::files;
 use measure::Measured;
+use targets::{TARGETS, in_short};
 use tools::Tools;
-
-/// An assembled target: the PTX it comes from and the name `ptxas` knows it by.
-struct Target {
-    set: InstructionSet,
-    arch: &'static str,
-    /// A GPU, where the target is in the tables that people read.
-    gpu: Option<&'static str>,
-}
-
-const TARGETS: [Target; 8] = {
-    use InstructionSet::{Sm80, Sm89, Sm100f, Sm120f};
-    [
-        Target { set: Sm80, arch: "sm_80", gpu: Some("A100") },
-        Target { set: Sm80, arch: "sm_86", gpu: None },
-        Target { set: Sm89, arch: "sm_89", gpu: Some("RTX 4090") },
-        Target { set: Sm89, arch: "sm_90", gpu: Some("H100") },
-        Target { set: Sm100f, arch: "sm_100f", gpu: Some("B200") },
-        Target { set: Sm100f, arch: "sm_103f", gpu: None },
-        Target { set: Sm120f, arch: "sm_120f", gpu: Some("RTX 5090") },
-        Target { set: Sm120f, arch: "sm_121f", gpu: None },
-    ]
-};
-
-/// Whether `sass.md` has a kernel on a target.
-fn in_short(arch: &str, kernel: Kernel) -> bool {
-    TARGETS.iter().any(|target| target.arch == arch && target.gpu.is_some())
-        && kernel::in_short(kernel)
-}
 
 struct Options {
     check: bool,
@@ -153,7 +127,7 @@ fn jobs(ptx: &Path, work: &Path, options: &Options) -> Result<Vec<Job>, String> 
         let mut kernels = Vec::new();
         for kernel in named {
             // A folder may hold some of them.
-            if let Some(path) = ptx::file(ptx, target.set, kernel, work)? {
+            if let Some(path) = files::file(ptx, target.set, kernel, work)? {
                 kernels.push((kernel, path));
             }
         }

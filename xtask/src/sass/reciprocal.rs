@@ -9,8 +9,8 @@ use std::path::Path;
 
 use fouroversix_core::instruction_set::Row;
 
-use super::TARGETS;
 use super::disassembly::{self, Instruction};
+use super::targets::TARGETS;
 use super::tools::Tools;
 
 /// A line for each target.

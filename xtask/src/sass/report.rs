@@ -9,7 +9,7 @@ use fouroversix_core::Kernel;
 use super::kernel::ELEMENTS;
 use super::measure::{Measured, Walked};
 use super::pipes::{HALF_RATE, PIPES};
-use super::{TARGETS, in_short};
+use super::targets::{TARGETS, in_short};
 
 /// A GPU that a target stands for: multiprocessors, clock, memory.
 struct Gpu {

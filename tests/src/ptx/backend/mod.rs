@@ -9,22 +9,20 @@ mod global_scales;
 mod peaks;
 mod quantize;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use fouroversix_core::config::Feature;
-use fouroversix_core::launch::{self, Launch, LaunchError};
+use fouroversix_core::launch::{self, Launch};
 use fouroversix_core::{InstructionSet, Kernel};
 use fouroversix_ptx as ptx;
 
 use super::host::{Plain, bytes_of};
 use crate::backend::{Backend, BackendError, SkipReason, lacks};
 use crate::case::{Case, Outcome};
-use crate::coverage;
 use crate::dequantize_case::DequantizeCase;
 use fouroversix_ptx_executor::{ApproxError, Machine, Module, Source, Stats};
-use quantize::Way;
 
 /// Where kernels come from.
 #[derive(Clone, Debug)]
@@ -166,18 +164,6 @@ impl PtxBackend {
             .collect();
         out.sort_by_key(|(source, _)| source.pos);
         Ok(out)
-    }
-
-    /// The kernels that a case launches.
-    ///
-    /// # Errors
-    /// If the launch contract refuses the case.
-    pub fn kernels_of(case: &Case) -> Result<BTreeSet<Kernel>, LaunchError> {
-        let mut kernels = coverage::kernels(case)?;
-        kernels.retain(|kernel| !kernel.quantizes());
-        kernels.extend(Way::of(case)?.into_iter().map(|(_, launch)| launch.kernel));
-        kernels.remove(&Kernel::amax(!is_grouped(case), case.input.element));
-        Ok(kernels)
     }
 
     /// The module that holds `kernel`.

@@ -2,8 +2,10 @@
 //!
 //! A case is run in the ways that a host has for it, and all must give the same.
 
+use std::collections::BTreeSet;
 use std::mem::size_of;
 
+use fouroversix_core::Kernel;
 use fouroversix_core::abi::{
     GlobalScale, QuantizeParams, QuantizeTensor, Random, SKIPPABLE, TrainingParams,
 };
@@ -14,6 +16,7 @@ use super::super::host::{Side, bytes_of, outputs, read_output};
 use super::{PtxBackend, is_grouped, is_skippable, variant};
 use crate::backend::BackendError;
 use crate::case::{Case, Outcome};
+use crate::coverage;
 use fouroversix_ptx_executor::Machine;
 
 /// A way to run a case: the kernel is one of these three.
@@ -82,6 +85,18 @@ impl Way {
 }
 
 impl PtxBackend {
+    /// The kernels that a case launches.
+    ///
+    /// # Errors
+    /// If the launch contract refuses the case.
+    pub fn kernels_of(case: &Case) -> Result<BTreeSet<Kernel>, LaunchError> {
+        let mut kernels = coverage::kernels(case)?;
+        kernels.retain(|kernel| !kernel.quantizes());
+        kernels.extend(Way::of(case)?.into_iter().map(|(_, launch)| launch.kernel));
+        kernels.remove(&Kernel::amax(!is_grouped(case), case.input.element));
+        Ok(kernels)
+    }
+
     /// Runs a case in its ways, or in the one that [`only`](Self::only) asks for.
     pub(super) fn quantize_case(&self, case: &Case) -> Result<Outcome, BackendError> {
         let mut ways = Way::of(case)?;
