@@ -8,7 +8,7 @@
 //! onto one stream; the host does not wait.
 
 use std::fmt;
-use std::mem::zeroed;
+use std::ptr;
 
 use cudarc::driver::{result, sys};
 use fouroversix_core::abi::{AmaxParams, GlobalScale};
@@ -334,16 +334,24 @@ impl Steps for OnStream<'_> {
         to: DeviceAddress,
         count: usize,
     ) -> Result<(), Error> {
-        // SAFETY: a C struct of integers and pointers, for which zeros are values.
-        let mut copy: sys::CUDA_MEMCPY2D = unsafe { zeroed() };
-        copy.srcMemoryType = sys::CUmemorytype::CU_MEMORYTYPE_DEVICE;
-        copy.srcDevice = from;
-        copy.srcPitch = pitch as usize;
-        copy.dstMemoryType = sys::CUmemorytype::CU_MEMORYTYPE_DEVICE;
-        copy.dstDevice = to;
-        copy.dstPitch = 4;
-        copy.WidthInBytes = 4;
-        copy.Height = count;
+        let copy = sys::CUDA_MEMCPY2D {
+            srcXInBytes: 0,
+            srcY: 0,
+            srcMemoryType: sys::CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            srcHost: ptr::null(),
+            srcDevice: from,
+            srcArray: ptr::null_mut(),
+            srcPitch: pitch as usize,
+            dstXInBytes: 0,
+            dstY: 0,
+            dstMemoryType: sys::CUmemorytype::CU_MEMORYTYPE_DEVICE,
+            dstHost: ptr::null_mut(),
+            dstDevice: to,
+            dstArray: ptr::null_mut(),
+            dstPitch: 4,
+            WidthInBytes: 4,
+            Height: count,
+        };
         // SAFETY: the caller of `launch` vouches for memory and stream; the driver reads the struct
         // before it returns.
         let copied = unsafe { sys::cuMemcpy2DAsync_v2(&raw const copy, self.stream.handle()) };
