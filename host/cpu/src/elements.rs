@@ -22,6 +22,17 @@ pub(crate) trait Elements: Blocks + Copy {
     /// # Safety
     /// As [`Vector`]; these blocks exist.
     unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> RawOf<V, Self>;
+
+    /// For each block of group `index`, a number that the sum of its magnitudes is not above, but for what
+    /// additions round. Infinite or NaN where an element is.
+    ///
+    /// # Safety
+    /// As [`Elements::raw`].
+    #[inline(always)]
+    unsafe fn bound<V: Vector>(&self, index: usize) -> V::F {
+        // SAFETY: the caller's.
+        unsafe { Self::Element::bound::<V>(self.raw::<V>(index, 0)) }
+    }
 }
 
 /// Elements, a block at a time.
@@ -115,6 +126,18 @@ impl<T: Load> Elements for Rows<T> {
     unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> T::Raw<V> {
         // SAFETY: the caller's.
         unsafe { T::blocks(self.from.add(index * self.step + lane * self.stride), self.stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn bound<V: Vector>(&self, index: usize) -> V::F {
+        // SAFETY: the caller's.
+        unsafe {
+            if self.stride == 16 {
+                // Nothing has to be transposed.
+                return T::bounds::<V>(self.from.add(index * self.step));
+            }
+            T::bound::<V>(self.raw::<V>(index, 0))
+        }
     }
 }
 

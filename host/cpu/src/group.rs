@@ -95,6 +95,12 @@ pub(crate) trait Load: Element {
     /// The sum of numbers that are not below the magnitudes of a block; infinite or NaN where an
     /// element is.
     unsafe fn bound<V: Vector>(raw: Self::Raw<V>) -> V::F;
+
+    /// [`Load::bound`] of `LANES` blocks that follow each other.
+    ///
+    /// # Safety
+    /// The blocks are readable.
+    unsafe fn bounds<V: Vector>(from: *const Self) -> V::F;
 }
 
 /// Two 16-bit elements, in the halves of a `u32`, and FP32.
@@ -116,18 +122,11 @@ impl<V: Vector> Widen<V> for bf16 {
         unsafe { <Self as Widen<V>>::widen(pair) }
     }
 
-    /// Half a unit is added to the upper 16 bits, less one bit where they are even. A NaN stays one:
-    /// its lower bits are zero, as those of bf16 elements and of a NaN that sums make.
+    /// The low half of a NaN is zero, as it is of bf16 elements and of a NaN that sums make.
     #[inline(always)]
     unsafe fn narrow(even: V::F, odd: V::F) -> V::U {
         // SAFETY: as the caller's.
-        unsafe {
-            let (even, odd) = (V::to_bits(even), V::to_bits(odd));
-            let (half, last) = (V::splat_u(0x7FFF), V::splat_u(1));
-            let even = V::add_u(even, V::add_u(half, V::and(V::shr::<16>(even), last)));
-            let odd = V::add_u(odd, V::add_u(half, V::and(V::shr::<16>(odd), last)));
-            V::blend_u16(V::shr::<16>(even), odd)
-        }
+        unsafe { V::blend_u16(V::shr::<16>(V::to_bf16(even)), V::to_bf16(odd)) }
     }
 
     /// The odd one keeps the even one as its lower bits.
@@ -295,6 +294,20 @@ macro_rules! load_16_bit {
                     V::add(sums[0], sums[1])
                 }
             }
+
+            #[inline(always)]
+            unsafe fn bounds<V: Vector>(from: *const Self) -> V::F {
+                // SAFETY: as the caller's: 16 elements for each lane are eight vectors.
+                unsafe {
+                    let mut sums = [V::splat(0.0); 8];
+                    for k in 0..8 {
+                        let pairs = V::load_u32(from.add(2 * V::LANES * k).cast());
+                        let [even, odd] = <Self as Widen<V>>::bound(pairs);
+                        sums[k] = V::add(even, odd);
+                    }
+                    V::sums_of_eight(sums)
+                }
+            }
         }
     };
 }
@@ -383,5 +396,11 @@ impl Load for f32 {
             }
             V::add(sums[0], sums[1])
         }
+    }
+
+    #[inline(always)]
+    unsafe fn bounds<V: Vector>(from: *const Self) -> V::F {
+        // SAFETY: as the caller's.
+        unsafe { Self::bound::<V>(Self::blocks::<V>(from, 16)) }
     }
 }

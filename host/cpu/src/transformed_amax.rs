@@ -140,7 +140,7 @@ impl<V: Vector, E: Elements> Work<V> for Search<'_, E> {
         unsafe {
             let slack = V::splat(1.0 + 1.0 / 262_144.0);
             for index in 0..count {
-                let bound = E::Element::bound::<V>(elements.raw::<V>(index, 0));
+                let bound = elements.bound::<V>(index);
                 // A NaN is not below anything.
                 if !V::all(V::gt(V::splat(largest), V::mul(bound, slack))) {
                     largest = outlined::<V, _>(OfGroup { elements, index, transform, largest });
@@ -184,5 +184,30 @@ impl<V: Vector, E: Elements> Work<V> for OfGroup<'_, E> {
                 largest_sum(transform, &elements.block(index, lane), largest)
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::on_every_vector;
+
+    #[test]
+    fn every_eight_lanes_are_added() {
+        fn check<V: Vector>() {
+            let values: Vec<f32> = (0..8 * V::LANES).map(|i| (i * i) as f32).collect();
+            let mut sums = [0.0_f32; 16];
+            // SAFETY: the path is available; 16 is at least LANES.
+            unsafe {
+                let lanes = std::array::from_fn(|k| V::load(values[k * V::LANES..].as_ptr()));
+                V::store(V::sums_of_eight(lanes), sums.as_mut_ptr());
+            }
+            let mut sums = sums[..V::LANES].to_vec();
+            sums.sort_by(f32::total_cmp);
+            // They grow with the lane.
+            let expected: Vec<f32> = values.chunks_exact(8).map(|c| c.iter().sum()).collect();
+            assert_eq!(sums, expected);
+        }
+        on_every_vector!(check);
     }
 }

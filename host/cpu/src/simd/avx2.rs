@@ -26,6 +26,27 @@ unsafe fn transpose_4x4(rows: [__m256i; 4]) -> [__m256i; 4] {
     }
 }
 
+/// The sums of the 128-bit halves: of four vectors' lower ones, then of their upper ones.
+#[inline(always)]
+unsafe fn sums_of_four(lanes: [__m256; 8]) -> [__m256; 2] {
+    // SAFETY: the caller is in a function that enables AVX2.
+    unsafe {
+        let mut pairs = [_mm256_setzero_ps(); 4];
+        for (k, pair) in pairs.iter_mut().enumerate() {
+            let [a, b] = [lanes[2 * k], lanes[2 * k + 1]];
+            *pair = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        }
+        let mut sums = [_mm256_setzero_ps(); 2];
+        for (k, sum) in sums.iter_mut().enumerate() {
+            let a = _mm256_castps_pd(pairs[2 * k]);
+            let b = _mm256_castps_pd(pairs[2 * k + 1]);
+            let low = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+            *sum = _mm256_add_ps(low, _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+        }
+        sums
+    }
+}
+
 // SAFETY (all functions): the trait's contract puts the caller in a function that enables AVX2,
 // FMA and F16C, and makes pointers good for the bytes read or written.
 #[allow(clippy::undocumented_unsafe_blocks)]
@@ -255,6 +276,14 @@ impl Vector for Avx2 {
             let left = transpose_4x4([both(0, 0), both(1, 0), both(2, 0), both(3, 0)]);
             let right = transpose_4x4([both(0, 4), both(1, 4), both(2, 4), both(3, 4)]);
             [left[0], left[1], left[2], left[3], right[0], right[1], right[2], right[3]]
+        }
+    }
+    #[inline(always)]
+    unsafe fn sums_of_eight(lanes: [__m256; 8]) -> __m256 {
+        unsafe {
+            let [left, right] = sums_of_four(lanes);
+            let low = _mm256_permute2f128_ps::<0x20>(left, right);
+            _mm256_add_ps(low, _mm256_permute2f128_ps::<0x31>(left, right))
         }
     }
     #[inline(always)]

@@ -41,6 +41,27 @@ unsafe fn four_rows(from: *const u32, stride: usize, row: usize, k: usize) -> __
     }
 }
 
+/// The sums of the 128-bit quarters: of four vectors' first ones, then of their second ones, and so on.
+#[inline(always)]
+unsafe fn sums_of_four(lanes: [__m512; 8]) -> [__m512; 2] {
+    // SAFETY: the caller is in a function that enables AVX-512.
+    unsafe {
+        let mut pairs = [_mm512_setzero_ps(); 4];
+        for (k, pair) in pairs.iter_mut().enumerate() {
+            let [a, b] = [lanes[2 * k], lanes[2 * k + 1]];
+            *pair = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+        }
+        let mut sums = [_mm512_setzero_ps(); 2];
+        for (k, sum) in sums.iter_mut().enumerate() {
+            let a = _mm512_castps_pd(pairs[2 * k]);
+            let b = _mm512_castps_pd(pairs[2 * k + 1]);
+            let low = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            *sum = _mm512_add_ps(low, _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+        }
+        sums
+    }
+}
+
 // SAFETY (all functions): the trait's contract puts the caller in a function that enables AVX-512
 // F and BW, and makes pointers good for the bytes read or written.
 #[allow(clippy::undocumented_unsafe_blocks)]
@@ -284,6 +305,23 @@ impl Vector for Avx512 {
                 four_rows(from, stride, 3, 4),
             ]);
             [left[0], left[1], left[2], left[3], right[0], right[1], right[2], right[3]]
+        }
+    }
+    #[inline(always)]
+    unsafe fn to_bf16(value: __m512) -> __m512i {
+        unsafe {
+            let bits = _mm512_castps_si512(value);
+            let odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x1_0000));
+            let half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF));
+            _mm512_mask_sub_epi32(half, odd, half, _mm512_set1_epi32(-1))
+        }
+    }
+    #[inline(always)]
+    unsafe fn sums_of_eight(lanes: [__m512; 8]) -> __m512 {
+        unsafe {
+            let [left, right] = sums_of_four(lanes);
+            let even = _mm512_shuffle_f32x4::<0x88>(left, right);
+            _mm512_add_ps(even, _mm512_shuffle_f32x4::<0xDD>(left, right))
         }
     }
     #[inline(always)]

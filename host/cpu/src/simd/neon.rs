@@ -256,6 +256,14 @@ impl Vector for Neon {
         }
     }
     #[inline(always)]
+    unsafe fn sums_of_eight(lanes: [float32x4_t; 8]) -> float32x4_t {
+        unsafe {
+            let first = vpaddq_f32(vpaddq_f32(lanes[0], lanes[1]), vpaddq_f32(lanes[2], lanes[3]));
+            let second = vpaddq_f32(vpaddq_f32(lanes[4], lanes[5]), vpaddq_f32(lanes[6], lanes[7]));
+            vpaddq_f32(first, second)
+        }
+    }
+    #[inline(always)]
     unsafe fn load_u32(from: *const u32) -> uint32x4_t {
         unsafe { vreinterpretq_u32_u8(vld1q_u8(from.cast())) }
     }

@@ -247,6 +247,15 @@ impl<const N: usize> Vector for Portable<N> {
         from_fn(|k| from_fn(|l| rows[l][k]))
     }
     #[inline(always)]
+    unsafe fn sums_of_eight(lanes: [[f32; N]; 8]) -> [f32; N] {
+        // Of the eight vectors' lanes after each other, eight a sum.
+        let lane = |i: usize| lanes[i / N][i % N];
+        lanes!(0.0, |i| {
+            let pair = |k: usize| lane(8 * i + k) + lane(8 * i + k + 1);
+            (pair(0) + pair(2)) + (pair(4) + pair(6))
+        })
+    }
+    #[inline(always)]
     unsafe fn load_u32(from: *const u32) -> [u32; N] {
         unsafe { from.cast::<[u32; N]>().read_unaligned() }
     }

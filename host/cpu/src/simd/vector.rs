@@ -121,6 +121,19 @@ pub(crate) trait Vector: Copy + 'static {
     unsafe fn code_nibbles(pairs: [Self::U; 4]) -> Self::U;
     /// Lane `l` of vector `k` is the `u32` at `from + l·stride + k`, `stride` in `u32`s.
     unsafe fn load_transposed(from: *const u32, stride: usize) -> [Self::U; 8];
+    /// Rounds to bf16, to nearest even: the high halves. A NaN whose low half is zero stays one.
+    #[inline(always)]
+    unsafe fn to_bf16(value: Self::F) -> Self::U {
+        // SAFETY: the caller's.
+        unsafe {
+            // Half a unit is added, less one bit where the result is even.
+            let bits = Self::to_bits(value);
+            let odd = Self::and(Self::shr::<16>(bits), Self::splat_u(1));
+            Self::add_u(bits, Self::add_u(odd, Self::splat_u(0x7FFF)))
+        }
+    }
+    /// The sum of each eight lanes of the vectors after each other, in any order.
+    unsafe fn sums_of_eight(lanes: [Self::F; 8]) -> Self::F;
     /// Values of the f16 in the low halves; the high ones are zero.
     #[inline(always)]
     unsafe fn from_f16(bits: Self::U) -> Self::F {
