@@ -1,35 +1,17 @@
 //! What training asks of quantization: a mean without bias, and what a transform does to errors.
 
+mod options;
 mod rounding;
 mod transform;
 
 use std::fmt::Write;
 
-use fouroversix::{Error, Rule};
+use fouroversix::Error;
 use serde::Serialize;
 
+pub use options::Options;
 pub use rounding::RoundingRow;
 pub use transform::{Loss, TransformRow};
-
-/// What is quantized.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// `[rows, cols]` of the random tensors, multiples of 16.
-    pub shape: [usize; 2],
-    /// Offsets that a mean is over.
-    pub draws: u64,
-    /// What the tensors and the random bytes depend on.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { shape: [256, 1024], draws: 1024, seed: 46 }
-    }
-}
-
-/// The rules, and what tables call them.
-const RULES: [(&str, Rule); 3] = [("plain", Rule::Plain), ("MAE", Rule::MAE), ("MSE", Rule::MSE)];
 
 /// Both tables.
 #[derive(Clone, Debug, PartialEq, Serialize)]

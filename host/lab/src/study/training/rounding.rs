@@ -7,7 +7,7 @@ use half::bf16;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Options, RULES};
+use super::options::{Options, RULES};
 use crate::study::sample::{self, Distribution};
 
 /// One line of the table; all but the last relative to the power of the input.

@@ -4,7 +4,7 @@ use fouroversix::{Config, Error, Rule, SignMask, Transforms};
 use half::bf16;
 use serde::Serialize;
 
-use super::{Options, RULES};
+use super::options::{Options, RULES};
 use crate::study::sample::{self, Distribution};
 
 /// One line of the table.
