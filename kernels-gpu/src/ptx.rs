@@ -147,6 +147,19 @@ instruction! {
     mul_rn_f16x2, "mul.rn.f16x2 {d}, {a}, {b};", (a: u32, b: u32) -> u32
 }
 
+/// The product of two words, the low one first.
+#[inline(always)]
+pub(crate) fn mul_wide_u32(a: u32, b: u32) -> [u32; 2] {
+    let (lo, hi): (u32, u32);
+    // SAFETY: register-to-register, no side effects.
+    unsafe {
+        asm!("{{ .reg .b64 p; mul.wide.u32 p, {a}, {b}; mov.b64 {{{lo}, {hi}}}, p; }}",
+             a = in(reg32) a, b = in(reg32) b, lo = lateout(reg32) lo, hi = lateout(reg32) hi,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    [lo, hi]
+}
+
 /// The FP32 values of a pair of f16, lower half first. Exact.
 #[inline(always)]
 pub(crate) fn cvt_f32_f16x2(pair: u32) -> [f32; 2] {

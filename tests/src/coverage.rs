@@ -19,9 +19,23 @@ pub fn kernels(case: &Case) -> Result<BTreeSet<Kernel>, LaunchError> {
     let shape = case.input.shape;
     let (outputs, row_scaled) = (config.outputs(), config.scaling() == Scaling::Row);
     let mut launches = vec![launch::quantize(config, input, shape)?];
-    launches.push(launch::quantize_grouped(config, input, &[shape, shape])?);
+    let transforms = config.transforms();
+    if transforms.is_none() {
+        launches.push(launch::quantize_grouped(config, input, &[shape, shape])?);
+    }
     if case.supplied_amax.is_some() {
         launches.push(launch::global_scales(1));
+    } else if !transforms.is_none() {
+        let sides = [
+            (outputs.rowwise(), transforms.rowwise, false),
+            (outputs.columnwise(), transforms.columnwise, true),
+        ];
+        for (_, transform, columnwise) in sides.into_iter().filter(|(asked, ..)| *asked) {
+            launches.push(match transform {
+                Some(_) => launch::amax_transform(input, shape, columnwise, 1)?,
+                None => launch::amax(input, (shape[0] * shape[1]) as u64, 1),
+            });
+        }
     } else if !row_scaled {
         let elements = (shape[0] * shape[1]) as u64;
         launches.push(launch::amax(input, elements, 1));

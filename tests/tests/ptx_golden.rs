@@ -8,11 +8,12 @@
 use std::sync::LazyLock;
 
 use fouroversix_conformance::backend::Backend;
+use fouroversix_conformance::case::Case;
 use fouroversix_conformance::coverage;
-use fouroversix_conformance::generate::beyond::stochastic_cases;
+use fouroversix_conformance::generate::beyond::{stochastic_cases, transform_cases};
 use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::{self, Suite};
-use fouroversix_core::config::InputType;
+use fouroversix_core::config::{InputType, Outputs, Rounding, Scaling};
 use fouroversix_core::{InstructionSet, Kernel};
 use fouroversix_ptx as ptx;
 use fouroversix_ptx_executor::ApproxError;
@@ -54,6 +55,17 @@ fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
     });
     let large = large::cases();
     suite.cases.extend(stochastic_cases(&large, half));
+    suite.cases.extend(transform_cases(&large, half));
+    // Kernels of both outputs have four copies of what the others have one or two of.
+    let of_copies = |case: &&Case| {
+        let Case { name, config, .. } = case;
+        let nearest = config.rounding() == Rounding::Nearest && config.transforms().is_none();
+        let both = config.outputs() == Outputs::Both && config.scaling() == Scaling::Tensor;
+        name.starts_with("generated ") && nearest && both && backend.supports(case).is_ok()
+    };
+    let copies: Vec<Case> = suite.cases.iter().filter(of_copies).cloned().collect();
+    suite.cases.extend(stochastic_cases(&copies, half));
+    suite.cases.extend(transform_cases(&copies, half));
     suite.cases.extend(large);
     suite.cases.retain(|case| backend.supports(case).is_ok());
     let all = suite.cases.len() + suite.dequantize_cases.len();

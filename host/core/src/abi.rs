@@ -4,7 +4,8 @@
 //! "not wanted" for outputs and "none" for options. What else a launch promises of them is the launch
 //! contract, whose clauses are numbered in the module `launch`.
 
-use crate::training::{Panel, RandomState};
+use crate::config::InputType;
+use crate::training::{Panel, RandomState, SignMask};
 
 /// The tensor-wide (or row-wide) values that every block needs, computed once on the device.
 ///
@@ -79,13 +80,53 @@ pub struct TrainingParams {
     pub quantize: QuantizeParams,
     /// Where random bytes come from; not looked at by kernels of nearest rounding.
     pub random: Random,
-    /// The sign mask of the rowwise and of the columnwise output's transform, or [`NO_TRANSFORM`]; not
-    /// looked at by kernels without transforms.
-    pub signs: [u32; 2],
+    /// The signs of the rowwise and of the columnwise output's transform; not looked at by kernels without
+    /// transforms.
+    pub signs: [Signs; 2],
 }
 
-/// The `signs` of an output that is not transformed, beside one that is.
-pub const NO_TRANSFORM: u32 = 1 << 16;
+/// The parameter of `amax_transform_*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct TransformAmaxParams {
+    /// What `amax_*` takes; of `amax_transform_columnwise_*` with the rows and columns that there are.
+    pub amax: AmaxParams,
+    /// The signs of the output's transform.
+    pub signs: Signs,
+}
+
+/// Which elements change their signs before a transform (step T1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Signs {
+    /// What an input's words are combined with by exclusive or: 8 words of two elements each for 16-bit
+    /// types, 16 of one.
+    pub words: [u32; 16],
+    /// Bit i is element i's.
+    pub mask: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Signs {
+    /// Of a mask, for elements of a type.
+    #[must_use]
+    pub const fn new(SignMask(mask): SignMask, input: InputType) -> Self {
+        let mask = mask as u32;
+        let mut words = [0; 16];
+        let mut i = 0;
+        while i < 16 {
+            let sign = mask >> i << 31;
+            match input {
+                InputType::F32 => words[i] = sign,
+                InputType::Bf16 | InputType::F16 if i % 2 == 0 => words[i / 2] |= sign >> 16,
+                InputType::Bf16 | InputType::F16 => words[i / 2] |= sign,
+            }
+            i += 1;
+        }
+        Self { words, mask, reserved: 0 }
+    }
+}
 
 /// Rounds of Philox4x32.
 pub const PHILOX_ROUNDS: usize = 10;
@@ -163,6 +204,10 @@ pub const ROW_SCALED: u32 = 4;
 pub const SWIZZLED: u32 = 8;
 /// `skip` is to be looked at.
 pub const SKIPPABLE: u32 = 16;
+
+/// The rowwise and the columnwise output are transformed: looked at by kernels of both outputs with
+/// transforms.
+pub const TRANSFORMS: [u32; 2] = [32, 64];
 
 /// The parameter of `amax_*`, `amax_rows_*` and `global_scales`, and an entry of `amax_grouped_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -30,6 +30,8 @@ pub enum Operation {
     QuantizeRows,
     /// The amax of a tensor and its global scale.
     Amax,
+    /// The amax of a tensor's transform, rowwise or columnwise, and its global scale.
+    AmaxTransform,
     /// The amax of each row and its global scale.
     AmaxRows,
     /// The amax of each column and its global scale.
@@ -143,6 +145,29 @@ impl Kernel {
     pub const fn stochastically(self) -> Self {
         assert!(self.quantizes(), "only codes are rounded");
         Self { stochastic: true, ..self }
+    }
+
+    /// The kernel that transforms before it does what this one does, which quantizes 1x16 blocks of one
+    /// tensor. Takes [`crate::abi::TrainingParams`].
+    #[must_use]
+    pub const fn transformed(self) -> Self {
+        assert!(matches!(self.operation, Operation::Quantize) && !self.grouped);
+        assert!(
+            matches!(self.blocks, Some(Blocks::Row)),
+            "groups that are transformed are 1x16 blocks"
+        );
+        Self { transform: true, ..self }
+    }
+
+    /// Takes [`crate::abi::TransformAmaxParams`].
+    #[must_use]
+    pub const fn amax_transform(columnwise: bool, input: InputType) -> Self {
+        Self {
+            blocks: Some(Blocks::Row),
+            outputs: Some(if columnwise { Outputs::Columnwise } else { Outputs::Rowwise }),
+            transform: true,
+            ..Self::of(Operation::AmaxTransform, Some(input))
+        }
     }
 
     /// Takes [`crate::abi::AmaxParams`]; a `grouped` one a table of them as its input.
@@ -262,7 +287,13 @@ impl Kernel {
             (_, Some(Blocks::Tile), Some(Outputs::Columnwise | Outputs::Both)) => {
                 if self.stochastic { TURNED_TILE_BYTES } else { TILE_SHARED }
             }
-            (Operation::QuantizeRows | Operation::Amax | Operation::AmaxRows, ..) => REDUCE_SHARED,
+            (
+                Operation::QuantizeRows
+                | Operation::Amax
+                | Operation::AmaxTransform
+                | Operation::AmaxRows,
+                ..,
+            ) => REDUCE_SHARED,
             _ => 0,
         }
     }
@@ -325,6 +356,7 @@ impl Kernel {
             // Its blocks and outputs are of one kind, which the name does not say.
             Operation::QuantizeRows => "quantize_rows",
             Operation::Amax => "amax",
+            Operation::AmaxTransform => "amax_transform",
             Operation::AmaxRows => "amax_rows",
             Operation::AmaxColumns => "amax_columns",
             Operation::GlobalScales => "global_scales",
@@ -340,6 +372,7 @@ impl Kernel {
                 };
                 [blocks, outputs.name()]
             }
+            (Operation::AmaxTransform, _, Some(outputs)) => ["", outputs.name()],
             _ => [""; 2],
         };
         let grouped = if self.grouped { "grouped" } else { "" };
@@ -353,7 +386,7 @@ impl Kernel {
             Some(KernelRule::Mse) => "mse",
             None => "",
         };
-        let transform = if self.transform { "transform" } else { "" };
+        let transform = if self.transform && self.quantizes() { "transform" } else { "" };
         let rounding = if self.stochastic { "stochastic" } else { "" };
         [operation, blocks, outputs, grouped, input, rule, transform, rounding]
     }

@@ -38,10 +38,11 @@ use std::fmt;
 
 use crate::abi::{
     COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, Random, STRICT,
-    SWIZZLED, TILE_COLS, TILE_ROWS,
+    SWIZZLED, Signs, TILE_COLS, TILE_ROWS, TRANSFORMS,
 };
 use crate::config::{
     Config, E4m3Max, ErrorPath, Feature, InputType, Outputs, Rounding, Rule, ScaleLayout, Scaling,
+    Transforms,
 };
 use crate::kernel::{Blocks, Kernel};
 use crate::shape::{ShapeError, check_dimension};
@@ -89,8 +90,11 @@ pub enum LaunchError {
         /// How many.
         tensors: usize,
     },
-    /// Tensors of a group are whole.
-    GroupOfPanels,
+    /// A group of tensors with what only one tensor can have.
+    Group {
+        /// What was asked for.
+        with: &'static str,
+    },
     /// There are no such kernels.
     Unsupported {
         /// What they lack.
@@ -106,8 +110,9 @@ impl fmt::Display for LaunchError {
                 f,
                 "{tensors} tensors are more than the 65535 of one grouped launch: launch in parts"
             ),
-            Self::GroupOfPanels => f.write_str(
-                "a panel was given for a group of tensors, which are whole: quantize panels one by one",
+            Self::Group { with } => write!(
+                f,
+                "{with} was asked for with a group of tensors, which has none: quantize them one by one"
             ),
             Self::Unsupported { feature } => write!(
                 f,
@@ -121,7 +126,7 @@ impl std::error::Error for LaunchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Shape(error) => error.source(),
-            Self::TooManyTensors { .. } | Self::GroupOfPanels | Self::Unsupported { .. } => None,
+            Self::TooManyTensors { .. } | Self::Group { .. } | Self::Unsupported { .. } => None,
         }
     }
 }
@@ -148,7 +153,18 @@ pub fn flags(config: &Config) -> u32 {
     if config.scale_layout() == ScaleLayout::Swizzled128x4 {
         flags |= SWIZZLED;
     }
+    let Transforms { rowwise, columnwise } = config.transforms();
+    for (transform, flag) in [rowwise, columnwise].into_iter().zip(TRANSFORMS) {
+        flags |= if transform.is_some() { flag } else { 0 };
+    }
     flags
+}
+
+/// The signs of a configuration's transforms as a launch passes them; zeros for an output without one.
+#[must_use]
+pub fn signs(config: &Config, input: InputType) -> [Signs; 2] {
+    let Transforms { rowwise, columnwise } = config.transforms();
+    [rowwise, columnwise].map(|mask| mask.map_or(Signs::default(), |mask| Signs::new(mask, input)))
 }
 
 /// The part of the flags that an amax kernel and a rule need.
@@ -179,14 +195,9 @@ pub fn random(config: &Config, shape: [usize; 2]) -> Random {
 /// # Errors
 /// [`LaunchError::Unsupported`] where there are none.
 pub fn check_features(config: &Config) -> Result<(), LaunchError> {
-    let lacks = |feature: &Feature| match feature {
-        Feature::Stochastic => false,
-        Feature::Search | Feature::Transform => true,
-    };
-    let mut features = Feature::ALL.into_iter();
-    match features.find(|feature| config.uses(*feature) && lacks(feature)) {
-        None => Ok(()),
-        Some(feature) => Err(LaunchError::Unsupported { feature }),
+    match Feature::Search {
+        feature if config.uses(feature) => Err(LaunchError::Unsupported { feature }),
+        _ => Ok(()),
     }
 }
 
@@ -260,7 +271,7 @@ pub fn quantize(
 ///
 /// # Errors
 /// Those of [`check_features`], of [`check_shape`] for any of the shapes, [`LaunchError::TooManyTensors`] and
-/// [`LaunchError::GroupOfPanels`].
+/// [`LaunchError::Group`].
 pub fn quantize_grouped(
     config: &Config,
     input: InputType,
@@ -271,7 +282,10 @@ pub fn quantize_grouped(
     }
     check_features(config)?;
     if config.panel().is_some() {
-        return Err(LaunchError::GroupOfPanels);
+        return Err(LaunchError::Group { with: "a panel" });
+    }
+    if !config.transforms().is_none() {
+        return Err(LaunchError::Group { with: "a transform" });
     }
     for shape in shapes {
         check_shape(config, *shape)?;
@@ -304,6 +318,7 @@ fn quantize_checked(
         }
     };
     let kernel = Kernel::quantize(blocks, outputs, grouped, input, config.rule().try_into()?);
+    let kernel = if config.transforms().is_none() { kernel } else { kernel.transformed() };
     let kernel = rounding(kernel, config);
     Ok(Launch::new(kernel, [across, down, shapes.len() as u32], threads))
 }
@@ -355,6 +370,33 @@ fn row_threads(cols: usize, most: u32) -> u32 {
 pub fn amax(input: InputType, elements: u64, multiprocessors: u32) -> Launch {
     let across = amax_blocks(elements, amax_resident(multiprocessors));
     Launch::new(Kernel::amax(false, input), [across, 1, 1], AMAX_THREADS)
+}
+
+/// The amax of a tensor's transform along rows or along columns, and its global scale. Takes
+/// [`crate::abi::TransformAmaxParams`] with the tensor's rows and columns.
+///
+/// # Errors
+/// Those of [`check_shape`] with such an output.
+pub fn amax_transform(
+    input: InputType,
+    [rows, cols]: [usize; 2],
+    columnwise: bool,
+    multiprocessors: u32,
+) -> Result<Launch, LaunchError> {
+    check_dimension("columns", cols)?;
+    let kernel = Kernel::amax_transform(columnwise, input);
+    if !columnwise {
+        let across = amax_blocks((rows * cols) as u64, amax_resident(multiprocessors));
+        return Ok(Launch::new(kernel, [across, 1, 1], AMAX_THREADS));
+    }
+    check_dimension("rows", rows)?;
+    check_size(rows, cols)?;
+    let [across, down] =
+        tiles(&[[rows, cols]], [COLUMNS_BYTES / input.bytes() as u32, COLUMNS_COLS]);
+    // As many as shared memory has room for.
+    let resident = multiprocessors.max(1) * 6;
+    let blocks = (u64::from(across) * u64::from(down)).clamp(1, u64::from(resident));
+    Ok(Launch::new(kernel, [blocks as u32, 1, 1], COLUMNS_THREADS))
 }
 
 /// The amaxes and global scales of many tensors in one launch. Takes [`crate::abi::AmaxParams`]

@@ -1,11 +1,11 @@
 //! The launches as they are planned, run by the PTX executor: the parameters,
 //! grids and workspaces that a device would get, without one.
 
-use fouroversix_core::abi::{GlobalScale, QuantizeParams, TrainingParams};
+use fouroversix_core::abi::{GlobalScale, QuantizeParams, TrainingParams, TransformAmaxParams};
 use fouroversix_core::launch::{self, Launch};
 use fouroversix_core::{
-    Amax, Config, E4m3Max, InputType, InstructionSet, Nvfp4Tensor, Outputs, Quantized, Rule,
-    ScaleLayout, Scaling,
+    Amax, Config, E4m3Max, InputType, InstructionSet, Nvfp4Tensor, Outputs, Panel, Quantized,
+    RandomState, Rounding, Rule, ScaleLayout, Scaling, SignMask, Transforms,
 };
 use fouroversix_cpu::{self as cpu, Path};
 use fouroversix_ptx as ptx;
@@ -39,11 +39,20 @@ pub(super) fn run<P: Copy>(machine: &mut Machine, launch: &Launch, params: &P) {
 }
 
 /// Runs a quantize kernel on as much of the parameter as it takes.
-fn run_quantize(machine: &mut Machine, launch: &Launch, params: &TrainingParams) {
+pub(super) fn run_quantize(machine: &mut Machine, launch: &Launch, params: &TrainingParams) {
     if launch.kernel.takes_training() {
         run(machine, launch, params);
     } else {
         run(machine, launch, &params.quantize);
+    }
+}
+
+/// Runs an amax kernel on as much of the parameter as it takes.
+pub(super) fn run_amax(machine: &mut Machine, launch: &Launch, params: &TransformAmaxParams) {
+    if launch.kernel.transforms() {
+        run(machine, launch, params);
+    } else {
+        run(machine, launch, &params.amax);
     }
 }
 
@@ -96,7 +105,7 @@ fn execute(
     let mut machine = Machine::new();
     let at = place(&mut machine, setup, input, amax, skip);
     for (step, launch) in setup.amax_launches(1).expect("planned") {
-        run(&mut machine, &launch, &setup.amax_params(step, &at).expect("aligned"));
+        run_amax(&mut machine, &launch, &setup.amax_params(step, &at).expect("aligned"));
     }
     let launch = setup.quantize_launch().expect("planned").expect("not empty");
     run_quantize(&mut machine, &launch, &setup.quantize_params(&at).expect("aligned"));
@@ -153,6 +162,59 @@ fn set_up_launches_quantize_like_the_cpu() {
                 assert_eq!(counters, [0; 16], "ready for the next launch");
             }
         }
+    }
+}
+
+/// Stochastic rounding, its state in the parameter and in memory; transforms; panels.
+#[test]
+fn training_modes_quantize_like_the_cpu() {
+    let input = input();
+    let state = RandomState { seed: 0x0123_4567_89AB_CDEF, offset: u64::MAX };
+    let masks = [None, Some(SignMask::TRANSFORMER_ENGINE), Some(SignMask(0x00FF))];
+    for scaling in [Scaling::Tensor, Scaling::Row, Scaling::Tile] {
+        for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+            for (turn, rule) in [Rule::Plain, Rule::MAE, Rule::MSE_FAST].into_iter().enumerate() {
+                let transforms = Transforms {
+                    rowwise: masks[turn].filter(|_| outputs.rowwise()),
+                    columnwise: masks[(turn + 1) % 3].filter(|_| outputs.columnwise()),
+                };
+                for transforms in [Transforms::NONE, transforms] {
+                    let builder = Config::builder().rule(rule).scaling(scaling).outputs(outputs);
+                    let builder = builder.rounding(Rounding::Stochastic(state));
+                    let Ok(config) = builder.transforms(transforms).build() else { continue };
+                    let setup = setup(&config, AmaxSource::Input);
+                    let (mut machine, mut at) = execute(&setup, &input, [&[], &[]], 0);
+                    let expected = quantize(&input, SHAPE, &config, None);
+                    assert_eq!(fetch(&setup, &mut machine, &at), expected, "{config:?}");
+
+                    let other = RandomState { offset: 7, ..state };
+                    let words = [other.seed, other.offset].map(u64::to_le_bytes).concat();
+                    at.random_state = machine.memory.alloc_from(&words);
+                    let launch = setup.quantize_launch().expect("planned").expect("not empty");
+                    let params = setup.quantize_params(&at).expect("aligned");
+                    run_quantize(&mut machine, &launch, &params);
+                    let builder = config.to_builder().rounding(Rounding::Stochastic(other));
+                    let expected = quantize(&input, SHAPE, &builder.build().expect("valid"), None);
+                    assert_eq!(fetch(&setup, &mut machine, &at), expected, "{config:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn panels_have_the_random_bytes_of_the_whole() {
+    let input = input();
+    let state = RandomState { seed: 5, offset: 6 };
+    for scaling in [Scaling::Tensor, Scaling::Tile] {
+        let panel = Panel { first_row: 1 << 20, rows: 1 << 22 };
+        let config = Config::builder().rule(Rule::MAE).scaling(scaling).outputs(Outputs::Both);
+        let config = config.rounding(Rounding::Stochastic(state)).panel(panel).build();
+        let config = config.expect("valid");
+        let setup = setup(&config, AmaxSource::Input);
+        let (mut machine, at) = execute(&setup, &input, [&[], &[]], 0);
+        let expected = quantize(&input, SHAPE, &config, None);
+        assert_eq!(fetch(&setup, &mut machine, &at), expected, "{scaling:?}");
     }
 }
 
@@ -255,7 +317,7 @@ fn a_group_is_quantized_tensor_by_tensor() {
         for (setup, input) in &group {
             let at = place(&mut machine, setup, input, [&[], &[]], 0);
             for (step, launch) in setup.amax_launches(1).expect("planned") {
-                run(&mut machine, &launch, &setup.amax_params(step, &at).expect("aligned"));
+                run_amax(&mut machine, &launch, &setup.amax_params(step, &at).expect("aligned"));
             }
             entries.push(setup.tensor(&at).expect("aligned"));
             placed.push(at);

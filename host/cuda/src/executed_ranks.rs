@@ -14,7 +14,7 @@ use fouroversix_ptx_executor::Machine;
 
 use super::address::{DeviceAddress, QuantizeAddresses};
 use super::error::DeviceError;
-use super::executed::{fetch, floats, place, quantize, run};
+use super::executed::{fetch, floats, place, quantize, run, run_amax, run_quantize};
 use super::raw::RawStream;
 use super::reduction::{AllReduceMax, ReductionSetup, Split, Steps};
 use super::setup::{AmaxSource, QuantizeSetup};
@@ -132,7 +132,7 @@ fn quantize_shards(
     for (setup, at) in setups.iter().zip(at) {
         for (step, launch) in setup.amax_launches(1).expect("planned") {
             let params = setup.amax_params(step, at).expect("aligned");
-            run(&mut rank.machine.borrow_mut(), &launch, &params);
+            run_amax(&mut rank.machine.borrow_mut(), &launch, &params);
         }
     }
     let workspaces: Vec<DeviceAddress> = at.iter().map(|at| at.workspace).collect();
@@ -142,7 +142,7 @@ fn quantize_shards(
     let quantized = setups.iter().zip(at).map(|(setup, at)| {
         let machine = &mut rank.machine.borrow_mut();
         if let Some(launch) = setup.quantize_launch().expect("planned") {
-            run(machine, &launch, &setup.quantize_params(at).expect("aligned"));
+            run_quantize(machine, &launch, &setup.quantize_params(at).expect("aligned"));
         }
         fetch(setup, machine, at)
     });

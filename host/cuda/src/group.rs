@@ -5,6 +5,7 @@ use std::fmt;
 use cudarc::driver::CudaSlice;
 use fouroversix_core::abi::{
     AmaxParams, QuantizeParams, QuantizeTensor, Random, SKIPPABLE, TrainingParams,
+    TransformAmaxParams,
 };
 use fouroversix_core::shape::expect_length;
 use fouroversix_core::{Config, Error, InputType, RandomState, launch};
@@ -38,7 +39,7 @@ pub struct GroupQuantizer {
 #[derive(Clone)]
 enum Amaxes {
     /// The tensor's number, what its launch does, and the launch.
-    Each(Vec<(usize, AmaxStep, Launch<AmaxParams>)>),
+    Each(Vec<(usize, AmaxStep, Launch<TransformAmaxParams>)>),
     /// The numbers of the tensors that are not empty, and their one launch.
     Together(Vec<usize>, Launch<AmaxParams>),
 }
@@ -187,7 +188,8 @@ impl GroupQuantizer {
             Amaxes::Together(tensors, _) => {
                 let params =
                     |i: &usize| self.setups[*i].amax_params(AmaxStep::Input, &addresses[*i]);
-                let entries = tensors.iter().map(params).collect::<Result<Vec<_>, _>>()?;
+                let entries = tensors.iter().map(|i| Ok(params(i)?.amax));
+                let entries = entries.collect::<Result<Vec<_>, DeviceError>>()?;
                 let at = at + self.amax_table_offset() as DeviceAddress;
                 // SAFETY: the caller's promise: it is part of the table's bytes.
                 unsafe { memory::write(at, &entries, stream)? };
@@ -261,7 +263,7 @@ impl GroupQuantizer {
                 for (index, step, launch) in launches {
                     let at = QuantizeAddresses { skip, ..table.addresses[*index] };
                     let params = self.setups[*index].amax_params(*step, &at)?;
-                    // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's.
+                    // SAFETY: the kernel's parameter is the first field; the rest is the caller's.
                     unsafe { launch.enqueue(&params, stream)? };
                 }
             }
@@ -302,7 +304,7 @@ impl GroupQuantizer {
         let group = table.address;
         let quantize = QuantizeParams { group, skip, flags, ..QuantizeParams::default() };
         let random = Random { state: table.random_state, ..self.random };
-        Ok(TrainingParams { quantize, random, signs: [0; 2] })
+        Ok(TrainingParams { quantize, random, signs: Default::default() })
     }
 
     /// Draws the random bytes of later launches from another state, where rounding is stochastic. Tensor t,

@@ -6,7 +6,7 @@ use cudarc::driver::{CudaSlice, CudaStream, result};
 use fouroversix_core::check_shape;
 use fouroversix_core::shape::expect_length;
 use fouroversix_core::{
-    Amax, Config, Element, Error, InputType, Nvfp4Tensor, Quantized, QuantizedMut, Scaling,
+    Amax, Config, Element, Error, InputType, Nvfp4Tensor, Outputs, Quantized, QuantizedMut, Scaling,
 };
 
 use super::address::{OutputAddresses, QuantizeAddresses};
@@ -179,7 +179,11 @@ impl Supplied {
         let (row_amax, column_amax) = match amax {
             Amax::Tensor(value) if !by_row => {
                 let rows = checked("the supplied amax", &[value], 1)?;
-                return Ok(Self { rows, columns: Vec::new() });
+                let columns = if apart(config) { rows.clone() } else { Vec::new() };
+                return Ok(Self { rows, columns });
+            }
+            Amax::Outputs { rowwise, columnwise } if !by_row => {
+                return Self::of_outputs([rowwise, columnwise], config);
             }
             Amax::Rows(rows) if by_row => (rows, None),
             Amax::RowsAndColumns { rows, columns } if by_row => (rows, Some(columns)),
@@ -198,6 +202,20 @@ impl Supplied {
         Ok(this)
     }
 
+    /// One for each output. Kernels without a transform have one for both.
+    fn of_outputs(amaxes: [f32; 2], config: &Config) -> Result<Self, Error> {
+        let [rows, columns] = amaxes.map(|amax| checked("the supplied amax", &[amax], 1));
+        match config.outputs() {
+            Outputs::Rowwise => Ok(Self { rows: rows?, columns: Vec::new() }),
+            Outputs::Columnwise => Ok(Self { rows: columns?, columns: Vec::new() }),
+            Outputs::Both if apart(config) => Ok(Self { rows: rows?, columns: columns? }),
+            Outputs::Both if amaxes[0] == amaxes[1] => {
+                Ok(Self { rows: rows?, columns: Vec::new() })
+            }
+            Outputs::Both => Err(Error::AmaxKind { expected: "one for the tensor" }),
+        }
+    }
+
     /// Puts the amaxes into outputs, as quantizing would.
     fn copy_to(&self, out: QuantizedMut<'_>) {
         // One for the tensor is that of its transpose.
@@ -208,6 +226,11 @@ impl Supplied {
             }
         }
     }
+}
+
+/// Whether the outputs have an amax each.
+fn apart(config: &Config) -> bool {
+    !config.transforms().is_none() && config.outputs() == Outputs::Both
 }
 
 fn checked(buffer: &'static str, values: &[f32], count: usize) -> Result<Vec<f32>, Error> {
@@ -240,7 +263,7 @@ impl super::tensor::DeviceQuantized {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fouroversix_core::{Outputs, Rule, ScaleLayout};
+    use fouroversix_core::{Rule, ScaleLayout};
     use fouroversix_cpu::{Path, quantize_outputs};
 
     #[test]

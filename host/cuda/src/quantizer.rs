@@ -1,7 +1,7 @@
 //! Quantization prepared: everything that can be checked and loaded before the first launch is.
 
 use cudarc::driver::sys;
-use fouroversix_core::abi::{AmaxParams, QuantizeParams, TrainingParams};
+use fouroversix_core::abi::{QuantizeParams, TrainingParams, TransformAmaxParams};
 use fouroversix_core::{Config, Error, InputType, RandomState, launch};
 
 use super::address::QuantizeAddresses;
@@ -20,7 +20,7 @@ use super::setup::{AmaxSource, AmaxStep, QuantizeSetup};
 pub struct Quantizer {
     device: Device,
     setup: QuantizeSetup,
-    amax: Vec<(AmaxStep, Launch<AmaxParams>)>,
+    amax: Vec<(AmaxStep, Launch<TransformAmaxParams>)>,
     quantize: Option<Launch<TrainingParams>>,
 }
 
@@ -169,7 +169,8 @@ impl Quantizer {
     ) -> Result<(), Error> {
         for (step, launch) in &self.amax {
             let params = self.setup.amax_params(*step, at)?;
-            // SAFETY: the kernel's parameter is `AmaxParams`; the rest is the caller's promise.
+            // SAFETY: the kernel's parameter is `TransformAmaxParams` or its first field; the rest is the
+            // caller's promise.
             unsafe { launch.enqueue(&params, stream)? };
         }
         Ok(())

@@ -2,11 +2,12 @@
 
 use fouroversix_core::abi::{
     AmaxParams, GlobalScale, QuantizeParams, QuantizeTensor, SKIPPABLE, TrainingParams,
+    TransformAmaxParams,
 };
 use fouroversix_core::check_shape;
 use fouroversix_core::launch::{self, Launch, LaunchError};
 use fouroversix_core::{
-    Config, Error, Feature, InputType, Outputs, RandomState, Rounding, Scaling, named,
+    Config, Error, Feature, InputType, Outputs, RandomState, Rounding, Scaling, Transforms, named,
 };
 
 use super::address::{ALIGNMENT, OutputAddresses, QuantizeAddresses, WORD, needed, optional};
@@ -52,6 +53,12 @@ pub(super) enum AmaxStep {
     Input,
     /// The input's columns' amaxes, to the columnwise global scales.
     InputColumns,
+    /// The input's amax, to the columnwise global scale: beside a rowwise output that is transformed.
+    InputToColumns,
+    /// The amax of the input's transform along rows, to the rowwise global scale.
+    Transform,
+    /// That of its transform along columns, to the columnwise global scale.
+    TransformColumns,
     /// The supplied amax or amaxes, to the rowwise global scales.
     Supplied,
     /// The supplied columns' amaxes, to the columnwise global scales.
@@ -72,7 +79,8 @@ impl Workspace {
 
     fn new(config: &Config, [rows, cols]: [usize; 2]) -> Self {
         if config.scaling() != Scaling::Row {
-            return Self { rows: 1, columns: 0 };
+            let apart = !config.transforms().is_none() && config.outputs() == Outputs::Both;
+            return Self { rows: 1, columns: usize::from(apart) };
         }
         let outputs = config.outputs();
         Self {
@@ -177,6 +185,9 @@ impl QuantizeSetup {
 
     fn amax_steps(&self) -> Vec<AmaxStep> {
         let (rows, columns) = match self.source {
+            AmaxSource::Input | AmaxSource::InputApart if !self.config.transforms().is_none() => {
+                return self.transformed_amax_steps();
+            }
             AmaxSource::Input | AmaxSource::InputApart => (AmaxStep::Input, AmaxStep::InputColumns),
             AmaxSource::Supplied => (AmaxStep::Supplied, AmaxStep::SuppliedColumns),
             AmaxSource::Workspace => return Vec::new(),
@@ -186,13 +197,34 @@ impl QuantizeSetup {
         steps.into_iter().filter(|(count, _)| *count > 0).map(|(_, step)| step).collect()
     }
 
+    /// Each output has the amax of its transform, or the input's.
+    fn transformed_amax_steps(&self) -> Vec<AmaxStep> {
+        let Transforms { rowwise, columnwise } = self.config.transforms();
+        let rows = if rowwise.is_some() { AmaxStep::Transform } else { AmaxStep::Input };
+        let columns = match columnwise {
+            Some(_) => AmaxStep::TransformColumns,
+            None => AmaxStep::InputToColumns,
+        };
+        let outputs = self.config.outputs();
+        let steps = [(outputs.rowwise(), rows), (outputs.columnwise(), columns)];
+        steps.into_iter().filter(|(asked, _)| *asked).map(|(_, step)| step).collect()
+    }
+
     fn amax_launch(&self, step: AmaxStep, multiprocessors: u32) -> Result<Launch, LaunchError> {
         let [rows, cols] = self.shape;
         match step {
             AmaxStep::Input if self.config.scaling() == Scaling::Row => {
                 launch::amax_rows(self.input, self.shape)
             }
-            AmaxStep::Input => Ok(launch::amax(self.input, (rows * cols) as u64, multiprocessors)),
+            AmaxStep::Input | AmaxStep::InputToColumns => {
+                Ok(launch::amax(self.input, (rows * cols) as u64, multiprocessors))
+            }
+            AmaxStep::Transform => {
+                launch::amax_transform(self.input, self.shape, false, multiprocessors)
+            }
+            AmaxStep::TransformColumns => {
+                launch::amax_transform(self.input, self.shape, true, multiprocessors)
+            }
             AmaxStep::InputColumns => launch::amax_columns(self.input, self.shape),
             AmaxStep::Supplied => Ok(launch::global_scales(self.workspace.rows)),
             AmaxStep::SuppliedColumns => Ok(launch::global_scales(self.workspace.columns)),
@@ -233,7 +265,7 @@ impl QuantizeSetup {
             flags: self.flags | if at.skip == 0 { 0 } else { SKIPPABLE },
             ..QuantizeParams::default()
         };
-        Ok(TrainingParams { quantize, random, signs: [0; 2] })
+        Ok(TrainingParams { quantize, random, signs: launch::signs(&self.config, self.input) })
     }
 
     /// Changes the numbers that random bytes come from, where there are any.
@@ -282,17 +314,22 @@ impl QuantizeSetup {
         })
     }
 
+    /// What an amax kernel takes: without a transform the first field alone.
     pub(super) fn amax_params(
         &self,
         step: AmaxStep,
         at: &QuantizeAddresses,
-    ) -> Result<AmaxParams, DeviceError> {
+    ) -> Result<TransformAmaxParams, DeviceError> {
         let [rows, cols] = self.shape.map(|length| length as u64);
         let by_row = self.config.scaling() == Scaling::Row;
         let (input, rows, cols, buffer, alignment) = match step {
             AmaxStep::Input if by_row => (at.input, rows, cols, "the input", ALIGNMENT),
-            AmaxStep::Input => (at.input, 1, rows * cols, "the input", ALIGNMENT),
-            AmaxStep::InputColumns => (at.input, rows, cols, "the input", ALIGNMENT),
+            AmaxStep::Input | AmaxStep::InputToColumns => {
+                (at.input, 1, rows * cols, "the input", ALIGNMENT)
+            }
+            AmaxStep::InputColumns | AmaxStep::Transform | AmaxStep::TransformColumns => {
+                (at.input, rows, cols, "the input", ALIGNMENT)
+            }
             AmaxStep::Supplied => {
                 (at.row_amax, self.workspace.rows as u64, 0, "the supplied amax", WORD)
             }
@@ -304,10 +341,13 @@ impl QuantizeSetup {
         needed("the workspace", at.workspace, ALIGNMENT)?;
         optional("the skip flag", at.skip, WORD)?;
         let (offset, _) = match step {
-            AmaxStep::Input | AmaxStep::Supplied => self.row_global_scales(),
-            AmaxStep::InputColumns | AmaxStep::SuppliedColumns => self.column_global_scales(),
+            AmaxStep::Input | AmaxStep::Transform | AmaxStep::Supplied => self.row_global_scales(),
+            AmaxStep::InputColumns
+            | AmaxStep::InputToColumns
+            | AmaxStep::TransformColumns
+            | AmaxStep::SuppliedColumns => self.column_global_scales(),
         };
-        Ok(AmaxParams {
+        let amax = AmaxParams {
             input,
             global: at.workspace + offset as u64,
             workspace: at.workspace,
@@ -316,7 +356,10 @@ impl QuantizeSetup {
             cols,
             flags: launch::rule_flags(self.config.rule()),
             reserved: 0,
-        })
+        };
+        let [of_rows, of_columns] = launch::signs(&self.config, self.input);
+        let signs = if step == AmaxStep::TransformColumns { of_columns } else { of_rows };
+        Ok(TransformAmaxParams { amax, signs })
     }
 }
 

@@ -64,7 +64,7 @@ impl Encoder {
         rounding: R,
         flags: u32,
     ) -> [u32; 2] {
-        let words = rounding.draw(block.segment);
+        let words = rounding.draw_rolled(block.segment, flags);
         let mut codes = 0u64;
         for i in 0..sixteen(flags) {
             let byte = stochastic::byte(words, i as u32);
@@ -191,7 +191,7 @@ pub(crate) fn encode_by_warp<T: Input, M: Metric, R: Rounding, X: Transform, B: 
             }
             from = if warp::shuffle(error, 16) < warp::shuffle(error, 0) { 16 } else { 0 };
         }
-        let byte = stochastic::byte(rounding.draw(segment), lane % 16);
+        let byte = stochastic::byte(rounding.draw_rolled(segment, flags), lane % 16);
         let mut codes = candidate.code::<R>(x, byte) << (lane % 8 * 4);
         for mask in [4, 2, 1] {
             codes |= warp::shuffle_xor(f32::from_bits(codes), mask).to_bits();

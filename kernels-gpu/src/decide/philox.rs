@@ -2,19 +2,13 @@
 
 use fouroversix_core::abi::{PHILOX_ROUNDS, Random, next_key};
 
-use crate::ptx::memory;
-
-/// High and low word of a product.
-#[inline(always)]
-fn product(a: u32, b: u32) -> [u32; 2] {
-    let wide = u64::from(a) * u64::from(b);
-    [(wide >> 32) as u32, wide as u32]
-}
+use crate::ptx::rolled::sixteen;
+use crate::ptx::{self, memory};
 
 #[inline(always)]
 fn round([c0, c1, c2, c3]: [u32; 4], [k0, k1]: [u32; 2]) -> [u32; 4] {
-    let [a, low_a] = product(0xD251_1F53, c0);
-    let [b, low_b] = product(0xCD9E_8D57, c2);
+    let [low_a, a] = ptx::mul_wide_u32(c0, 0xD251_1F53);
+    let [low_b, b] = ptx::mul_wide_u32(c2, 0xCD9E_8D57);
     [b ^ c1 ^ k0, low_b, a ^ c3 ^ k1, low_a]
 }
 
@@ -51,14 +45,35 @@ pub(crate) fn words(random: &Random, segment: u64, stream: u64) -> [u32; 4] {
         rounds!(|i: usize| words = round(words, random.keys[i]));
         return words;
     }
-    // SAFETY: launch contract, clause 11: two aligned u64.
-    let [k0, k1, low, high] = unsafe { memory::load_v4(random.state as *const u8) };
-    let offset = u64::from(high) << 32 | u64::from(low);
+    let (mut key, offset) = state(random);
     let mut words = counter(segment, offset.wrapping_mul(2).wrapping_add(stream));
-    let mut key = [k0, k1];
     rounds!(|_| {
         words = round(words, key);
         key = next_key(key);
     });
     words
+}
+
+/// The same in few instructions, for rare paths.
+#[inline(always)]
+pub(crate) fn words_rolled(random: &Random, segment: u64, stream: u64, flags: u32) -> [u32; 4] {
+    let (mut key, mut first) = (random.keys[0], random.stream);
+    if random.state != 0 {
+        let (seed, offset) = state(random);
+        (key, first) = (seed, offset.wrapping_mul(2));
+    }
+    let mut words = counter(segment, first.wrapping_add(stream));
+    for _ in 6..sixteen(flags) {
+        words = round(words, key);
+        key = next_key(key);
+    }
+    words
+}
+
+/// Seed and offset in memory.
+#[inline(always)]
+fn state(random: &Random) -> ([u32; 2], u64) {
+    // SAFETY: launch contract, clause 11: two aligned u64.
+    let [k0, k1, low, high] = unsafe { memory::load_v4(random.state as *const u8) };
+    ([k0, k1], u64::from(high) << 32 | u64::from(low))
 }

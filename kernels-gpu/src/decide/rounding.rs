@@ -16,6 +16,8 @@ pub(crate) trait Rounding: Copy {
     fn rowwise_segment(self, index: u32) -> u64;
     /// The random words of a block, four elements each.
     fn draw(self, segment: u64) -> [u32; 4];
+    /// The same, for rare paths.
+    fn draw_rolled(self, segment: u64, flags: u32) -> [u32; 4];
 }
 
 /// To nearest, ties to even: nothing is drawn.
@@ -42,6 +44,11 @@ impl Rounding for Nearest {
 
     #[inline(always)]
     fn draw(self, _: u64) -> [u32; 4] {
+        [0; 4]
+    }
+
+    #[inline(always)]
+    fn draw_rolled(self, _: u64, _: u32) -> [u32; 4] {
         [0; 4]
     }
 }
@@ -86,5 +93,10 @@ impl Rounding for Stochastic<'_> {
     #[inline(always)]
     fn draw(self, segment: u64) -> [u32; 4] {
         philox::words(self.random, segment, self.stream)
+    }
+
+    #[inline(always)]
+    fn draw_rolled(self, segment: u64, flags: u32) -> [u32; 4] {
+        philox::words_rolled(self.random, segment, self.stream, flags)
     }
 }

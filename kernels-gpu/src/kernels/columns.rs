@@ -217,6 +217,10 @@ pub(crate) unsafe fn kernel<
         let (to_rows, to_columns) = (rowwise(thread), columnwise(thread));
         let global = if ROWWISE { to_rows.globals } else { to_columns.globals };
         let global = tensor::load_global(global as *const GlobalScale);
+        let mut global_t = global;
+        if ROWWISE && X::BY_OUTPUT {
+            global_t = tensor::load_global(to_columns.globals as *const GlobalScale);
+        }
         let steps = staged::tile_rows::<T>() / STEP;
         if p.flags & SWIZZLED != 0 {
             if ROWWISE {
@@ -259,7 +263,7 @@ pub(crate) unsafe fn kernel<
             }
             // Rematerialized on rare paths: kept, a thread's place would take registers.
             let again = || ptx::opaque(thread);
-            let global_of_column = columnwise(again()).global::<M>(global, step, p.flags);
+            let global_of_column = columnwise(again()).global::<M>(global_t, step, p.flags);
             let blocks = [
                 encode!(0, load_column, columnwise, downward, true, global_of_column),
                 encode!(1, load_column, columnwise, downward, true, global_of_column),

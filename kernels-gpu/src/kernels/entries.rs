@@ -9,8 +9,10 @@ use super::{columns, copy, dequantize, global_scale, row, rowwise, tile};
 use crate::decide::metric::{Mae, Mse, Plain};
 use crate::decide::rounding::{Nearest, Stochastic};
 use crate::load::input::{Bf16, F16, F32};
-use crate::load::transform::Identity;
-use fouroversix_core::abi::{AmaxParams, DequantizeParams, QuantizeParams, TrainingParams};
+use crate::load::transform::{Hadamard, Identity};
+use fouroversix_core::abi::{
+    AmaxParams, DequantizeParams, QuantizeParams, TRANSFORMS, TrainingParams, TransformAmaxParams,
+};
 
 macro_rules! entries {
     ($($name:ident: $operation:ident($($what:tt),*);)*) => {$(
@@ -26,6 +28,11 @@ macro_rules! entry {
     };
     ($name:ident: Quantize(Row, Columnwise, $grouped:tt, $input:tt, $rule:tt, $($how:tt),*)) => {
         quantize! { $name($($how),*) columns::kernel::<$input, $rule, _, _, false, $grouped> }
+    };
+    ($name:ident: Quantize(Row, Both, $grouped:tt, $input:tt, $rule:tt, Hadamard, $rounding:tt)) => {
+        quantize! {
+            $name(HadamardIfAsked, $rounding) columns::kernel::<$input, $rule, _, _, true, $grouped>
+        }
     };
     ($name:ident: Quantize(Row, Both, $grouped:tt, $input:tt, $rule:tt, $($how:tt),*)) => {
         quantize! { $name($($how),*) columns::kernel::<$input, $rule, _, _, true, $grouped> }
@@ -43,10 +50,22 @@ macro_rules! entry {
         quantize! { $name($rounding) row::kernel::<$input, $rule, _> }
     };
     ($name:ident: Amax(false, $input:tt)) => {
-        entry! { $name(AmaxParams) global_scale::tensor::<$input> }
+        entry! { $name(p: AmaxParams) global_scale::tensor::<$input, _>(&p, Identity) }
     };
     ($name:ident: Amax(true, $input:tt)) => {
         entry! { $name(AmaxParams) global_scale::grouped::<$input> }
+    };
+    ($name:ident: AmaxTransform(Row, Rowwise, false, $input:tt)) => {
+        entry! {
+            $name(p: TransformAmaxParams)
+            global_scale::tensor::<$input, _>(&p.amax, Hadamard::new(&p.signs))
+        }
+    };
+    ($name:ident: AmaxTransform(Row, Columnwise, false, $input:tt)) => {
+        entry! {
+            $name(p: TransformAmaxParams)
+            global_scale::transformed_columns::<$input>(&p.amax, Hadamard::new(&p.signs))
+        }
     };
     ($name:ident: AmaxRows(false, $input:tt)) => {
         entry! { $name(AmaxParams) global_scale::rows::<$input> }
@@ -79,6 +98,15 @@ macro_rules! entry {
     };
 }
 
+macro_rules! rounding {
+    (Nearest, $p:ident) => {
+        Nearest
+    };
+    (Stochastic, $p:ident) => {
+        Stochastic::new(&$p.random)
+    };
+}
+
 /// A quantize entry: with the transform and the rounding, the parameter that has what they need.
 macro_rules! quantize {
     ($name:ident(Nearest) $body:path) => {
@@ -86,6 +114,20 @@ macro_rules! quantize {
     };
     ($name:ident(Stochastic) $body:path) => {
         entry! { $name(p: TrainingParams) $body(&p.quantize, Stochastic::new(&p.random)) }
+    };
+    ($name:ident(Hadamard, $rounding:tt) $body:path) => {
+        entry! {
+            $name(p: TrainingParams)
+            $body(&p.quantize, rounding!($rounding, p), [0, 1].map(|i| Hadamard::new(&p.signs[i])))
+        }
+    };
+    ($name:ident(HadamardIfAsked, $rounding:tt) $body:path) => {
+        entry! {
+            $name(p: TrainingParams)
+            $body(&p.quantize, rounding!($rounding, p), [0, 1].map(|i| {
+                Hadamard::if_asked(&p.signs[i], p.quantize.flags & TRANSFORMS[i] != 0)
+            }))
+        }
     };
     ($name:ident(Identity, Nearest) $body:path) => {
         entry! { $name(p: QuantizeParams) $body(&p, Nearest, [Identity; 2]) }

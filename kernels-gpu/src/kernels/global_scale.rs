@@ -2,9 +2,11 @@
 
 use crate::decide::isa::{Isa, Target};
 use crate::load::input::Input;
+use crate::load::staged::{self, Reader};
 use crate::load::tensor;
-use crate::ptx::{self, memory, thread, thread_block};
-use fouroversix_core::abi::{AmaxParams, E4M3_MAX_256, GlobalScale};
+use crate::load::transform::{Hadamard, Identity, Transform};
+use crate::ptx::{self, memory, shared, thread, thread_block};
+use fouroversix_core::abi::{AmaxParams, COLUMNS_COLS, E4M3_MAX_256, GlobalScale};
 
 /// Step 2: `S_enc = min(fl(6·A / amax), FMAX)`, 1 if amax or that is 0; `S_dec = fl(1 / S_enc)`.
 #[inline(always)]
@@ -34,12 +36,14 @@ pub(crate) unsafe fn store(at: *mut GlobalScale, scale: GlobalScale) {
 ///
 /// Backwards: the quantize kernel that follows starts with what L2 still holds.
 #[inline(always)]
-pub(crate) unsafe fn share<T: Input>(
+pub(crate) unsafe fn share<T: Input, X: Transform>(
     input: *const u8,
     elements: u64,
     first: u32,
     step: u32,
+    transform: X,
 ) -> f32 {
+    let running = |amax, raw| T::running_amax(amax, transform.block::<T>(raw));
     let bytes = 16 * T::BYTES;
     let mut left = (elements / 16) as i64 - 1 - i64::from(first);
     let mut at = input.wrapping_offset((left * bytes as i64) as isize);
@@ -53,15 +57,15 @@ pub(crate) unsafe fn share<T: Input>(
             let b = T::load(at.wrapping_sub(back));
             let c = T::load(at.wrapping_sub(2 * back));
             let d = T::load(at.wrapping_sub(3 * back));
-            amax = T::running_amax(T::running_amax(amax, a), b);
-            amax = T::running_amax(T::running_amax(amax, c), d);
+            amax = running(running(amax, a), b);
+            amax = running(running(amax, c), d);
         }
         at = at.wrapping_sub(4 * back);
         left -= 4 * i64::from(step);
     }
     while left >= 0 {
         // SAFETY: launch contract, clause 3: a block of the input.
-        amax = T::running_amax(amax, unsafe { T::load(at) });
+        amax = running(amax, unsafe { T::load(at) });
         at = at.wrapping_sub(back);
         left -= i64::from(step);
     }
@@ -74,20 +78,70 @@ pub(crate) unsafe fn grouped<T: Input>(p: &AmaxParams) {
     // SAFETY: launch contract, clause 8: an entry for each layer of the grid.
     unsafe {
         let entry = (p.input as *const AmaxParams).add(thread::block()[2] as usize).read();
-        tensor::<T>(&AmaxParams { skip: p.skip, flags: p.flags, ..entry });
+        tensor::<T, _>(&AmaxParams { skip: p.skip, flags: p.flags, ..entry }, Identity);
     }
 }
 
-/// One amax for the tensor. The last thread block to finish writes the scale and clears the workspace.
+/// One amax for the tensor, or for its transform along rows.
 #[inline(always)]
-pub(crate) unsafe fn tensor<T: Input>(p: &AmaxParams) {
+pub(crate) unsafe fn tensor<T: Input, X: Transform>(p: &AmaxParams, transform: X) {
     // SAFETY: launch contract, clauses 3, 4 and 9.
     unsafe {
         if tensor::skip_set(p.skip) {
             return;
         }
-        let step = thread::grid_size();
-        let amax = share::<T>(p.input as *const u8, p.rows * p.cols, thread::global_index(), step);
+        let (input, elements) = (p.input as *const u8, p.rows * p.cols);
+        let (first, step) = (thread::global_index(), thread::grid_size());
+        finish(p, share::<T, X>(input, elements, first, step, transform));
+    }
+}
+
+/// One amax for the tensor's transform along columns: thread blocks take tiles of it in turn, from the
+/// last on.
+#[inline(always)]
+pub(crate) unsafe fn transformed_columns<T: Input>(p: &AmaxParams, transform: Hadamard<'_>) {
+    // SAFETY: launch contract, clauses 1, 3, 4 and 9: the tile's accesses are predicated on the tensor's
+    // bounds.
+    unsafe {
+        if tensor::skip_set(p.skip) {
+            return;
+        }
+        let shape = [p.rows as u32, p.cols as u32];
+        // An empty tensor has no tile to divide by it.
+        let across = shape[1].div_ceil(COLUMNS_COLS).max(1);
+        let mut left = across * shape[0].div_ceil(staged::tile_rows::<T>());
+        let mut amax = T::Running::default();
+        let block = thread::block()[0];
+        let thread = thread::index();
+        while left > block {
+            let tile = left - 1 - block;
+            left = left.saturating_sub(thread::grid_blocks());
+            let (y, x) = (tile / across, tile % across);
+            let first = [y * staged::tile_rows::<T>(), x * COLUMNS_COLS];
+            staged::copy::<T>(thread, p.input as *const u8, shape, first);
+            shared::cp_async_wait_all();
+            shared::barrier();
+            let mut reader = Reader::new::<T>(thread);
+            for _ in 0..staged::tile_rows::<T>() / 64 + (p.flags >> 31) {
+                let a = reader.load_column::<T, 0>();
+                let b = reader.load_column::<T, 1>();
+                amax = T::running_amax(amax, transform.block::<T>(a));
+                amax = T::running_amax(amax, transform.block::<T>(b));
+                reader.advance::<T>();
+            }
+            // The next tile takes this one's place.
+            shared::barrier();
+        }
+        finish(p, T::finish_amax(amax));
+    }
+}
+
+/// The largest of all threads' shares. The last thread block to finish writes the scale and clears the
+/// workspace.
+#[inline(always)]
+unsafe fn finish(p: &AmaxParams, amax: f32) {
+    // SAFETY: launch contract, clauses 4 and 9.
+    unsafe {
         let amax = thread_block::max(amax);
         if thread::index() == 0 {
             let workspace = p.workspace as *mut u32;
@@ -113,7 +167,7 @@ pub(crate) unsafe fn rows<T: Input>(p: &AmaxParams) {
         }
         let row = u64::from(thread::block()[0]);
         let at = (p.input as *const u8).add((row * p.cols * T::BYTES) as usize);
-        let amax = share::<T>(at, p.cols, thread::index(), thread::count());
+        let amax = share::<T, _>(at, p.cols, thread::index(), thread::count(), Identity);
         let amax = thread_block::max(amax);
         if thread::index() == 0 {
             let global = (p.global as *mut GlobalScale).add(row as usize);

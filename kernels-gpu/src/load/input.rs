@@ -33,6 +33,12 @@ pub(crate) trait Input {
     fn widen(raw: Self::Raw) -> [f32; 16];
     /// Bit 3 of nibble `i` is the sign of element `i`; the other bits are anything.
     fn signs(raw: Self::Raw) -> [u32; 2];
+    /// The elements with their signs flipped by [`fouroversix_core::abi::Signs`]'s words.
+    fn flip(raw: Self::Raw, words: &[u32; 16]) -> Self::Raw;
+    /// FP32 values to this type, nearest even.
+    fn narrow(x: [f32; 16]) -> Self::Raw;
+    /// One FP32 value to this type, nearest even.
+    fn round(x: f32) -> f32;
     /// One element's exact value.
     unsafe fn element(at: *const u8) -> f32;
     /// One element's exact value, from shared memory.
@@ -193,6 +199,21 @@ impl Input for Bf16 {
     }
 
     #[inline(always)]
+    fn flip(w: [u32; 8], words: &[u32; 16]) -> [u32; 8] {
+        core::array::from_fn(|i| w[i] ^ words[i])
+    }
+
+    #[inline(always)]
+    fn narrow(x: [f32; 16]) -> [u32; 8] {
+        core::array::from_fn(|i| ptx::cvt_rn_bf16x2_f32(x[2 * i + 1], x[2 * i]))
+    }
+
+    #[inline(always)]
+    fn round(x: f32) -> f32 {
+        Self::pair(ptx::cvt_rn_bf16x2_f32(0.0, x))[0]
+    }
+
+    #[inline(always)]
     unsafe fn element(at: *const u8) -> f32 {
         // SAFETY: the caller's promise.
         f32::from_bits(unsafe { memory::load_b16(at) } << 16)
@@ -271,6 +292,21 @@ impl Input for F16 {
     #[inline(always)]
     fn signs(raw: [u32; 8]) -> [u32; 2] {
         signs_16(raw)
+    }
+
+    #[inline(always)]
+    fn flip(w: [u32; 8], words: &[u32; 16]) -> [u32; 8] {
+        core::array::from_fn(|i| w[i] ^ words[i])
+    }
+
+    #[inline(always)]
+    fn narrow(x: [f32; 16]) -> [u32; 8] {
+        core::array::from_fn(|i| ptx::cvt_rn_f16x2_f32(x[2 * i + 1], x[2 * i]))
+    }
+
+    #[inline(always)]
+    fn round(x: f32) -> f32 {
+        Self::pair(ptx::cvt_rn_f16x2_f32(0.0, x))[0]
     }
 
     #[inline(always)]
@@ -377,6 +413,21 @@ impl Input for F32 {
             ($($i:literal)*) => { [$(ptx::prmt::<0x7632>(w[$i], w[$i + 1])),*] };
         }
         signs_16(upper!(0 2 4 6 8 10 12 14))
+    }
+
+    #[inline(always)]
+    fn flip(x: [f32; 16], words: &[u32; 16]) -> [f32; 16] {
+        core::array::from_fn(|i| f32::from_bits(x[i].to_bits() ^ words[i]))
+    }
+
+    #[inline(always)]
+    fn narrow(x: [f32; 16]) -> [f32; 16] {
+        x
+    }
+
+    #[inline(always)]
+    fn round(x: f32) -> f32 {
+        x
     }
 
     #[inline(always)]

@@ -65,7 +65,7 @@ impl Backend for CudaBackend {
     }
 
     fn supports(&self, case: &Case) -> Result<(), SkipReason> {
-        lacks(case, &[Feature::Search, Feature::Transform])?;
+        lacks(case, &[Feature::Search])?;
         launch::check_features(&case.config).map_err(|error| SkipReason::new(error.to_string()))
     }
 

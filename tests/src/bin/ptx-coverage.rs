@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use fouroversix_conformance::generate::beyond::stochastic_cases;
+use fouroversix_conformance::generate::beyond::{stochastic_cases, transform_cases};
 use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::Suite;
 use fouroversix_core::config::InputType;
@@ -45,6 +45,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
     suite.cases = suite.cases.into_iter().step_by(step).collect();
     suite.cases.extend(large::cases());
     suite.cases.extend(stochastic_cases(&large::cases(), 0));
+    suite.cases.extend(transform_cases(&large::cases(), 0));
     let mut failed = 0;
     for isa in InstructionSet::ALL {
         if !arguments.isa.is_empty() && !arguments.isa.contains(&isa.to_string()) {

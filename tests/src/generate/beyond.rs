@@ -60,6 +60,21 @@ pub fn stochastic_cases(cases: &[Case], seed: u64) -> Vec<Case> {
     cases.iter().map(rounded).collect()
 }
 
+/// Those of some cases that can have transforms, with them: of each output alone, of both, with either rounding.
+#[must_use]
+pub fn transform_cases(cases: &[Case], seed: u64) -> Vec<Case> {
+    let of_tensor = cases.iter().filter(|case| case.config.scaling() == Scaling::Tensor);
+    let transformed = |(turn, case): (usize, &Case)| {
+        let configs = transforms(case.config);
+        let nearest = configs[turn % configs.len()];
+        [nearest, stochastic(configs[(turn + 1) % configs.len()], seed)].map(|config| {
+            let expected = oracle::quantize(config, &case.input, case.supplied_amax.as_deref());
+            Case { config, expected: expected.expect("the same shapes"), ..case.clone() }
+        })
+    };
+    of_tensor.enumerate().flat_map(transformed).collect()
+}
+
 /// Amaxes that are neither output's, and differ.
 fn supplied(configs: &[Config], element: InputType, seed: u64, turn: usize) -> Vec<Case> {
     let amaxes = [0.0, 1e-41, 0.3, 3000.0, f32::INFINITY];

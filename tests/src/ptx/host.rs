@@ -4,6 +4,7 @@ use std::mem::size_of;
 
 use fouroversix_core::abi::{
     AmaxParams, DequantizeParams, GlobalScale, QuantizeParams, QuantizeTensor, TrainingParams,
+    TransformAmaxParams,
 };
 use fouroversix_core::config::Config;
 
@@ -16,6 +17,7 @@ pub(super) trait Plain: Copy {}
 impl Plain for AmaxParams {}
 impl Plain for QuantizeParams {}
 impl Plain for TrainingParams {}
+impl Plain for TransformAmaxParams {}
 impl Plain for QuantizeTensor {}
 impl Plain for DequantizeParams {}
 

@@ -15,7 +15,11 @@ const OTHERS: usize = 7 * 3;
 const NEAREST: usize = QUANTIZE + ROWS + OTHERS + 1;
 /// Kernels that round stochastically: those that quantize.
 const STOCHASTIC: usize = QUANTIZE + ROWS;
-const COUNT: usize = NEAREST + STOCHASTIC;
+/// Kernels that transform and quantize, of each rounding: outputs, element types, rules.
+const TRANSFORM: usize = 3 * 3 * 3;
+/// Kernels that transform and find an amax: outputs, element types.
+const AMAX_TRANSFORM: usize = 2 * 3;
+const COUNT: usize = NEAREST + STOCHASTIC + 2 * TRANSFORM + AMAX_TRANSFORM;
 
 impl Kernel {
     /// Every kernel, by name. Each instruction set has them all.
@@ -48,8 +52,22 @@ impl Kernel {
     const fn nth(n: usize) -> Self {
         match n {
             0..NEAREST => Self::nth_nearest(n),
-            _ => Self::nth_nearest(n - NEAREST).stochastically(),
+            _ if n < NEAREST + STOCHASTIC => Self::nth_nearest(n - NEAREST).stochastically(),
+            _ => Self::nth_transform(n - NEAREST - STOCHASTIC),
         }
+    }
+
+    /// Those that transform.
+    const fn nth_transform(n: usize) -> Self {
+        // Those that quantize one tensor in 1x16 blocks: 9 of each output, before as many that are grouped.
+        if n < 2 * TRANSFORM {
+            let of = n % TRANSFORM;
+            let kernel = Self::nth_nearest(of / 9 * 18 + of % 9).transformed();
+            return if n < TRANSFORM { kernel } else { kernel.stochastically() };
+        }
+        let n = n - 2 * TRANSFORM;
+        const INPUTS: [InputType; 3] = [InputType::Bf16, InputType::F16, InputType::F32];
+        Self::amax_transform(n / 3 == 1, INPUTS[n % 3])
     }
 
     /// Those that round to nearest; the ones that quantize come first.

@@ -1,6 +1,9 @@
 //! What is compared: modes, and what two tensors differ in.
 
-use fouroversix::{Config, InputType, Nvfp4Tensor, Outputs, Quantized, Rule, ScaleLayout, Scaling};
+use fouroversix::{
+    Config, InputType, Nvfp4Tensor, Outputs, Quantized, RandomState, Rounding, Rule, ScaleLayout,
+    Scaling, SignMask, Transforms,
+};
 use fouroversix_conformance::case::every_rule;
 
 /// A configuration without its scale layout, on one element type.
@@ -10,17 +13,36 @@ pub(super) struct Mode {
     pub(super) rule: Rule,
     pub(super) scaling: Scaling,
     pub(super) outputs: Outputs,
+    pub(super) stochastic: bool,
+    /// Of each output.
+    pub(super) transform: bool,
 }
 
+/// The random state, and the masks of both outputs.
+const STATE: RandomState = RandomState { seed: 0x5EED_0123_4567_89AB, offset: 0xFFFF_FFFF };
+const MASKS: [SignMask; 2] = [SignMask::TRANSFORMER_ENGINE, SignMask(0x1234)];
+
 impl Mode {
-    /// Every mode that the contract defines.
+    /// Every mode that the contract defines, those of training last.
     pub(super) fn all() -> Vec<Self> {
+        let nearest = Self::of_inference();
+        let mut modes = nearest.clone();
+        for [stochastic, transform] in [[true, false], [false, true], [true, true]] {
+            let training = nearest.iter().map(|mode| Self { stochastic, transform, ..*mode });
+            modes.extend(training.filter(|mode| mode.config(ScaleLayout::Linear).is_some()));
+        }
+        modes
+    }
+
+    /// Those of nearest rounding without transforms.
+    fn of_inference() -> Vec<Self> {
         let mut modes = Vec::new();
         for element in [InputType::Bf16, InputType::F16, InputType::F32] {
             for scaling in [Scaling::Tensor, Scaling::Tile, Scaling::Row] {
                 for rule in every_rule() {
                     for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
-                        let mode = Self { element, rule, scaling, outputs };
+                        let (stochastic, transform) = (false, false);
+                        let mode = Self { element, rule, scaling, outputs, stochastic, transform };
                         if mode.config(ScaleLayout::Linear).is_some() {
                             modes.push(mode);
                         }
@@ -33,13 +55,23 @@ impl Mode {
 
     /// None where the contract has no such combination.
     pub(super) fn config(self, layout: ScaleLayout) -> Option<Config> {
-        Config::new(self.rule, self.scaling, self.outputs, layout).ok()
+        let Self { rule, scaling, outputs, stochastic, transform, .. } = self;
+        let [rowwise, columnwise] = MASKS.map(|mask| transform.then_some(mask));
+        let transforms = Transforms {
+            rowwise: rowwise.filter(|_| outputs.rowwise()),
+            columnwise: columnwise.filter(|_| outputs.columnwise()),
+        };
+        let rounding = if stochastic { Rounding::Stochastic(STATE) } else { Rounding::Nearest };
+        let config = Config::new(rule, scaling, outputs, layout).ok()?;
+        config.to_builder().rounding(rounding).transforms(transforms).build().ok()
     }
 
     /// For example `bf16 mse-strict-256 tile both`.
     pub(super) fn name(self) -> String {
-        let Self { element, rule, scaling, outputs } = self;
-        format!("{element} {rule} {scaling} {outputs}")
+        let Self { element, rule, scaling, outputs, stochastic, transform } = self;
+        let words = [(transform, " transform"), (stochastic, " stochastic")];
+        let words: String = words.into_iter().filter(|it| it.0).map(|it| it.1).collect();
+        format!("{element} {rule} {scaling} {outputs}{words}")
     }
 
     /// Whether the name has these words. They may be parts of its words, as in "mse-strict", except for the
@@ -145,8 +177,8 @@ mod tests {
     #[test]
     fn all_modes_of_the_contract_are_there() {
         // Nine rules times three outputs for tensor and tile; for row nine rowwise, and plain's
-        // other two.
-        assert_eq!(Mode::all().len(), 3 * (27 + 27 + 11));
+        // other two. As many with stochastic rounding, and tensor's with a transform, of each rounding.
+        assert_eq!(Mode::all().len(), 3 * (2 * (27 + 27 + 11) + 2 * 27));
     }
 
     #[test]
@@ -174,8 +206,9 @@ mod tests {
     #[test]
     fn words_select_modes() {
         let count = |words: &str| Mode::all().into_iter().filter(|mode| mode.has(words)).count();
-        assert_eq!(["bf16", "f16", "f32", "float", ""].map(count), [65, 65, 65, 0, 195]);
-        assert_eq!(count("f16 mse-strict-256 tile both"), 1);
+        assert_eq!(["bf16", "f16", "f32", "float", ""].map(count), [184, 184, 184, 0, 552]);
+        assert_eq!(count("f16 mse-strict-256 tile both"), 2);
+        assert_eq!(count("f16 mse-strict-256 tile both stochastic"), 1);
         assert_eq!(count("mse-strict both"), count("both mse-strict"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use fouroversix_core::abi::{AmaxParams, GlobalScale};
+use fouroversix_core::abi::{AmaxParams, GlobalScale, Signs, TransformAmaxParams};
 use fouroversix_core::config::Scaling;
 use fouroversix_core::launch::{self, Launch};
 
@@ -43,6 +43,12 @@ impl PtxBackend {
             return Ok(global);
         }
         let element = case.input.element;
+        let transforms = config.transforms();
+        let transform = if columnwise { transforms.columnwise } else { transforms.rowwise };
+        if let Some(mask) = transform {
+            let signs = Signs::new(mask, element);
+            return self.transformed_amax(machine, case, [input, global], columnwise, signs);
+        }
         let (rows, cols) = (rows as u64, cols as u64);
         let (launch, rows, cols) = match (per_row, columnwise) {
             (false, _) => (launch::amax(element, rows * cols, MULTIPROCESSORS), 1, rows * cols),
@@ -57,6 +63,37 @@ impl PtxBackend {
         } else {
             self.run_amax(machine, case, &launch, &mut params, count)?;
         }
+        if machine.memory.read(workspace, 8)? != [0; 8] {
+            return Err(format!("{} leaves its workspace dirty", launch.kernel).into());
+        }
+        Ok(global)
+    }
+
+    /// The amax of a tensor's transform.
+    fn transformed_amax(
+        &self,
+        machine: &mut Machine,
+        case: &Case,
+        [input, global]: [u64; 2],
+        columnwise: bool,
+        signs: Signs,
+    ) -> Result<u64, BackendError> {
+        let (element, shape) = (case.input.element, case.input.shape);
+        let launch = launch::amax_transform(element, shape, columnwise, MULTIPROCESSORS)?;
+        let workspace = machine.memory.alloc_from(&[0; 8]);
+        let [rows, cols] = shape.map(|length| length as u64);
+        let flags = launch::rule_flags(case.config.rule());
+        let amax = AmaxParams { input, global, workspace, skip: 0, rows, cols, flags, reserved: 0 };
+        let mut params = TransformAmaxParams { amax, signs };
+        if is_skippable(case) {
+            params.amax.skip = machine.memory.alloc_from(&1u32.to_le_bytes());
+            self.run(machine, &launch, &params)?;
+            if machine.memory.written(global, size_of::<GlobalScale>())?.contains(&true) {
+                return Err(format!("{} writes though it is skipped", launch.kernel).into());
+            }
+            machine.memory.write(params.amax.skip, &[0; 4])?;
+        }
+        self.run(machine, &launch, &params)?;
         if machine.memory.read(workspace, 8)? != [0; 8] {
             return Err(format!("{} leaves its workspace dirty", launch.kernel).into());
         }

@@ -227,7 +227,7 @@ impl Backend for PtxBackend {
     }
 
     fn supports(&self, case: &Case) -> Result<(), SkipReason> {
-        lacks(case, &[Feature::Search, Feature::Transform])?;
+        lacks(case, &[Feature::Search])?;
         launch::check_features(&case.config).map_err(|error| SkipReason::new(error.to_string()))
     }
 

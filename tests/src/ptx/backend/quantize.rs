@@ -76,8 +76,10 @@ impl Way {
             && case.supplied_amax.is_none()
             // Rows of no columns have an amax, which only the two passes give.
             && case.input.shape[1] > 0;
+        let alone = !case.config.transforms().is_none();
         let takes = |way: &Self| match way {
             Self::Rows => in_one_pass,
+            way if alone => *way == Self::Single,
             way => made_here || *way == drawn,
         };
         Self::ALL.into_iter().filter(takes).map(|way| Ok((way, way.launch(case)?))).collect()
@@ -213,7 +215,8 @@ impl PtxBackend {
                 return self.run(machine, launch, &quantize);
             }
             randoms.iter().try_for_each(|random| {
-                let params = TrainingParams { quantize, random: *random, signs: [0; 2] };
+                let signs = launch::signs(&case.config, case.input.element);
+                let params = TrainingParams { quantize, random: *random, signs };
                 self.run(machine, launch, &params)
             })
         };

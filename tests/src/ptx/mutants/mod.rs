@@ -18,7 +18,7 @@ use crate::backend::{Backend, BackendError};
 use crate::case::Case;
 use crate::dequantize_case::DequantizeCase;
 use crate::generate::ELEMENTS;
-use crate::generate::beyond::stochastic_cases;
+use crate::generate::beyond::{stochastic_cases, transform_cases};
 use crate::generate::uncertain::{self, Uncertain};
 use crate::golden::GoldenError;
 use crate::suite::Suite;
@@ -57,6 +57,7 @@ impl Cases {
         suite.extend(Suite::generated_training(4));
         suite.cases.extend(large::cases());
         suite.cases.extend(stochastic_cases(&large::cases(), 0));
+        suite.cases.extend(transform_cases(&large::cases(), 0));
         suite.cases.retain(|case| launch::check_features(&case.config).is_ok());
         let mut by_kernel: BTreeMap<Kernel, Vec<Check>> = BTreeMap::new();
         for case in suite.cases {

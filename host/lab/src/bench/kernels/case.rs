@@ -1,6 +1,9 @@
 //! What is measured.
 
-use fouroversix::{Config, InputType, Outputs, Rule, ScaleLayout, Scaling};
+use fouroversix::{
+    Config, InputType, Outputs, RandomState, Rounding, Rule, ScaleLayout, Scaling, SignMask,
+    Transforms,
+};
 
 /// What the input holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,24 @@ impl Case {
         let (rule, scaling) = (self.config.rule(), self.config.scaling());
         let config = Config::new(rule, scaling, outputs, self.config.scale_layout());
         Self { name, config: config.expect("defined by the contract"), ..self }
+    }
+
+    fn stochastic(self) -> Self {
+        let rounding = Rounding::Stochastic(RandomState { seed: 1, offset: 0 });
+        let config = self.config.to_builder().rounding(rounding).build();
+        let name = format!("{} stochastic", self.name);
+        Self { group: "training", name, config: config.expect("goes with everything"), ..self }
+    }
+
+    /// With the transform of each output.
+    fn transformed(self) -> Self {
+        let outputs = self.config.outputs();
+        let mask = |asked: bool| asked.then_some(SignMask::TRANSFORMER_ENGINE);
+        let transforms =
+            Transforms { rowwise: mask(outputs.rowwise()), columnwise: mask(outputs.columnwise()) };
+        let config = self.config.to_builder().transforms(transforms).build();
+        let name = format!("{} transform", self.name);
+        Self { group: "training", name, config: config.expect("one amax for the tensor"), ..self }
     }
 
     fn swizzled(self) -> Self {
@@ -166,6 +187,32 @@ pub(super) fn all(shape: [usize; 2]) -> Vec<Case> {
     for data in [Data::Constant, Data::Zeros, Data::Weights] {
         cases.extend(RULES.map(|rule| new("data", rule, Scaling::Tensor).data(data)));
         cases.push(new("data", Rule::MSE, Scaling::Tile).data(data));
+    }
+    for rule in [Rule::Plain, Rule::MAE, Rule::MSE] {
+        for scaling in [Scaling::Tensor, Scaling::Tile] {
+            let case = new("training", rule, scaling);
+            cases.push(case.clone().stochastic());
+            for outputs in [Outputs::Columnwise, Outputs::Both] {
+                let case = case.clone().outputs(outputs);
+                cases.push(case.clone());
+                cases.push(case.stochastic());
+            }
+        }
+        let case = new("training", rule, Scaling::Row);
+        let case = Case { name: format!("{} one pass with row amax", case.name), ..case };
+        cases.push(case.stochastic());
+        for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+            let case = new("training", rule, Scaling::Tensor);
+            let case = match outputs {
+                Outputs::Rowwise => case,
+                outputs => case.outputs(outputs),
+            };
+            let with_amax = |case: Case| case.work(Work::AmaxAndQuantize, "with amax pass");
+            cases.push(with_amax(case.clone()));
+            cases.push(case.clone().transformed());
+            cases.push(with_amax(case.clone().transformed()));
+            cases.push(with_amax(case.transformed().stochastic()));
+        }
     }
     cases.extend(small());
     cases
