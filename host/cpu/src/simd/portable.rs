@@ -34,6 +34,7 @@ macro_rules! lanes {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl<const N: usize> Vector for Portable<N> {
     const LANES: usize = N;
+    const WRITTEN_OUT: bool = false;
     type F = [f32; N];
     type U = [u32; N];
     /// All bits of a lane, or none: of `bool`s the compiler makes no vectors.

@@ -12,6 +12,8 @@
 pub(crate) trait Vector: Copy + 'static {
     /// Blocks that are worked on at once: 4, 8 or 16.
     const LANES: usize;
+    /// Whether a long sequence of steps that are alike is faster written out than in a loop.
+    const WRITTEN_OUT: bool = true;
     /// `LANES` FP32 values, lane 0 first in memory.
     type F: Copy;
     /// `LANES` 32-bit integers, lane 0 first in memory.

@@ -13,13 +13,19 @@ use super::start::Start;
 /// Above every E4M3 value.
 const ABOVE: f32 = 449.0;
 
-/// How far from map6's byte the candidates of a block are, those that win most often first: the sooner
-/// the best is good, the more it rules out. Loops over them stay loops: written out, a candidate's code
-/// would be compiled twelve times for each metric and instruction set.
-const ORDER: [i32; 12] = [1, 2, 3, 4, -1, 5, -2, -3, -4, 6, 7, 8];
-
-/// [`ORDER`] for tiles.
-const TILE_ORDER: [i32; 12] = [1, -1, 2, -2, 3, -3, 4, -4, 5, 6, 7, 8];
+/// `$weigh` for each step in turn, each compiled by itself where that is faster, in a loop where it only
+/// makes more code.
+macro_rules! in_order {
+    ([$($step:literal)*], |$name:ident| $weigh:expr) => {
+        if V::WRITTEN_OUT {
+            $({ let $name = $step; $weigh; })*
+        } else {
+            for $name in [$($step),*] {
+                $weigh;
+            }
+        }
+    };
+}
 
 /// The best candidate so far on each lane, and how close the others come.
 struct Best<V: Vector> {
@@ -215,13 +221,12 @@ pub(super) unsafe fn choose<V: Vector, M: Measure>(
         let first = error::<V, M, false>(group, &start.map6);
         let second = V::splat(f32::INFINITY);
         let mut best = Best { scale: start.map6, error: first, second };
-        for step in ORDER {
-            if step > 0 {
-                above::<V, M>(group, start, step, &mut best);
-            } else {
-                below::<V, M>(group, start, step, &mut best);
-            }
-        }
+        // Those that win most often first: the sooner the best is good, the more it rules out.
+        in_order!([1 2 3 4 -1 5 -2 -3 -4 6 7 8], |step| if step > 0 {
+            above::<V, M>(group, start, step, &mut best);
+        } else {
+            below::<V, M>(group, start, step, &mut best);
+        });
         let certain = best.beats::<M, 1>(start.base, best.second);
         let zeros = V::eq(group.amax, V::splat(0.0));
         let certain = V::mask_bits(certain) | V::mask_bits(zeros) == u32::MAX >> (32 - V::LANES);
@@ -252,9 +257,7 @@ pub(super) unsafe fn choose_tile<V: Vector, M: Measure>(
         let first = tile_cost::<V, M, false>(tile, &start.map6, None)?;
         let second = V::splat(f32::INFINITY);
         let mut best = Best { scale: start.map6, error: first, second };
-        for step in TILE_ORDER {
-            weigh_tile::<V, M>(tile, step, &mut best);
-        }
+        in_order!([1 -1 2 -2 3 -3 4 -4 5 6 7 8], |step| weigh_tile::<V, M>(tile, step, &mut best));
         let certain = V::all(best.beats::<M, 16>(start.base, best.second));
         certain.then_some(TileChoice { scale: best.scale, map4: false })
     }
