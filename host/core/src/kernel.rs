@@ -315,9 +315,13 @@ impl Kernel {
                     Operation::Quantize => 64,
                     _ => 80,
                 }),
-                (_, Blocks::Row, Outputs::Columnwise) if set.has(Capability::Fp8Cvt) => Some(80),
-                (_, Blocks::Row, Outputs::Columnwise) => Some(96),
-                (_, Blocks::Row, Outputs::Both) | (_, Blocks::Tile, _) => Some(96),
+                (_, Blocks::Row, Outputs::Columnwise) => {
+                    Some(if set.has(Capability::Fp8Cvt) && !self.grouped { 80 } else { 96 })
+                }
+                // As many thread blocks as with 96, which spill.
+                (_, Blocks::Row, Outputs::Both) => Some(128),
+                (_, Blocks::Tile, Outputs::Both) if self.grouped => Some(104),
+                (_, Blocks::Tile, _) => Some(96),
             };
         }
         if set.has(Capability::Fp4Kernels) {

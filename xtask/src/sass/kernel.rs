@@ -43,10 +43,8 @@ pub(crate) fn work(kernel: Kernel) -> Option<Work> {
             Some(Work { loads: 13, stores: input, traffic: input + 9, ..base })
         }
         Operation::Amax => Some(Work { blocks: AMAX_BLOCKS, loads: AMAX_BLOCKS * input, ..base }),
-        // Of a tile that a thread block stages a thread has four blocks, two of 32-bit elements.
-        Operation::AmaxTransform if kernel.outputs() == Some(Outputs::Columnwise) => {
-            Some(Work { blocks: 8 / element, loads: 8 / element * input, ..base })
-        }
+        // Down columns a thread block stages tiles in turn, as many as the grid leaves it.
+        Operation::AmaxTransform if kernel.outputs() == Some(Outputs::Columnwise) => None,
         Operation::AmaxTransform => {
             Some(Work { blocks: AMAX_BLOCKS, loads: AMAX_BLOCKS * input, ..base })
         }
