@@ -106,7 +106,8 @@ fn as_mut(output: &mut Output) -> Nvfp4Mut<'_> {
     }
 }
 
-fn supplied<'a>(case: &Case, amax: &'a SuppliedAmax) -> Amax<'a> {
+/// A case's supplied amax as callers give it.
+pub(super) fn supplied<'a>(case: &Case, amax: &'a SuppliedAmax) -> Amax<'a> {
     match (case.config.scaling(), case.config.outputs().columnwise()) {
         (Scaling::Row, true) => {
             Amax::RowsAndColumns { rows: &amax.rowwise, columns: &amax.columnwise }

@@ -1,11 +1,10 @@
 //! The device as a backend of the conformance suite.
 
-use fouroversix_core::{
-    Amax, Element, Error, Feature, InputType, Nvfp4Tensor, Quantized, Scaling, launch,
-};
+use fouroversix_core::{Element, Error, Feature, InputType, Nvfp4Tensor, Quantized, launch};
 use fouroversix_cuda::Device;
 use half::{bf16, f16};
 
+use super::cpu::supplied;
 use crate::backend::{Backend, BackendError, SkipReason, lacks};
 use crate::case::{Case, Outcome, Output};
 use crate::dequantize_case::DequantizeCase;
@@ -27,21 +26,8 @@ impl CudaBackend {
         // The type holds the values exactly; of a NaN only that it is one matters.
         let input: Vec<T> = case.input.values().into_iter().map(T::from_f32).collect();
         let (shape, config) = (case.input.shape, &case.config);
-        let quantized = match &case.supplied_amax {
-            None => self.device.quantize_outputs(&input, shape, config, None)?,
-            Some(amax) => {
-                let by_row = config.scaling() == Scaling::Row;
-                let lists = [&amax.rowwise, &amax.columnwise];
-                let amax = match lists {
-                    [rows, columns] if by_row => Amax::RowsAndColumns { rows, columns },
-                    [rows, columns] => {
-                        let first = rows.first().or(columns.first());
-                        Amax::Tensor(*first.ok_or(Error::AmaxKind { expected: "one" })?)
-                    }
-                };
-                self.device.quantize_outputs(&input, shape, config, Some(amax))?
-            }
-        };
+        let amax = case.supplied_amax.as_ref().map(|amax| supplied(case, amax));
+        let quantized = self.device.quantize_outputs(&input, shape, config, amax)?;
         Ok(outcome(quantized))
     }
 
