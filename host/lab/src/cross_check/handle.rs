@@ -6,7 +6,8 @@ use cudarc::driver::{CudaSlice, CudaStream, sys};
 use fouroversix::cuda::internals::{self as memory, check};
 use fouroversix::cuda::{AmaxSource, Device, DeviceError, DeviceQuantized, QuantizeAddresses};
 use fouroversix::{
-    Config, Element, Error, InputType, Outputs, Rule, ScaleLayout, Scaling, quantize_outputs,
+    Config, Element, Error, InputType, Outputs, Rounding, Rule, ScaleLayout, Scaling,
+    quantize_outputs,
 };
 use fouroversix_conformance::case::every_rule;
 use half::{bf16, f16};
@@ -161,9 +162,17 @@ fn groups(device: &Device, report: &mut Report) -> Result<(), Error> {
         let table = group.table(&stream, &addresses)?;
         // SAFETY: every part's memory was allocated for its shape, on this stream.
         unsafe { group.launch(&table, 0, stream.cu_stream())? };
-        for (input, shape, _, out, _) in &parts {
+        for (index, (input, shape, _, out, _)) in parts.iter().enumerate() {
             if !input.is_empty() {
-                let expected = quantize_outputs(input, *shape, &config, None)?;
+                // As alone, with the random state that the contract gives it (step T3).
+                let rounding = match config.rounding() {
+                    Rounding::Nearest => Rounding::Nearest,
+                    Rounding::Stochastic(state) => {
+                        Rounding::Stochastic(state.of_tensor(index as u64))
+                    }
+                };
+                let alone = config.to_builder().rounding(rounding).build()?;
+                let expected = quantize_outputs(input, *shape, &alone, None)?;
                 let difference = Difference::between(&expected, &out.to_host(&stream)?);
                 report.add(input.len(), difference, |_| format!("{shape:?} {config:?}"));
             }
