@@ -31,7 +31,7 @@
 //! 10. **Skip word.** Where it is looked at (quantize kernels: with
 //!     [`SKIPPABLE`](crate::abi::SKIPPABLE); others: where it is not null) `skip` is the address of an
 //!     aligned `u32` in device memory.
-//! 11. **Random state.** [`Random`](crate::abi::Random) is what [`random`] makes. Where its `state` is not null
+//! 11. **Random state.** [`Random`] is what [`random`] makes. Where its `state` is not null
 //!     it is the address of two aligned `u64` in device memory, which nobody writes while the kernel runs.
 
 use std::fmt;

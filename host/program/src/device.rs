@@ -107,7 +107,7 @@ impl Taken {
     /// Its quantizer. One that was taken by `auto` goes on with the CPU where it fails; one that
     /// was asked for does not run on what was not asked for.
     ///
-    /// Of all GPUs each is there [`AT_ONCE`] times.
+    /// Of all GPUs each is there `AT_ONCE` times.
     pub fn quantizer(&self) -> Box<dyn QuantizePanels> {
         match &self.engine {
             Engine::Cpu => Box::new(CpuQuantizer),

@@ -1,7 +1,7 @@
 //! Every pattern under what came after the first rules: scale search, stochastic rounding, transforms.
 
 use fouroversix_core::config::{
-    Config, InputType, RandomState, Rounding, Rule, Scaling, SignMask, Transforms,
+    Config, InputType, Outputs, RandomState, Rounding, Rule, Scaling, SignMask, Transforms,
 };
 
 use super::draw::{case, configs};
@@ -41,8 +41,10 @@ pub fn training_cases(seed: u64) -> Vec<Case> {
                 configs(rule, Scaling::Tensor).into_iter().flat_map(transforms).collect();
             cases.extend(in_turns(&transformed, element, seed, turn));
             let both: Vec<Config> =
-                transformed.into_iter().map(|config| stochastic(config, seed)).collect();
+                transformed.iter().map(|config| stochastic(*config, seed)).collect();
             cases.extend(in_turns(&both, element, seed + 1, turn));
+            cases.extend(of_each_output(&transformed, element, seed));
+            cases.extend(of_each_output(&both, element, seed));
             cases.extend(supplied(&both, element, seed, turn));
         }
     }
@@ -73,6 +75,18 @@ pub fn transform_cases(cases: &[Case], seed: u64) -> Vec<Case> {
         })
     };
     of_tensor.enumerate().flat_map(transformed).collect()
+}
+
+/// A case for the first configuration of rowwise, columnwise and both outputs: there may be more configurations
+/// than patterns to take them in turns.
+fn of_each_output(configs: &[Config], element: InputType, seed: u64) -> Vec<Case> {
+    let outputs = [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both];
+    let first = |outputs| configs.iter().find(|config| config.outputs() == outputs);
+    let case = |config: &Config| {
+        let input = PATTERNS[0].input(element, [16, 48], seed);
+        case("each output", seed, *config, input, None)
+    };
+    outputs.into_iter().filter_map(first).map(case).collect()
 }
 
 /// Amaxes that are neither output's, and differ.
