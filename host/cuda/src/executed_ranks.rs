@@ -9,6 +9,7 @@ use fouroversix_core::abi::AmaxParams;
 use fouroversix_core::launch::Launch;
 use fouroversix_core::{
     Config, Error, InputType, Nvfp4Tensor, Outputs, Quantized, Rule, ScaleLayout, Scaling,
+    SignMask, Transforms,
 };
 use fouroversix_ptx_executor::Machine;
 
@@ -281,6 +282,19 @@ fn shards_of_all_ranks_are_the_whole_tensor() {
                 cuts.into_iter().for_each(|cuts| check(&config, &[[96, 64]], split, cuts));
             }
         }
+    }
+}
+
+/// Each output has an amax of its own where one is transformed.
+#[test]
+fn transformed_amaxes_meet_once() {
+    let mask = Some(SignMask::TRANSFORMER_ENGINE);
+    let transforms = [[mask, None], [None, mask], [mask, Some(SignMask(0x00FF))]];
+    for (turn, [rowwise, columnwise]) in transforms.into_iter().enumerate() {
+        let builder = Config::builder().rule(Rule::MSE).outputs(Outputs::Both);
+        let config = builder.transforms(Transforms { rowwise, columnwise }).build();
+        let split = [Split::Rows, Split::Columns][turn % 2];
+        check(&config.expect("valid"), &[[96, 96]], split, &[48, 0, 48]);
     }
 }
 
