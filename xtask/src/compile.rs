@@ -8,6 +8,7 @@ use fouroversix_core::instruction_set::Row;
 use fouroversix_core::{InstructionSet, Kernel};
 
 use crate::files::kernel;
+use crate::modules::bare;
 
 /// What the device sources are told of a set: a cfg for each of its capabilities.
 pub(crate) fn cfgs(set: InstructionSet) -> impl Iterator<Item = String> {
@@ -95,8 +96,7 @@ pub(crate) fn split(text: &str, set: InstructionSet) -> Result<Vec<(Kernel, Stri
     let mut header = String::new();
     let mut kernels: Vec<(Kernel, String)> = Vec::new();
     for line in text.lines() {
-        let line = line.split("//").next().unwrap_or_default().trim().replace('\t', " ");
-        let line = own_labels(&line);
+        let line = own_labels(&bare(line));
         if line.is_empty() {
             continue;
         }

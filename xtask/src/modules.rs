@@ -1,5 +1,10 @@
 //! One PTX module for each kernel, cut from what rust-cuda's back end writes. `rust-cuda/build.rs` uses it too.
 
+/// A line without its comment and indentation.
+pub(crate) fn bare(line: &str) -> String {
+    line.split("//").next().unwrap_or_default().trim().replace('\t', " ")
+}
+
 /// The name and the text of each entry's module, sorted: what stands outside of functions, every function, and
 /// the entry.
 ///
@@ -8,7 +13,7 @@ pub(crate) fn modules(text: &str) -> Vec<(String, String)> {
     let (mut common, mut entries) = (String::new(), Vec::<(String, String)>::new());
     let (mut in_entry, mut depth) = (false, 0);
     for line in text.lines() {
-        let line = line.split("//").next().unwrap_or_default().trim().replace('\t', " ");
+        let line = bare(line);
         if line.is_empty() {
             continue;
         }

@@ -14,7 +14,7 @@ use super::device::Device;
 use super::driver::check;
 use super::error::DeviceError;
 use super::memory::{self, Elements};
-use super::setup::AmaxSource;
+use super::setup::{AmaxSource, outputs_are_apart};
 
 impl Device {
     /// Quantizes a tensor in host memory: `fouroversix::quantize`, bit for bit.
@@ -179,7 +179,7 @@ impl Supplied {
         let (row_amax, column_amax) = match amax {
             Amax::Tensor(value) if !by_row => {
                 let rows = checked("the supplied amax", &[value], 1)?;
-                let columns = if apart(config) { rows.clone() } else { Vec::new() };
+                let columns = if outputs_are_apart(config) { rows.clone() } else { Vec::new() };
                 return Ok(Self { rows, columns });
             }
             Amax::Outputs { rowwise, columnwise } if !by_row => {
@@ -208,7 +208,9 @@ impl Supplied {
         match config.outputs() {
             Outputs::Rowwise => Ok(Self { rows: rows?, columns: Vec::new() }),
             Outputs::Columnwise => Ok(Self { rows: columns?, columns: Vec::new() }),
-            Outputs::Both if apart(config) => Ok(Self { rows: rows?, columns: columns? }),
+            Outputs::Both if outputs_are_apart(config) => {
+                Ok(Self { rows: rows?, columns: columns? })
+            }
             Outputs::Both if amaxes[0] == amaxes[1] => {
                 Ok(Self { rows: rows?, columns: Vec::new() })
             }
@@ -226,11 +228,6 @@ impl Supplied {
             }
         }
     }
-}
-
-/// Whether the outputs have an amax each.
-fn apart(config: &Config) -> bool {
-    !config.transforms().is_none() && config.outputs() == Outputs::Both
 }
 
 fn checked(buffer: &'static str, values: &[f32], count: usize) -> Result<Vec<f32>, Error> {

@@ -74,13 +74,17 @@ pub(super) struct Workspace {
     pub(super) columns: usize,
 }
 
+/// Whether each output has one amax of its own: a transform makes them of other values.
+pub(super) fn outputs_are_apart(config: &Config) -> bool {
+    !config.transforms().is_none() && config.outputs() == Outputs::Both
+}
+
 impl Workspace {
     pub(super) const COUNTERS: usize = 16;
 
     fn new(config: &Config, [rows, cols]: [usize; 2]) -> Self {
         if config.scaling() != Scaling::Row {
-            let apart = !config.transforms().is_none() && config.outputs() == Outputs::Both;
-            return Self { rows: 1, columns: usize::from(apart) };
+            return Self { rows: 1, columns: usize::from(outputs_are_apart(config)) };
         }
         let outputs = config.outputs();
         Self {
