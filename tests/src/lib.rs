@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod dequantize_case;
 pub mod generate;
 pub mod golden;
+pub mod not_checked;
 pub mod oracle;
 pub mod ptx;
 pub mod report;

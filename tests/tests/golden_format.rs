@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fouroversix_conformance::carried;
 use fouroversix_conformance::case::every_rule;
 use fouroversix_conformance::golden::{self, Index};
+use fouroversix_conformance::not_checked::not_checked;
 use fouroversix_conformance::suite::shared_golden;
 use fouroversix_core::config::Scaling;
 
@@ -36,7 +37,10 @@ fn the_carried_selection_has_every_mode() {
 fn the_carried_selection_reads_and_covers_the_full_data_when_that_is_present() {
     assert!(carried::read().unwrap().cases.len() > 9000);
     let Some(directory) = shared_golden() else {
-        eprintln!("not compared: no shared/golden beside the workspace");
+        not_checked(
+            "golden-whole",
+            "no shared/golden lies beside the workspace: nothing is compared",
+        );
         return;
     };
     let manifest = std::fs::read(directory.join("MANIFEST.json")).unwrap();

@@ -9,6 +9,7 @@ mod generators;
 mod golden_format;
 mod hot_loop;
 mod mutants;
+mod not_checked;
 mod properties;
 mod ptx_certainty;
 mod ptx_fallback;

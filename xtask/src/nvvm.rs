@@ -15,6 +15,7 @@ use fouroversix_core::InstructionSet;
 
 use crate::files::{self, Files};
 use crate::modules::modules;
+use crate::workspace::not_checked;
 use crate::{compile, rust_src};
 
 /// What rust-cuda registers for its attributes, and `cuda_std` leaves to the flags.
@@ -38,8 +39,10 @@ pub(crate) fn run(
 ) -> Result<(), String> {
     let (toolchain, sysroot) = if check {
         let Some(sysroot) = rust_src::sysroot(work)? else {
-            eprintln!("xtask: NOT CHECKED: the sources of the standard library can't be had here.");
-            return Ok(());
+            return not_checked(
+                "rust-src",
+                "the sources of the standard library can't be had here",
+            );
         };
         (None, sysroot)
     } else {

@@ -8,6 +8,7 @@ use fouroversix_core::instruction_set::Text;
 
 use crate::compile::{compile_all, split};
 use crate::files::{self, Files};
+use crate::workspace::not_checked;
 use crate::{archive, entries, nvvm, rust_src};
 
 /// Runs the command.
@@ -35,15 +36,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         Some(other) => return Err(format!("unknown back end {other:?}: --codegen takes nvvm")),
     }
     let Some(sysroot) = rust_src::sysroot(&work)? else {
-        eprintln!(
-            "xtask: NOT CHECKED, NOT BUILT: the sources of the standard library can't be had here."
-        );
         eprintln!("xtask: install rustup's rust-src, or name them by FOUROVERSIX_RUST_SRC.");
-        return if check {
-            archive::run(&["--check".to_owned()])
-        } else {
-            Err("no PTX was built".to_owned())
-        };
+        let missing = "the sources of the standard library can't be had here";
+        if !check {
+            return Err(format!("no PTX was built: {missing}"));
+        }
+        archive::run(&["--check".to_owned()])?;
+        return not_checked("rust-src", missing);
     };
     if check {
         entries::compare(&root)?

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use fouroversix_core::Kernel;
 
 use crate::files;
+use crate::workspace::not_checked;
 use measure::Measured;
 use targets::{TARGETS, in_short};
 use tools::Tools;
@@ -75,9 +76,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let work = root.join("target/xtask");
     fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let Some(tools) = Tools::find(options.tools.as_deref(), &work)? else {
-        eprintln!("xtask: NOT CHECKED, NOT WRITTEN: ptxas and nvdisasm can't be had here.");
-        eprintln!("xtask: name a folder that holds them by --tools.");
-        return if options.check { Ok(()) } else { Err("nothing was assembled".to_owned()) };
+        eprintln!("xtask: name a folder that holds ptxas and nvdisasm by --tools.");
+        let missing = "ptxas and nvdisasm can't be had here";
+        return if options.check {
+            not_checked("sass-tools", missing)
+        } else {
+            Err(format!("nothing was assembled: {missing}"))
+        };
     };
     let ptx = options.ptx.clone().unwrap_or_else(|| root.join("kernels-gpu/ptx"));
     let measured = measure_all(&tools, &ptx, &work, &options)?;
