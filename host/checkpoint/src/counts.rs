@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::Decision;
 use super::header::TensorEntry;
 use super::roles::Role;
-use super::select::Decision;
 use super::source::Checkpoint;
 
 /// How many tensors of an input became what. `quantized`, `parts`, `kept`, `copied` and `left_out`
@@ -18,6 +18,9 @@ pub struct Counts {
     pub input: usize,
     /// Quantized.
     pub quantized: usize,
+    /// Of those the ones that became FP8.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fp8: usize,
     /// Tensors that codes and scales of the input were turned back into.
     pub dequantized: usize,
     /// Tensors of the input that held those codes and scales.
@@ -32,6 +35,11 @@ pub struct Counts {
     pub reasons: BTreeMap<String, usize>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Counts {
     /// Of a quantization with these decisions, one for each tensor.
     #[must_use]
@@ -40,6 +48,7 @@ impl Counts {
         for ((_, entry), decision) in checkpoint.tensors().zip(decisions) {
             if decision.quantize {
                 counts.quantized += 1;
+                counts.fp8 += usize::from(decision.is_fp8());
             } else {
                 counts.unchanged(entry);
                 *counts.reasons.entry(decision.reason.to_string()).or_default() += 1;

@@ -81,6 +81,12 @@ pub(crate) fn loaded_whole(tensor: &str, families: &Families, fuse: Fuse) -> Opt
     stack.or_else(|| fused_group(tensor, families, Fuse::Linear))
 }
 
+/// Whether `tensor` is the weight of one of several experts.
+pub(crate) fn is_expert(tensor: &str) -> bool {
+    let parent = tensor.strip_suffix(".weight").and_then(|module| module.rsplit_once('.'));
+    parent.is_some_and(|(parent, _)| expert_stack(parent).is_some())
+}
+
 /// `"….experts"` of `"….experts.7"`.
 fn expert_stack(parent: &str) -> Option<&str> {
     let (stack, number) = parent.rsplit_once('.')?;

@@ -9,11 +9,12 @@
 
 use std::collections::BTreeSet;
 
+use super::decision::Decision;
 use super::families::Families;
 use super::format::Format;
 use super::glob::Glob;
 use super::linear;
-use super::select::Decision;
+use super::names::{common_end, escaped, from_stack};
 use super::source::Checkpoint;
 
 /// Modules that are left out of quantization.
@@ -69,10 +70,6 @@ impl Exclusion {
         let glob = Glob::new(&self.text(format, quantized));
         !wild || !quantized.iter().any(|name| glob.matches(name))
     }
-}
-
-fn escaped(parts: &str) -> String {
-    parts.replace('.', r"\.")
 }
 
 /// What `ignore` (or `exclude_modules`) of `format` lists.
@@ -180,28 +177,6 @@ impl Chosen<'_> {
     }
 }
 
-/// The end of `name` that stays whatever a consumer puts before it.
-fn common_end(name: &str) -> &str {
-    let mut end = from_stack(name);
-    while let Some(rest) = ["model.", "language_model."].iter().find_map(|p| end.strip_prefix(p)) {
-        end = rest;
-    }
-    end
-}
-
-/// From the name part before the first number on: `layers.0.mlp.gate`.
-fn from_stack(name: &str) -> &str {
-    let (mut before, mut start) = (0, 0);
-    for part in name.split('.') {
-        if start > 0 && part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return &name[before..];
-        }
-        before = start;
-        start += part.len() + 1;
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,14 +193,6 @@ mod tests {
         assert_eq!(text(gate, Format::ModelOpt), "m.layers.1.mlp.gat[e]");
         assert_eq!(text(Exclusion::Exact("decoder".into()), Format::ModelOpt), "decode[r]");
         assert_eq!(text(Exclusion::Exact("lm_head".into()), Format::ModelOpt), "lm_head");
-    }
-
-    #[test]
-    fn names_are_cut_before_their_first_number() {
-        assert_eq!(from_stack("model.language_model.layers.0.mlp.gate"), "layers.0.mlp.gate");
-        assert_eq!(from_stack("lm_head"), "lm_head");
-        assert_eq!(common_end("model.language_model.lm_head"), "lm_head");
-        assert_eq!(common_end("cls.predictions.decoder"), "cls.predictions.decoder");
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::decision::Decision;
 use super::header::Header;
 use super::plan::{Plan, ShardPlan, Work};
-use super::select::Decision;
 use super::source::Checkpoint;
 
 /// Which part of an output a process makes: number `number` of `count`, from 1.

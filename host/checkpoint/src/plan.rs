@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fouroversix_core::Scaling;
 
+use super::decision::Decision;
 use super::error::CheckpointError;
 use super::format::Format;
+use super::fp8;
 use super::header::{Dtype, Header, TensorEntry};
 use super::nvfp4::StoredName;
-use super::select::Decision;
 use super::source::Checkpoint;
 
 /// How the bytes of some output tensors come about.
@@ -23,6 +24,8 @@ pub(crate) enum Work {
         /// Whether others take the same.
         shared: bool,
     },
+    /// FP8 codes and scales, in this order.
+    Fp8,
     /// The weights of a stored tensor.
     Dequantize(StoredName),
 }
@@ -71,7 +74,9 @@ impl Plan {
     ) -> Result<Self, CheckpointError> {
         let mut drafts = Vec::new();
         for ((_, entry), decision) in checkpoint.tensors().zip(decisions) {
-            if decision.quantize {
+            if decision.is_fp8() {
+                drafts.push(Draft::new(entry, Work::Fp8, fp8::entries(entry, format)));
+            } else if decision.quantize {
                 let group = decision.group.clone();
                 let work = Work::Quantize {
                     shared: group.is_some(),

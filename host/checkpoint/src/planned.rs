@@ -8,15 +8,18 @@ use serde_json::Value;
 
 use super::configs;
 use super::counts::Counts;
+use super::decision::Decision;
 use super::error::CheckpointError;
 use super::execute::Job;
 use super::families::Families;
 use super::format::Format;
+use super::fuse::is_expert;
+use super::groups::Groups;
 use super::ignore::excluded;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
 use super::roles::Quantization;
-use super::select::{Decision, notes};
+use super::select::notes;
 use super::settings::Settings;
 use super::source::Checkpoint;
 use super::summary::Summary;
@@ -65,10 +68,11 @@ impl Planned {
             .collect();
         let families = Families::of_checkpoint(checkpoint);
         let ignore = excluded(checkpoint, &decisions, &families, options.format);
-        let section = configs::quantization_config(options.format, &ignore);
+        let groups = Groups::of(checkpoint, &decisions, &families, false);
+        let section = configs::quantization_config(options.format, &groups, &ignore);
         let mut extra = vec![config_file(checkpoint, Some(section))];
         if options.format == Format::ModelOpt {
-            let text = configs::pretty(&configs::modelopt_config(&ignore));
+            let text = configs::pretty(&configs::modelopt_config(&groups, &ignore));
             extra.push((configs::MODELOPT_CONFIG, text));
         }
         let summary = Summary {
@@ -131,7 +135,28 @@ pub fn decide(
              .safetensors file itself",
         ));
     }
-    options.selection.decide(checkpoint, options.scaling, options.fuse)
+    let decisions = options.selection.decide(checkpoint, options.scaling, options.fuse)?;
+    if options.format == Format::ModelOpt && checkpoint.is_dir() {
+        refuse_fp8_experts(checkpoint, &decisions)?;
+    }
+    Ok(decisions)
+}
+
+/// vLLM 0.33 (`modelopt.py` `get_quant_method`) loads experts of `FP8_PER_CHANNEL_PER_TOKEN` as if
+/// they were not quantized.
+fn refuse_fp8_experts(
+    checkpoint: &Checkpoint,
+    decisions: &[Decision],
+) -> Result<(), CheckpointError> {
+    let mut fp8 = checkpoint.tensors().zip(decisions).filter(|(_, decision)| decision.is_fp8());
+    let Some(((_, entry), _)) = fp8.find(|((_, entry), _)| is_expert(&entry.name)) else {
+        return Ok(());
+    };
+    Err(option_error(&format!(
+        "{} is an expert's, and no consumer of modelopt's format loads experts in FP8 with a scale \
+         for each channel: use --format compressed-tensors or a pattern without experts",
+        entry.name
+    )))
 }
 
 fn option_error(problem: &str) -> CheckpointError {

@@ -4,6 +4,8 @@ use fouroversix_core::{Choices, Deviation, Scaling};
 use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::kind::Kind;
+
 /// Error figures of one tensor under one rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
@@ -139,16 +141,20 @@ pub struct TensorRecord {
     pub shape: [usize; 2],
     /// Its type before quantization.
     pub dtype: String,
+    /// What it became.
+    #[serde(default, skip_serializing_if = "Kind::is_usual")]
+    pub kind: Kind,
     /// The parts it shares its global scale with.
     pub group: Option<String>,
-    /// The amax behind its global scale (the largest one when row-scaled), `null` when infinite.
+    /// The amax behind its global scale (the largest one when row-scaled; of FP8 the largest finite
+    /// magnitude), `null` when infinite.
     #[serde(serialize_with = "finite_or_null", deserialize_with = "null_is_nan")]
     pub amax: f64,
-    /// With the chosen rule.
+    /// With the chosen rule, or as FP8.
     pub chosen: Option<Figures>,
-    /// With plain NVFP4.
+    /// With plain NVFP4; nothing of FP8.
     pub plain: Option<Figures>,
-    /// Of the codes and scales written.
+    /// Of the codes and scales written; all 0 of FP8.
     pub histograms: Histograms,
 }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use fouroversix_core::Scaling;
 
+use super::decision::Decision;
 use super::error::CheckpointError;
 use super::families::Families;
 use super::fuse::{Fuse, fused_group, loaded_whole};
@@ -12,6 +13,7 @@ use super::glob::Glob;
 use super::header::TensorEntry;
 use super::linear;
 use super::source::Checkpoint;
+use super::whole::refuse_split;
 
 /// Why a 3-D tensor of experts stays.
 const STACK: &str = "experts in one 3-D tensor";
@@ -23,27 +25,8 @@ pub struct Selection {
     pub include: Vec<Glob>,
     /// Tensors to leave alone, whatever else holds.
     pub exclude: Vec<Glob>,
-}
-
-/// What happens to a tensor, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Whether it is quantized.
-    pub quantize: bool,
-    /// Why, in a few words.
-    pub reason: Cow<'static, str>,
-    /// The parts that share its global scale: the name of their group.
-    pub group: Option<String>,
-}
-
-impl Decision {
-    fn keep(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { quantize: false, reason: reason.into(), group: None }
-    }
-
-    fn quantize(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { quantize: true, reason: reason.into(), group: None }
-    }
+    /// Linear weights that become FP8, whatever [`Selection::include`] says.
+    pub fp8: Vec<Glob>,
 }
 
 impl Selection {
@@ -55,7 +38,9 @@ impl Selection {
     /// # Errors
     /// [`CheckpointError::Unquantizable`] when a pattern without wildcards names a tensor that
     /// can't be quantized, [`CheckpointError::NoMatch`] when a pattern matches nothing,
-    /// [`CheckpointError::NothingSelected`] when nothing is left to do.
+    /// [`CheckpointError::NothingSelected`] when nothing is left to do, [`CheckpointError::Option`]
+    /// when parts that serving stacks load as one module would be of two kinds, or a pattern for FP8
+    /// names no weight that can be.
     pub fn decide(
         &self,
         checkpoint: &Checkpoint,
@@ -68,12 +53,14 @@ impl Selection {
         let mut decisions = Vec::new();
         for (_, entry) in checkpoint.tensors() {
             let mut decision = self.decide_one(entry, known, scaling)?;
-            if checkpoint.is_dir() {
+            if checkpoint.is_dir() && !decision.is_fp8() {
                 decision.group = fused_group(&entry.name, &families, fuse);
             }
             decisions.push(decision);
         }
+        self.check_fp8(checkpoint, &decisions)?;
         if checkpoint.is_dir() {
+            refuse_split(checkpoint, &families, &decisions)?;
             keep_broken_groups(checkpoint, &families, fuse, &mut decisions);
         }
         if decisions.iter().all(|decision| !decision.quantize) {
@@ -83,7 +70,7 @@ impl Selection {
     }
 
     fn check_patterns(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let patterns = self.include.iter().map(|glob| (false, glob));
+        let patterns = self.include.iter().chain(&self.fp8).map(|glob| (false, glob));
         for (exclude, glob) in patterns.chain(self.exclude.iter().map(|glob| (true, glob))) {
             if !checkpoint.tensors().any(|(_, entry)| glob.matches(&entry.name)) {
                 return Err(CheckpointError::NoMatch {
@@ -96,6 +83,33 @@ impl Selection {
         Ok(())
     }
 
+    /// Refuses a pattern for FP8 by which nothing becomes that.
+    fn check_fp8(
+        &self,
+        checkpoint: &Checkpoint,
+        decisions: &[Decision],
+    ) -> Result<(), CheckpointError> {
+        for glob in &self.fp8 {
+            let matched = || {
+                let all = checkpoint.tensors().zip(decisions);
+                all.filter(|((_, entry), _)| glob.matches(&entry.name))
+            };
+            if matched().any(|(_, decision)| decision.is_fp8()) {
+                continue;
+            }
+            let ((_, entry), decision) = matched().next().expect("a pattern that matches nothing");
+            let problem = format!(
+                "no tensor that {:?} matches becomes FP8 (the first, {}: {}): use a pattern that \
+                 Linear weights match",
+                glob.as_str(),
+                entry.name,
+                decision.reason
+            );
+            return Err(CheckpointError::Option { problem });
+        }
+        Ok(())
+    }
+
     fn decide_one(
         &self,
         entry: &TensorEntry,
@@ -104,6 +118,9 @@ impl Selection {
     ) -> Result<Decision, CheckpointError> {
         if let Some(glob) = self.exclude.iter().find(|glob| glob.matches(&entry.name)) {
             return Ok(Decision::keep(format!("excluded by {}", glob.as_str())));
+        }
+        if let Some(glob) = self.fp8.iter().find(|glob| glob.matches(&entry.name)) {
+            return decide_fp8(entry, families, glob);
         }
         let included = self.include.iter().find(|glob| glob.matches(&entry.name));
         if included.is_none() && !self.include.is_empty() {
@@ -127,6 +144,23 @@ impl Selection {
         Ok(not_linear(&entry.name, families)
             .map_or_else(|| Decision::quantize("Linear weight"), Decision::keep))
     }
+}
+
+/// What becomes of a tensor that a pattern for FP8 matches: Linear weights alone become that.
+fn decide_fp8(
+    entry: &TensorEntry,
+    families: Option<&Families>,
+    glob: &Glob,
+) -> Result<Decision, CheckpointError> {
+    let other = || families.and_then(|families| not_linear(&entry.name, families));
+    let Some(reason) = obstacle(entry, Scaling::Tensor).or_else(other) else {
+        return Ok(Decision::fp8(glob));
+    };
+    if glob.is_literal() {
+        let (tensor, reason) = (entry.name.clone(), reason.into_owned());
+        return Err(CheckpointError::Unquantizable { tensor, reason });
+    }
+    Ok(Decision::keep(reason))
 }
 
 /// Why a tensor can't be quantized at all.

@@ -6,7 +6,9 @@ use fouroversix_core::{
 
 use super::error::CheckpointError;
 use super::format::Format;
+use super::header::TensorEntry;
 use super::record::TensorRecord;
+use super::scan::Extent;
 
 /// What a run tells while it goes on.
 pub trait Observer {
@@ -62,6 +64,22 @@ impl Settings {
     pub(crate) fn config(&self, rule: Rule) -> Result<Config, CheckpointError> {
         Config::new(rule, self.scaling, Outputs::Rowwise, ScaleLayout::Linear)
             .map_err(|error| CheckpointError::Quantize(error.into()))
+    }
+
+    /// Refuses rows of `entry`, the first of them `first`, that hold what is not finite, unless they
+    /// are to saturate.
+    pub(crate) fn check_finite(
+        &self,
+        extent: &Extent,
+        entry: &TensorEntry,
+        first: usize,
+    ) -> Result<(), CheckpointError> {
+        let (Some((index, value)), NonFinite::Error) = (extent.non_finite, self.non_finite) else {
+            return Ok(());
+        };
+        let cols = entry.shape[1];
+        let position = [first + index / cols, index % cols];
+        Err(CheckpointError::NonFinite { tensor: entry.name.clone(), position, value })
     }
 
     /// Rows that must stay together.

@@ -9,12 +9,14 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fouroversix_core::{InputType, Rule, Scaling};
+use fouroversix_core::{Choices, Deviation, InputType, Rule, Scaling};
 use half::{bf16, f16};
 
 use super::error::CheckpointError;
 use super::file::TensorFile;
+use super::fp8;
 use super::header::TensorEntry;
+use super::kind::Kind;
 use super::nvfp4::StoredName;
 use super::panel::{
     Panel, PanelAmax, Totals, byte_range, chunks, fill_dequantized, float_type, panels, row_amax,
@@ -23,7 +25,7 @@ use super::plan::{Plan, Task, Work};
 use super::quantizer::QuantizePanels;
 use super::record::{Figures, Histograms, TensorRecord};
 use super::scan::{extent, values};
-use super::settings::{NonFinite, Observer, Settings};
+use super::settings::{Observer, Settings};
 use super::source::Checkpoint;
 use super::write::FileWriter;
 
@@ -89,6 +91,11 @@ impl<'a> Worker<'a> {
         match &task.work {
             Work::Copy => self.copy(task, writer)?,
             Work::Dequantize(name) => self.dequantize(task, name, writer)?,
+            Work::Fp8 => {
+                let record = self.fp8(task, writer)?;
+                self.observer.tensor(&record);
+                return Ok(Some(record));
+            }
             Work::Quantize { group, shared } => {
                 let record = self.quantize(task, group, *shared, writer)?;
                 self.observer.tensor(&record);
@@ -171,11 +178,47 @@ impl<'a> Worker<'a> {
             name: entry.name.clone(),
             shape: [entry.shape[0], entry.shape[1]],
             dtype: entry.dtype.name().to_owned(),
+            kind: Kind::Nvfp4,
             group: shared.then(|| group.to_owned()),
             amax: amax.iter().fold(0.0_f32, |a, &b| a.max(b)).into(),
             chosen: self.common.settings.figures.then(|| figures(totals.chosen)),
             plain: self.common.settings.figures.then(|| figures(totals.plain)),
             histograms: totals.histograms,
+        })
+    }
+
+    /// Quantizes to FP8, on the CPU: rows stand alone, so one look at them is enough.
+    fn fp8(&mut self, task: &Task, writer: &FileWriter) -> Result<TensorRecord, CheckpointError> {
+        let (file, entry) = self.source(&task.source);
+        let (cols, input) = (entry.shape[1], float_type(entry));
+        let figures = self.common.settings.figures;
+        let (mut lost, mut amax) = (Deviation::default(), 0.0_f32);
+        for rows in self.panels_of(entry) {
+            let bytes = byte_range(entry, &rows);
+            file.check_length()?;
+            file.prefetch(entry, bytes.end, bytes.end + bytes.len());
+            let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
+            let extent = extent(floats);
+            self.common.settings.check_finite(&extent, entry, rows.start)?;
+            let mut codes = writer.buffer(rows.len() * cols);
+            let mut scales = writer.buffer(rows.len() * 4);
+            lost = lost + fp8::quantize_rows(floats, cols, &mut codes, &mut scales, figures);
+            amax = amax.max(extent.amax);
+            writer.append(task.regions[0], codes)?;
+            writer.append(task.regions[1], scales)?;
+            file.release(entry, bytes.start, bytes.end);
+            self.observer.advance(bytes.len() as u64);
+        }
+        Ok(TensorRecord {
+            name: entry.name.clone(),
+            shape: [entry.shape[0], cols],
+            dtype: entry.dtype.name().to_owned(),
+            kind: Kind::Fp8,
+            group: None,
+            amax: amax.into(),
+            chosen: figures.then(|| Figures::new(lost, Choices::default())),
+            plain: None,
+            histograms: Histograms::default(),
         })
     }
 
@@ -259,14 +302,7 @@ impl<'a> Worker<'a> {
                 let bytes = byte_range(entry, &rows);
                 let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
                 let extent = extent(floats);
-                if let (Some((index, value)), NonFinite::Error) =
-                    (extent.non_finite, self.common.settings.non_finite)
-                {
-                    let cols = entry.shape[1];
-                    let position = [rows.start + index / cols, index % cols];
-                    let tensor = member.clone();
-                    return Err(CheckpointError::NonFinite { tensor, position, value });
-                }
+                self.common.settings.check_finite(&extent, entry, rows.start)?;
                 if by_row {
                     found.extend(row_amax(floats, [rows.len(), entry.shape[1]])?);
                 } else {

@@ -14,15 +14,16 @@ pub(crate) enum Verb<'a> {
 
 /// Lines whose numbers add up to the input's tensors, with the reasons for those not quantized.
 pub(crate) fn text(counts: &Counts, verb: Verb<'_>) -> String {
-    let Counts { input, quantized, kept, copied, .. } = counts;
+    let Counts { input, quantized, fp8, kept, copied, .. } = counts;
+    let of_them = if *fp8 > 0 { format!(", {fp8} of them to FP8") } else { String::new() };
     let mut text = match verb {
         Verb::Was(how) => {
             format!(
-                "{input} tensors: {quantized} quantized ({how}), {kept} kept, {copied} copied\n"
+                "{input} tensors: {quantized} quantized ({how}{of_them}), {kept} kept, {copied} copied\n"
             )
         }
         Verb::Would => format!(
-            "{input} tensors: {quantized} would be quantized, {kept} kept, {copied} copied\n"
+            "{input} tensors: {quantized} would be quantized{of_them}, {kept} kept, {copied} copied\n"
         ),
     };
     if !counts.reasons.is_empty() {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use fouroversix::checkpoint::{
-    Checkpoint, Counts, Decision, Figures, Format, Fuse, Glob, NonFinite, Part, PartOutcome,
+    Checkpoint, Counts, Decision, Figures, Format, Fuse, Glob, Kind, NonFinite, Part, PartOutcome,
     QuantizeOptions, Selection, Summary, decide, finish_parts, notes, part_of_tensors,
     quantize_checkpoint, quantize_part,
 };
@@ -50,8 +50,13 @@ pub(crate) struct Args {
     include: Vec<String>,
 
     /// Leave the tensors alone whose names match (repeatable)
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, visible_alias = "keep", value_name = "GLOB")]
     exclude: Vec<String>,
+
+    /// Write the Linear weights whose names match as FP8, with a scale for each output channel and
+    /// for activations that are quantized as they come (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    fp8: Vec<String>,
 
     /// Which parts of a model share a global scale: none, q/k/v and gate/up (linear), or those and
     /// every expert of a stack (experts)
@@ -89,7 +94,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let globs = |patterns: &[String]| patterns.iter().map(|glob| Glob::new(glob)).collect();
-    let selection = Selection { include: globs(&args.include), exclude: globs(&args.exclude) };
+    let selection = Selection {
+        include: globs(&args.include),
+        exclude: globs(&args.exclude),
+        fp8: globs(&args.fp8),
+    };
     let options = QuantizeOptions::default()
         .with_rule(args.rule.rule()?)
         .with_scaling(args.rule.scaling())
@@ -225,6 +234,7 @@ fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outc
                     "dtype": entry.dtype.name(),
                     "shape": entry.shape,
                     "quantize": decision.quantize,
+                    "kind": decision.quantize.then(|| decision.kind.name()),
                     "reason": decision.reason,
                     "group": decision.group,
                 })
@@ -242,7 +252,11 @@ fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outc
     }
     checkpoint.notes().iter().for_each(|note| print::aside(&format!("note: {note}")));
     for ((_, entry), decision) in tensors {
-        let verb = if decision.quantize { "quantize" } else { "keep" };
+        let verb = match (decision.quantize, decision.kind) {
+            (false, _) => "keep",
+            (true, Kind::Nvfp4) => "quantize",
+            (true, Kind::Fp8) => "fp8",
+        };
         let group = match &decision.group {
             Some(group) if decision.quantize => format!(", one global scale with {group}"),
             _ => String::new(),

@@ -5,6 +5,8 @@ mod cli_declared;
 mod cli_dequantize;
 mod cli_families;
 #[cfg(target_os = "linux")]
+mod cli_fp8;
+#[cfg(target_os = "linux")]
 mod cli_kill;
 #[cfg(target_os = "linux")]
 mod cli_memory;
