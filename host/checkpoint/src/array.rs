@@ -84,8 +84,8 @@ impl<'a> Array<'a> {
         }
         let output = place(output)?;
         let planned = Planned::new(checkpoint, &output, options)?;
-        let numbers = part_of_tensors(checkpoint, &planned.decisions, count);
-        let names = checkpoint.tensors().map(|(_, entry)| entry.name.as_str());
+        let numbers = part_of_tensors(&planned.checkpoint, &planned.decisions, count);
+        let names = planned.checkpoint.tensors().map(|(_, entry)| entry.name.as_str());
         let part_of: HashMap<&str, usize> = names.zip(numbers).collect();
         let parts = pieces(&planned.plan, &part_of, count);
         let mut told = planned.summary.options.clone();
@@ -102,7 +102,7 @@ impl<'a> Array<'a> {
     }
 
     fn job(&self) -> Job<'_> {
-        self.planned.job(self.checkpoint, &self.output, false)
+        self.planned.job(&self.output, false)
     }
 
     /// Makes a part, and the end if it is the last.
@@ -125,8 +125,8 @@ impl<'a> Array<'a> {
             let (unfinished, running) = (vec![number], vec![number]);
             return Ok(PartOutcome::Waiting { tensors: Vec::new(), unfinished, running });
         };
-        let Planned { plan, settings, .. } = &self.planned;
-        let mut runner = Runner::new(self.checkpoint, plan, *settings, quantizer, observer);
+        let Planned { checkpoint, plan, settings, .. } = &self.planned;
+        let mut runner = Runner::new(checkpoint, plan, *settings, quantizer, observer);
         job.notes(&mut runner, &sides.notes);
         let earlier: HashMap<String, Finished> =
             run.finished.drain(..).map(|line| (line.shard.clone(), line)).collect();

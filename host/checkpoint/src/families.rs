@@ -7,6 +7,7 @@ use super::glob::Glob;
 use super::linear;
 use super::media_table::MEDIA_MODELS;
 use super::source::Checkpoint;
+use super::stack_table::{self, Stacks};
 
 /// What a language model is called inside a model of several media.
 const LANGUAGE: [&str; 2] = ["language_model", "llm"];
@@ -20,6 +21,8 @@ pub(crate) struct Families {
     /// The type that `config.json` gives, if it does.
     pub(crate) named: Option<String>,
     rows: Vec<&'static Family>,
+    /// How files hold a layer's experts, where it is in stacks that are known.
+    pub(crate) stacks: Option<&'static Stacks>,
     /// The name part below which the language model is, beside which there are other media.
     language: Option<&'static str>,
     /// Whether weights are stored transposed, by the shape of one.
@@ -62,7 +65,8 @@ impl Families {
         let row = |kind: &&str| rows().find(|family| family.types.contains(kind));
         let named = types.first().map(|&kind| kind.to_owned());
         let rows = types.iter().filter_map(row).collect();
-        Self { named, rows, language: None, transposed: false }
+        let stacks = stack_table::of_types(types);
+        Self { named, rows, stacks, language: None, transposed: false }
     }
 
     /// Whether the model's own type is in the table.
@@ -101,6 +105,8 @@ impl Families {
     /// Where the rows were read.
     pub(crate) fn sources(&self) -> Vec<String> {
         let mut sources: Vec<_> = self.rows.iter().map(|row| row.source.to_owned()).collect();
+        let stacks = |row: &Stacks| format!("{} (stacks {})", row.source, row.shapes);
+        sources.extend(self.stacks.map(stacks));
         sources.dedup();
         sources
     }
@@ -147,6 +153,7 @@ fn nested_types(object: &Map<String, Value>, types: &mut Vec<String>) {
 mod tests {
     use std::collections::HashSet;
 
+    use super::super::stack_table::Halves;
     use super::*;
 
     #[test]
@@ -182,18 +189,52 @@ mod tests {
         text
     }
 
+    /// The table of stacks, from its rows.
+    fn stacks_page() -> String {
+        let mut text = "| `model_type` | stacks | shapes | gate and up | written as | read in |\n\
+                        |---|---|---|---|---|---|\n"
+            .to_owned();
+        let code = |names: &[&str]| {
+            names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        };
+        for row in &stack_table::STACKS {
+            let stacks =
+                [row.gate_up, row.down].into_iter().chain(row.biases.into_iter().flatten());
+            let halves = match row.halves {
+                Halves::Chunked => "gate, then up",
+                Halves::Interleaved => "in turn",
+            };
+            let cells = [
+                code(row.types),
+                code(&stacks.collect::<Vec<_>>()),
+                row.shapes.to_owned(),
+                halves.to_owned(),
+                format!("`{}.N.gate_proj`, …", row.experts),
+                row.source.to_owned(),
+            ];
+            text += &format!("| {} |\n", cells.join(" | "));
+        }
+        text
+    }
+
     #[test]
     fn the_page_shows_every_row() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/families.md");
         // A packaged crate comes without the pages.
-        let Ok(text) = std::fs::read_to_string(path) else { return };
-        let (begin, end) = ("<!-- families:begin -->\n", "<!-- families:end -->");
-        let (before, rest) = text.split_once(begin).expect("the page marks where the table begins");
-        let (table, after) = rest.split_once(end).expect("the page marks where the table ends");
-        if std::env::var_os("FOUROVERSIX_WRITE_FAMILIES").is_some() {
-            std::fs::write(path, format!("{before}{begin}{}{end}{after}", page())).unwrap();
-        } else {
-            assert_eq!(table, page(), "write it anew with FOUROVERSIX_WRITE_FAMILIES=1");
+        let Ok(mut text) = std::fs::read_to_string(path) else { return };
+        let write = std::env::var_os("FOUROVERSIX_WRITE_FAMILIES").is_some();
+        for (name, page) in [("families", page()), ("stacks", stacks_page())] {
+            let (begin, end) = (format!("<!-- {name}:begin -->\n"), format!("<!-- {name}:end -->"));
+            let (before, rest) =
+                text.split_once(&begin).expect("the page marks where the table begins");
+            let (table, after) =
+                rest.split_once(&end).expect("the page marks where the table ends");
+            if write {
+                text = format!("{before}{begin}{page}{end}{after}");
+                std::fs::write(path, &text).unwrap();
+            } else {
+                assert_eq!(table, page, "write it anew with FOUROVERSIX_WRITE_FAMILIES=1");
+            }
         }
     }
 

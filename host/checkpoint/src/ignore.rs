@@ -151,7 +151,7 @@ impl Chosen<'_> {
         let everywhere = stack[stack.len().saturating_sub(end - 1)..].to_owned();
         if !self.add(Exclusion::Under(everywhere)) {
             let own = from_stack(stack).to_owned();
-            if !self.add(Exclusion::Under(own)) {
+            if !self.add(Exclusion::Under(own)) && !self.add(Exclusion::Under(stack.to_owned())) {
                 self.found.insert(Exclusion::Exact(stack.to_owned()));
             }
         }

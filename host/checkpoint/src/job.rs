@@ -29,8 +29,9 @@ pub fn quantize_checkpoint(
     observer: &mut dyn Observer,
 ) -> Result<Summary, CheckpointError> {
     let planned = Planned::new(checkpoint, output, options)?;
-    let job = planned.job(checkpoint, output, options.force);
-    let mut runner = Runner::new(checkpoint, &planned.plan, planned.settings, quantizer, observer);
+    let job = planned.job(output, options.force);
+    let mut runner =
+        Runner::new(&planned.checkpoint, &planned.plan, planned.settings, quantizer, observer);
     job.run(&mut runner, planned.summary.clone())
 }
 

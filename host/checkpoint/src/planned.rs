@@ -18,6 +18,7 @@ use super::groups::Groups;
 use super::ignore::excluded;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
+use super::prepare::prepare;
 use super::roles::Quantization;
 use super::select::notes;
 use super::settings::Settings;
@@ -29,6 +30,8 @@ const ADAPTER: &str = "adapter_config.json";
 
 /// What a quantization will do.
 pub(crate) struct Planned {
+    /// The input as it is quantized.
+    pub(crate) checkpoint: Checkpoint,
     pub(crate) plan: Plan,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) settings: Settings,
@@ -43,7 +46,8 @@ impl Planned {
         output: &Path,
         options: &QuantizeOptions,
     ) -> Result<Self, CheckpointError> {
-        let decisions = decide(checkpoint, options)?;
+        let (prepared, decisions) = decide(checkpoint, options)?;
+        let checkpoint = &prepared;
         let description = describe(options);
         let metadata = BTreeMap::from([
             ("format".to_owned(), "pt".to_owned()),
@@ -90,20 +94,17 @@ impl Planned {
             shards: Vec::new(),
             files: Vec::new(),
         };
-        Ok(Self { plan, decisions, settings, extra, summary })
+        Ok(Self { checkpoint: prepared, plan, decisions, settings, extra, summary })
     }
 
-    pub(crate) fn job<'a>(
-        &'a self,
-        checkpoint: &'a Checkpoint,
-        output: &'a Path,
-        force: bool,
-    ) -> Job<'a> {
+    pub(crate) fn job<'a>(&'a self, output: &'a Path, force: bool) -> Job<'a> {
+        let checkpoint = &self.checkpoint;
         Job { checkpoint, output, plan: &self.plan, force, extra: &self.extra }
     }
 }
 
-/// What would be done to each tensor.
+/// `checkpoint` as it would be quantized, a matrix for each expert that lies in a stack, and what would
+/// be done to each of its tensors, in the order of [`Checkpoint::tensors`].
 ///
 /// # Errors
 /// Those of [`super::Selection::decide`], and [`CheckpointError::Option`] for options that do not go
@@ -111,7 +112,7 @@ impl Planned {
 pub fn decide(
     checkpoint: &Checkpoint,
     options: &QuantizeOptions,
-) -> Result<Vec<Decision>, CheckpointError> {
+) -> Result<(Checkpoint, Vec<Decision>), CheckpointError> {
     if checkpoint.is_dir() && options.scaling == Scaling::Row {
         return Err(option_error(
             "row scaling has no place in a checkpoint that serving stacks load (one global scale \
@@ -135,11 +136,11 @@ pub fn decide(
              .safetensors file itself",
         ));
     }
-    let decisions = options.selection.decide(checkpoint, options.scaling, options.fuse)?;
+    let (prepared, decisions) = prepare(checkpoint, options)?;
     if options.format == Format::ModelOpt && checkpoint.is_dir() {
-        refuse_fp8_experts(checkpoint, &decisions)?;
+        refuse_fp8_experts(&prepared, &decisions)?;
     }
-    Ok(decisions)
+    Ok((prepared, decisions))
 }
 
 /// vLLM 0.33 (`modelopt.py` `get_quant_method`) loads experts of `FP8_PER_CHANNEL_PER_TOKEN` as if

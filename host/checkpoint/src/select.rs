@@ -16,7 +16,7 @@ use super::source::Checkpoint;
 use super::whole::refuse_split;
 
 /// Why a 3-D tensor of experts stays.
-const STACK: &str = "experts in one 3-D tensor";
+pub(crate) const STACK: &str = "experts in one 3-D tensor";
 
 /// What to quantize.
 #[derive(Clone, Debug, Default)]
@@ -48,11 +48,22 @@ impl Selection {
         fuse: Fuse,
     ) -> Result<Vec<Decision>, CheckpointError> {
         self.check_patterns(checkpoint)?;
+        self.judge(checkpoint, scaling, fuse)
+    }
+
+    /// [`Selection::decide`], whether or not every pattern matches something.
+    pub(crate) fn judge(
+        &self,
+        checkpoint: &Checkpoint,
+        scaling: Scaling,
+        fuse: Fuse,
+    ) -> Result<Vec<Decision>, CheckpointError> {
         let families = Families::of_checkpoint(checkpoint);
         let known = checkpoint.is_dir().then_some(&families);
         let mut decisions = Vec::new();
         for (_, entry) in checkpoint.tensors() {
-            let mut decision = self.decide_one(entry, known, scaling)?;
+            let stored = checkpoint.made_of(&entry.name);
+            let mut decision = self.decide_one(entry, stored, known, scaling)?;
             if checkpoint.is_dir() && !decision.is_fp8() {
                 decision.group = fused_group(&entry.name, &families, fuse);
             }
@@ -72,7 +83,10 @@ impl Selection {
     fn check_patterns(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let patterns = self.include.iter().chain(&self.fp8).map(|glob| (false, glob));
         for (exclude, glob) in patterns.chain(self.exclude.iter().map(|glob| (true, glob))) {
-            if !checkpoint.tensors().any(|(_, entry)| glob.matches(&entry.name)) {
+            let meets = |name: &str| {
+                glob.matches(name) || checkpoint.made_of(name).is_some_and(|it| glob.matches(it))
+            };
+            if !checkpoint.tensors().any(|(_, entry)| meets(&entry.name)) {
                 return Err(CheckpointError::NoMatch {
                     pattern: glob.as_str().to_owned(),
                     exclude,
@@ -92,12 +106,15 @@ impl Selection {
         for glob in &self.fp8 {
             let matched = || {
                 let all = checkpoint.tensors().zip(decisions);
-                all.filter(|((_, entry), _)| glob.matches(&entry.name))
+                all.filter(|((_, entry), _)| {
+                    let stored = checkpoint.made_of(&entry.name);
+                    glob.matches(&entry.name) || stored.is_some_and(|name| glob.matches(name))
+                })
             };
             if matched().any(|(_, decision)| decision.is_fp8()) {
                 continue;
             }
-            let ((_, entry), decision) = matched().next().expect("a pattern that matches nothing");
+            let Some(((_, entry), decision)) = matched().next() else { continue };
             let problem = format!(
                 "no tensor that {:?} matches becomes FP8 (the first, {}: {}): use a pattern that \
                  Linear weights match",
@@ -110,19 +127,24 @@ impl Selection {
         Ok(())
     }
 
+    /// `stored` is the tensor that a view is made of: a pattern may mean either.
     fn decide_one(
         &self,
         entry: &TensorEntry,
+        stored: Option<&str>,
         families: Option<&Families>,
         scaling: Scaling,
     ) -> Result<Decision, CheckpointError> {
-        if let Some(glob) = self.exclude.iter().find(|glob| glob.matches(&entry.name)) {
+        let meets = |glob: &&Glob| {
+            glob.matches(&entry.name) || stored.is_some_and(|name| glob.matches(name))
+        };
+        if let Some(glob) = self.exclude.iter().find(meets) {
             return Ok(Decision::keep(format!("excluded by {}", glob.as_str())));
         }
-        if let Some(glob) = self.fp8.iter().find(|glob| glob.matches(&entry.name)) {
+        if let Some(glob) = self.fp8.iter().find(meets) {
             return decide_fp8(entry, families, glob);
         }
-        let included = self.include.iter().find(|glob| glob.matches(&entry.name));
+        let included = self.include.iter().find(meets);
         if included.is_none() && !self.include.is_empty() {
             return Ok(Decision::keep("not included"));
         }
@@ -211,7 +233,7 @@ pub fn notes(checkpoint: &Checkpoint, decisions: &[Decision]) -> Vec<String> {
         };
         notes.push(format!("{named}: general rules for names decided: look at the reasons"));
     }
-    let stacks = checkpoint.tensors().zip(decisions).filter(|(_, d)| d.reason == STACK);
+    let stacks = checkpoint.tensors().zip(decisions).filter(|(_, d)| d.reason.starts_with(STACK));
     let (count, bytes) = stacks
         .fold((0_usize, 0), |(count, bytes), ((_, entry), _)| (count + 1, bytes + entry.bytes()));
     if count > 0 {
@@ -220,6 +242,19 @@ pub fn notes(checkpoint: &Checkpoint, decisions: &[Decision]) -> Vec<String> {
             // For display only.
             bytes as f64 / 1e6
         ));
+    }
+    let matrices = checkpoint.tensors().zip(decisions).filter(|(_, d)| d.quantize);
+    let cut: Vec<&str> =
+        matrices.filter_map(|((_, entry), _)| checkpoint.made_of(&entry.name)).collect();
+    if let Some(table) = families.stacks.filter(|_| !cut.is_empty()) {
+        let stacks: HashSet<&&str> = cut.iter().collect();
+        notes.push(format!(
+            "{} stacks of experts are written as {} matrices, {}.N.gate_proj, up_proj and down_proj",
+            stacks.len(),
+            cut.len(),
+            table.experts
+        ));
+        notes.extend(table.warning.map(str::to_owned));
     }
     notes
 }

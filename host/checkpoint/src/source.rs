@@ -4,23 +4,26 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::CheckpointError;
 use super::file::TensorFile;
 use super::header::TensorEntry;
 use super::json::read_object;
 use super::layout::{self, Shards};
+use super::view::{View, Views};
 
 pub(crate) use super::layout::index_of;
 
 /// Tensors that a note names before it says how many more there are.
 const NAMED: usize = 3;
 
-/// A checkpoint opened for reading: every header checked, no tensor read.
+/// A checkpoint opened for reading: every header checked, no tensor read. Clones share the files.
+#[derive(Clone)]
 pub struct Checkpoint {
     root: PathBuf,
     is_dir: bool,
-    files: Vec<TensorFile>,
+    files: Arc<[TensorFile]>,
     /// File of each tensor.
     index: HashMap<String, usize>,
     /// What a directory's files are called.
@@ -28,6 +31,8 @@ pub struct Checkpoint {
     index_name: Option<String>,
     notes: Vec<String>,
     config: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Tensors that are made of stored ones and are in their place.
+    views: Views,
 }
 
 impl fmt::Debug for Checkpoint {
@@ -71,7 +76,17 @@ impl Checkpoint {
             Some((index, map)) => by_index(&files, &index, &map, &mut notes)?,
             None => by_file(&files, HashMap::new())?,
         };
-        Ok(Self { root: path.to_owned(), is_dir, files, index, stem, index_name, notes, config })
+        Ok(Self {
+            root: path.to_owned(),
+            is_dir,
+            files: files.into(),
+            index,
+            stem,
+            index_name,
+            notes,
+            config,
+            views: Views::default(),
+        })
     }
 
     /// The file or directory.
@@ -118,15 +133,54 @@ impl Checkpoint {
     pub fn tensors(&self) -> impl Iterator<Item = (&TensorFile, &TensorEntry)> {
         self.files.iter().enumerate().flat_map(move |(i, file)| {
             let counts = move |entry: &&TensorEntry| self.index.get(&entry.name) == Some(&i);
-            file.header().entries.iter().filter(counts).map(move |entry| (file, entry))
+            let entries = file.header().entries.iter().filter(counts);
+            entries.flat_map(move |entry| {
+                let views = self.views.instead.get(&entry.name);
+                let stored = views.is_none().then_some(entry);
+                let made = views.into_iter().flatten().map(|view| &view.entry);
+                stored.into_iter().chain(made).map(move |entry| (file, entry))
+            })
         })
     }
 
     /// The tensor called `name` and its file.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<(&TensorFile, &TensorEntry)> {
+        if let Some((stored, view)) = self.views.get(name) {
+            return Some((self.stored_tensor(stored).0, &view.entry));
+        }
+        if self.views.instead.contains_key(name) {
+            return None;
+        }
+        self.find(name)
+    }
+
+    fn find(&self, name: &str) -> Option<(&TensorFile, &TensorEntry)> {
         let file = &self.files[*self.index.get(name)?];
         Some((file, file.get(name)?))
+    }
+
+    /// A tensor that is stored under `name`, whatever is in its place.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn stored_tensor(&self, name: &str) -> (&TensorFile, &TensorEntry) {
+        self.find(name).expect("views are made of tensors that are there")
+    }
+
+    /// This checkpoint with `views` in the place of what they are made of.
+    pub(crate) fn with_views(&self, views: Views) -> Self {
+        Self { views, ..self.clone() }
+    }
+
+    /// The view that the tensor called `name` is, if it is one.
+    pub(crate) fn view(&self, name: &str) -> Option<&View> {
+        self.views.get(name).map(|(_, view)| view)
+    }
+
+    /// The stored tensor that the one called `name` is made of, if it is a view.
+    pub(crate) fn made_of(&self, name: &str) -> Option<&str> {
+        self.views.get(name).map(|(stored, _)| stored)
     }
 
     /// Drops the pages of all files from this process's memory, where they would otherwise pile up

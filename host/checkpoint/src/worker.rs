@@ -19,14 +19,15 @@ use super::header::TensorEntry;
 use super::kind::Kind;
 use super::nvfp4::StoredName;
 use super::panel::{
-    Panel, PanelAmax, Totals, byte_range, chunks, fill_dequantized, float_type, panels, row_amax,
+    Panel, PanelAmax, Totals, chunks, fill_dequantized, float_type, panels, row_amax,
 };
 use super::plan::{Plan, Task, Work};
 use super::quantizer::QuantizePanels;
 use super::record::{Figures, Histograms, TensorRecord};
-use super::scan::{extent, values};
+use super::scan::extent;
 use super::settings::{Observer, Settings};
 use super::source::Checkpoint;
+use super::view::View;
 use super::write::FileWriter;
 
 /// Bytes copied or dequantized at a time.
@@ -110,6 +111,9 @@ impl<'a> Worker<'a> {
     }
 
     fn copy(&mut self, task: &Task, writer: &FileWriter) -> Result<(), CheckpointError> {
+        if let Some(view) = self.common.checkpoint.view(&task.source) {
+            return self.copy_view(task, view, writer);
+        }
         let (file, entry) = self.source(&task.source);
         let bytes = file.bytes(entry);
         for range in chunks(bytes.len(), COPY_CHUNK) {
@@ -119,6 +123,27 @@ impl<'a> Worker<'a> {
             writer.append(task.regions[0], buffer)?;
             file.release(entry, range.start, range.end);
             self.observer.advance(range.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Writes what a view makes, as it is.
+    fn copy_view(
+        &mut self,
+        task: &Task,
+        view: &View,
+        writer: &FileWriter,
+    ) -> Result<(), CheckpointError> {
+        let [rows, cols] = view.rows_and_cols();
+        let row_bytes = cols * float_type(&view.entry).bytes();
+        for range in panels(rows, row_bytes, 1, self.quantizer.panel_bytes()) {
+            let length = range.len() * row_bytes;
+            self.unaligned.resize(length.div_ceil(4), 0);
+            self.common.checkpoint.fill(view, range.clone(), &mut self.unaligned)?;
+            let mut buffer = writer.buffer(length);
+            buffer.copy_from_slice(&bytemuck::cast_slice(&self.unaligned)[..length]);
+            writer.append(task.regions[0], buffer)?;
+            self.observer.advance(view.progress(&range));
         }
         Ok(())
     }
@@ -189,15 +214,12 @@ impl<'a> Worker<'a> {
 
     /// Quantizes to FP8, on the CPU: rows stand alone, so one look at them is enough.
     fn fp8(&mut self, task: &Task, writer: &FileWriter) -> Result<TensorRecord, CheckpointError> {
-        let (file, entry) = self.source(&task.source);
-        let (cols, input) = (entry.shape[1], float_type(entry));
+        let (checkpoint, entry) = (self.common.checkpoint, self.source(&task.source).1);
+        let cols = entry.shape[1];
         let figures = self.common.settings.figures;
         let (mut lost, mut amax) = (Deviation::default(), 0.0_f32);
         for rows in self.panels_of(entry) {
-            let bytes = byte_range(entry, &rows);
-            file.check_length()?;
-            file.prefetch(entry, bytes.end, bytes.end + bytes.len());
-            let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
+            let floats = checkpoint.rows(entry, &rows, &mut self.unaligned)?;
             let extent = extent(floats);
             self.common.settings.check_finite(&extent, entry, rows.start)?;
             let mut codes = writer.buffer(rows.len() * cols);
@@ -206,8 +228,7 @@ impl<'a> Worker<'a> {
             amax = amax.max(extent.amax);
             writer.append(task.regions[0], codes)?;
             writer.append(task.regions[1], scales)?;
-            file.release(entry, bytes.start, bytes.end);
-            self.observer.advance(bytes.len() as u64);
+            self.observer.advance(checkpoint.release_rows(entry, &rows));
         }
         Ok(TensorRecord {
             name: entry.name.clone(),
@@ -231,12 +252,8 @@ impl<'a> Worker<'a> {
         writer: &FileWriter,
         totals: &mut Totals,
     ) -> Result<(), CheckpointError> {
-        let (file, _) = self.source(&task.source);
-        let (cols, input) = (entry.shape[1], float_type(entry));
-        let bytes = byte_range(entry, &rows);
-        file.check_length()?;
-        file.prefetch(entry, bytes.end, bytes.end + bytes.len());
-        let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
+        let (checkpoint, cols) = (self.common.checkpoint, entry.shape[1]);
+        let floats = checkpoint.rows(entry, &rows, &mut self.unaligned)?;
         let amax = match self.common.settings.scaling {
             Scaling::Row => PanelAmax::Rows(&amax[rows.clone()]),
             _ => PanelAmax::Tensor([amax[0]]),
@@ -266,8 +283,7 @@ impl<'a> Worker<'a> {
         self.tell_replacement();
         writer.append(task.regions[0], codes)?;
         writer.append(task.regions[1], scales)?;
-        file.release(entry, bytes.start, bytes.end);
-        self.observer.advance(bytes.len() as u64);
+        self.observer.advance(checkpoint.release_rows(entry, &rows));
         Ok(())
     }
 
@@ -295,12 +311,9 @@ impl<'a> Worker<'a> {
         let by_row = self.common.settings.scaling == Scaling::Row;
         let mut found: Vec<f32> = Vec::new();
         for member in members {
-            let (file, entry) = self.source(member);
-            let input = float_type(entry);
+            let (checkpoint, entry) = (self.common.checkpoint, self.source(member).1);
             for rows in self.panels_of(entry) {
-                file.check_length()?;
-                let bytes = byte_range(entry, &rows);
-                let floats = values(&file.bytes(entry)[bytes.clone()], input, &mut self.unaligned);
+                let floats = checkpoint.rows(entry, &rows, &mut self.unaligned)?;
                 let extent = extent(floats);
                 self.common.settings.check_finite(&extent, entry, rows.start)?;
                 if by_row {
@@ -308,7 +321,7 @@ impl<'a> Worker<'a> {
                 } else {
                     found = vec![found.first().map_or(extent.amax, |a| a.max(extent.amax))];
                 }
-                file.release(entry, bytes.start, bytes.end);
+                checkpoint.release_rows(entry, &rows);
             }
         }
         Ok(found)

@@ -111,7 +111,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .with_force(args.force);
     let checkpoint = input::open(&args.input)?;
     if args.dry_run {
-        return dry_run(args, &checkpoint, &decide(&checkpoint, &options)?);
+        let (prepared, decisions) = decide(&checkpoint, &options)?;
+        return dry_run(args, &prepared, &decisions);
     }
     let config = Config::new(options.rule, options.scaling, Outputs::Rowwise, ScaleLayout::Linear)
         .map_err(fouroversix::Error::from)?;
