@@ -7,6 +7,7 @@ pub mod carried;
 pub mod case;
 pub mod coverage;
 pub mod dequantize_case;
+pub mod extent;
 pub mod generate;
 pub mod golden;
 pub mod not_checked;

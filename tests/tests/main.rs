@@ -16,6 +16,7 @@ mod ptx_fallback;
 mod ptx_golden;
 mod ptx_mutants;
 mod random;
+mod roundings;
 mod runner;
 mod search_golden;
 mod training_golden;

@@ -130,7 +130,7 @@ impl<V: Vector> LaneGlobal<V> {
 
     /// Rounds to E4M3 (as a value: the code is [`e4m3_code`]) and makes the encode scale.
     #[inline(always)]
-    unsafe fn scale(&self, scale: V::F) -> LaneScale<V> {
+    pub(crate) unsafe fn scale(&self, scale: V::F) -> LaneScale<V> {
         // SAFETY: as the caller's.
         unsafe {
             let clamped = V::min(scale, V::splat(448.0));

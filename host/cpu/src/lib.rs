@@ -10,6 +10,8 @@ mod candidate;
 mod decode;
 mod elements;
 mod encode;
+#[cfg(test)]
+mod exhaustive;
 mod formats;
 mod group;
 mod groups;

@@ -14,7 +14,7 @@
 //! `m·2²² − y` stays in the binade of `m·2²²`, except for `m` within two units of a power of two: there
 //! y is so close to an E2M1 value that the finer step rounds to it as well. The floor is above 1, or
 //! `2²² − y` would be in the finer binade for all y < 1.
-//! `tests/tests/hot_loop.rs` checks this against the reference.
+//! `tests/tests/hot_loop.rs` tries every such y, `tests/tests/roundings.rs` the kernels themselves.
 //!
 //! **Codes.** With everything scaled by 2⁻¹⁴ (exact), an E2M1 value is an E5M2 whose bits 1–3 are its
 //! code and whose other bits are zero (0.5 is a subnormal, as in E2M1). Two conversions pack four
