@@ -7,6 +7,7 @@ mod coverage;
 mod figures;
 mod generators;
 mod golden_format;
+mod hostile;
 mod hot_loop;
 mod mutants;
 mod not_checked;

@@ -283,13 +283,18 @@ impl ScaleLayout {
         }
     }
 
-    /// Bytes that the scales of a `[rows, cols]` tensor take.
+    /// Bytes that the scales of a `[rows, cols]` tensor take; `usize::MAX`, which no buffer has, where
+    /// that is more than a `usize` holds.
     #[must_use]
     pub const fn bytes(self, rows: usize, cols: usize) -> usize {
         let blocks = cols / 16;
-        match self {
-            Self::Linear => rows * blocks,
-            Self::Swizzled128x4 => rows.next_multiple_of(128) * blocks.next_multiple_of(4),
+        let (rows, blocks) = match self {
+            Self::Linear => (Some(rows), blocks),
+            Self::Swizzled128x4 => (rows.checked_next_multiple_of(128), blocks.next_multiple_of(4)),
+        };
+        match rows {
+            Some(rows) => rows.saturating_mul(blocks),
+            None => usize::MAX,
         }
     }
 

@@ -108,10 +108,12 @@ impl<'a> Lexer<'a> {
                 Ok(Token::Dot(self.span(|c| in_identifier(c) || c == b':')))
             }
             b'"' => {
-                self.at += 1;
-                let text = self.span(|c| c != b'"');
-                self.at += 1;
-                Ok(Token::Text(text))
+                let rest = &self.text[self.at + 1..];
+                let Some(end) = rest.find('"') else {
+                    return Err(self.error("this text never ends".into()));
+                };
+                self.advance(end + 2);
+                Ok(Token::Text(&rest[..end]))
             }
             _ if in_identifier(c) => Ok(Token::Ident(self.span(in_identifier))),
             b'{' | b'}' | b'(' | b')' | b'[' | b']' | b'<' | b'>' | b',' | b';' | b':' | b'='

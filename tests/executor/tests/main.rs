@@ -1,5 +1,6 @@
 //! The tests, a module a file. One that is not named here is not compiled: `xtask graph --check` says so.
 
 mod arithmetic;
+mod hostile;
 mod machine;
 mod probes;
