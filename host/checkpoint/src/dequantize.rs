@@ -74,6 +74,7 @@ pub fn dequantize_checkpoint(
         producer: configs::producer(),
         format: "dequantized".to_owned(),
         options: BTreeMap::from([("dtype".to_owned(), element.to_string())]),
+        recipe: None,
         counts: Counts::of_dequantization(checkpoint, &quantization.roles),
         notes: Vec::new(),
         sources: Vec::new(),

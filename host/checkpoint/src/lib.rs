@@ -106,4 +106,4 @@ pub use roles::{Quantization, Role};
 pub use select::{Selection, notes};
 pub use settings::{NonFinite, Observer};
 pub use source::Checkpoint;
-pub use summary::Summary;
+pub use summary::{RecipeRecord, Summary};

@@ -6,6 +6,7 @@ use super::format::Format;
 use super::fuse::Fuse;
 use super::select::Selection;
 use super::settings::NonFinite;
+use super::summary::RecipeRecord;
 
 /// Bytes of tensors that a shard may hold where nothing else is asked for: 5 GB, as transformers
 /// writes them.
@@ -45,6 +46,8 @@ pub struct QuantizeOptions {
     pub max_shard_bytes: u64,
     /// Whether an output that is there is replaced. Default: no.
     pub force: bool,
+    /// The recipe that some of these came from, for the output's record. Default: none.
+    pub recipe: Option<RecipeRecord>,
 }
 
 impl Default for QuantizeOptions {
@@ -59,6 +62,7 @@ impl Default for QuantizeOptions {
             figures: true,
             max_shard_bytes: SHARD_BYTES,
             force: false,
+            recipe: None,
         }
     }
 }
@@ -116,6 +120,12 @@ impl QuantizeOptions {
     #[must_use]
     pub fn with_force(self, force: bool) -> Self {
         Self { force, ..self }
+    }
+
+    /// These options with a recipe for the output's record.
+    #[must_use]
+    pub fn with_recipe(self, recipe: RecipeRecord) -> Self {
+        Self { recipe: Some(recipe), ..self }
     }
 }
 

@@ -14,13 +14,14 @@ use super::execute::Job;
 use super::families::Families;
 use super::format::Format;
 use super::fuse::is_expert;
+use super::glob::Glob;
 use super::groups::Groups;
 use super::ignore::excluded;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
 use super::prepare::prepare;
 use super::roles::Quantization;
-use super::select::notes;
+use super::select::{Selection, notes};
 use super::settings::Settings;
 use super::source::Checkpoint;
 use super::summary::Summary;
@@ -83,6 +84,7 @@ impl Planned {
             producer: configs::producer(),
             format: options.format.name().to_owned(),
             options: description,
+            recipe: options.recipe.clone(),
             counts: Counts::of_decisions(checkpoint, &decisions),
             notes: notes(checkpoint, &decisions),
             sources: if checkpoint.is_dir() { families.sources() } else { Vec::new() },
@@ -185,10 +187,19 @@ pub(super) fn layout(
 
 /// The options that decide the bits.
 fn describe(options: &QuantizeOptions) -> BTreeMap<String, String> {
-    BTreeMap::from([
+    let mut described = BTreeMap::from([
         ("rule".to_owned(), options.rule.to_string().replace('-', " ")),
         ("scaling".to_owned(), options.scaling.to_string()),
         ("fuse".to_owned(), options.fuse.to_string()),
         ("non-finite".to_owned(), options.non_finite.to_string()),
-    ])
+    ]);
+    let Selection { include, linear, exclude, fp8 } = &options.selection;
+    for (name, globs) in [("include", include), ("nvfp4", linear), ("keep", exclude), ("fp8", fp8)]
+    {
+        if !globs.is_empty() {
+            let globs: Vec<&str> = globs.iter().map(Glob::as_str).collect();
+            described.insert(name.to_owned(), globs.join(" "));
+        }
+    }
+    described
 }

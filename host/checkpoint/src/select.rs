@@ -11,6 +11,7 @@ use super::families::Families;
 use super::fuse::{Fuse, fused_group, loaded_whole};
 use super::glob::Glob;
 use super::header::TensorEntry;
+use super::kind::Kind;
 use super::linear;
 use super::source::Checkpoint;
 use super::whole::refuse_split;
@@ -23,6 +24,8 @@ pub(crate) const STACK: &str = "experts in one 3-D tensor";
 pub struct Selection {
     /// When not empty, only tensors that one of these matches; instead of the default.
     pub include: Vec<Glob>,
+    /// When not empty, of the Linear weights only those that one of these matches.
+    pub linear: Vec<Glob>,
     /// Tensors to leave alone, whatever else holds.
     pub exclude: Vec<Glob>,
     /// Linear weights that become FP8, whatever [`Selection::include`] says.
@@ -39,7 +42,7 @@ impl Selection {
     /// [`CheckpointError::Unquantizable`] when a pattern without wildcards names a tensor that
     /// can't be quantized, [`CheckpointError::NoMatch`] when a pattern matches nothing,
     /// [`CheckpointError::NothingSelected`] when nothing is left to do, [`CheckpointError::Option`]
-    /// when parts that serving stacks load as one module would be of two kinds, or a pattern for FP8
+    /// when parts that serving stacks load as one module would be of two kinds, or a pattern for Linears
     /// names no weight that can be.
     pub fn decide(
         &self,
@@ -69,7 +72,7 @@ impl Selection {
             }
             decisions.push(decision);
         }
-        self.check_fp8(checkpoint, &decisions)?;
+        self.check_linear(checkpoint, &decisions)?;
         if checkpoint.is_dir() {
             refuse_split(checkpoint, &families, &decisions)?;
             keep_broken_groups(checkpoint, &families, fuse, &mut decisions);
@@ -81,7 +84,10 @@ impl Selection {
     }
 
     fn check_patterns(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let patterns = self.include.iter().chain(&self.fp8).map(|glob| (false, glob));
+        let patterns = [&self.include, &self.linear, &self.fp8]
+            .into_iter()
+            .flatten()
+            .map(|glob| (false, glob));
         for (exclude, glob) in patterns.chain(self.exclude.iter().map(|glob| (true, glob))) {
             let meets = |name: &str| {
                 glob.matches(name) || checkpoint.made_of(name).is_some_and(|it| glob.matches(it))
@@ -97,13 +103,14 @@ impl Selection {
         Ok(())
     }
 
-    /// Refuses a pattern for FP8 by which nothing becomes that.
-    fn check_fp8(
+    /// Refuses a pattern for Linear weights, as NVFP4 or FP8, by which nothing becomes that.
+    fn check_linear(
         &self,
         checkpoint: &Checkpoint,
         decisions: &[Decision],
     ) -> Result<(), CheckpointError> {
-        for glob in &self.fp8 {
+        let fp8 = self.fp8.iter().map(|glob| (glob, Kind::Fp8));
+        for (glob, kind) in self.linear.iter().map(|glob| (glob, Kind::Nvfp4)).chain(fp8) {
             let matched = || {
                 let all = checkpoint.tensors().zip(decisions);
                 all.filter(|((_, entry), _)| {
@@ -111,14 +118,15 @@ impl Selection {
                     glob.matches(&entry.name) || stored.is_some_and(|name| glob.matches(name))
                 })
             };
-            if matched().any(|(_, decision)| decision.is_fp8()) {
+            if matched().any(|(_, decision)| decision.quantize && decision.kind >= kind) {
                 continue;
             }
             let Some(((_, entry), decision)) = matched().next() else { continue };
             let problem = format!(
-                "no tensor that {:?} matches becomes FP8 (the first, {}: {}): use a pattern that \
+                "no tensor that {:?} matches becomes {} (the first, {}: {}): use a pattern that \
                  Linear weights match",
                 glob.as_str(),
+                if kind == Kind::Fp8 { "FP8" } else { "NVFP4" },
                 entry.name,
                 decision.reason
             );
@@ -148,8 +156,12 @@ impl Selection {
         if included.is_none() && !self.include.is_empty() {
             return Ok(Decision::keep("not included"));
         }
+        let linear = self.linear.iter().find(|glob| glob.matches(&entry.name));
+        if linear.is_none() && !self.linear.is_empty() {
+            return Ok(Decision::keep("not in the recipe"));
+        }
         if let Some(obstacle) = obstacle(entry, scaling) {
-            return match included {
+            return match included.or(linear) {
                 Some(glob) if glob.is_literal() => Err(CheckpointError::Unquantizable {
                     tensor: entry.name.clone(),
                     reason: obstacle.into_owned(),

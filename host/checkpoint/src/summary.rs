@@ -8,6 +8,15 @@ use serde_json::Value;
 use super::counts::Counts;
 use super::record::TensorRecord;
 
+/// A recipe as it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipeRecord {
+    /// The preset's name, or the file's.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
 /// What a run wrote, and about what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -17,6 +26,9 @@ pub struct Summary {
     pub format: String,
     /// The options that decide the bits, as text.
     pub options: BTreeMap<String, String>,
+    /// The recipe that some of them came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<RecipeRecord>,
     /// How many tensors became what.
     #[serde(default)]
     pub counts: Counts,

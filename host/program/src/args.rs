@@ -10,30 +10,29 @@ use fouroversix::{E4m3Max, ErrorPath, Rule, Scaling};
 use super::error::CliError;
 
 /// The rules that `--rule` names.
-const RULES: [&str; 5] = ["plain", "mae", "mse", "search-mse", "search-mae"];
+pub(crate) const RULES: [&str; 5] = ["plain", "mae", "mse", "search-mse", "search-mae"];
 
 /// How block scales are chosen.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RuleArgs {
     /// Plain NVFP4, Four Over Six by absolute (mae) or squared (mse) error, or scale search by
-    /// either, the slowest and closest
-    #[arg(long, value_parser = named::<Rule>(RULES), default_value = "mse")]
-    rule: Rule,
+    /// either, the slowest and closest [default: mse]
+    #[arg(long, value_parser = named::<Rule>(RULES))]
+    pub(crate) rule: Option<Rule>,
 
     /// Where Four Over Six compares: in the input's domain (strict) or the scaled one (fast)
     /// [default: strict]
     #[arg(long, value_parser = named::<ErrorPath>(ErrorPath::ALL.map(ErrorPath::name)))]
-    error_path: Option<ErrorPath>,
+    pub(crate) error_path: Option<ErrorPath>,
 
     /// The bound that Four Over Six and scale search make block scales fill [default: 256]
     #[arg(long, value_parser = named::<E4m3Max>(["256", "448"]))]
-    e4m3_max: Option<E4m3Max>,
+    pub(crate) e4m3_max: Option<E4m3Max>,
 
     /// What shares a scale: 1x16 blocks under one amax (tensor) or one for each row (row), or
-    /// 16x16 blocks (tile)
+    /// 16x16 blocks (tile) [default: tensor]
     #[arg(long, value_parser = named::<Scaling>(Scaling::ALL.map(Scaling::name)))]
-    #[arg(default_value_t)]
-    scaling: Scaling,
+    pub(crate) scaling: Option<Scaling>,
 }
 
 /// Reads an option of the library by these of its names.
@@ -47,7 +46,7 @@ where
 impl RuleArgs {
     pub(crate) fn rule(&self) -> Result<Rule, CliError> {
         let e4m3_max = self.e4m3_max.unwrap_or_default();
-        match self.rule {
+        match self.rule.unwrap_or_default() {
             Rule::FourOverSix { metric, .. } => {
                 let error_path = self.error_path.unwrap_or_default();
                 Ok(Rule::FourOverSix { metric, error_path, e4m3_max })
@@ -75,8 +74,8 @@ impl RuleArgs {
         Ok(Rule::Plain)
     }
 
-    pub(crate) const fn scaling(&self) -> Scaling {
-        self.scaling
+    pub(crate) fn scaling(&self) -> Scaling {
+        self.scaling.unwrap_or_default()
     }
 }
 

@@ -25,6 +25,7 @@ mod parts;
 pub mod print;
 mod progress;
 mod quantize;
+mod recipe;
 mod report;
 pub mod verify;
 

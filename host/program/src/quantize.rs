@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::builder::PossibleValuesParser;
 use fouroversix::checkpoint::{
     Checkpoint, Counts, Decision, Figures, Format, Fuse, Glob, Kind, NonFinite, Part, PartOutcome,
     QuantizeOptions, Selection, Summary, decide, finish_parts, notes, part_of_tensors,
@@ -17,6 +18,7 @@ use super::counts::{self, Verb};
 use super::device::{DeviceChoice, Ran, take};
 use super::error::{CliError, Outcome};
 use super::progress::Progress;
+use super::recipe::{PRESETS, Recipe};
 use super::{input, interrupt, next, parts, print};
 
 /// Options of `quantize`.
@@ -31,19 +33,25 @@ pub(crate) struct Args {
     #[command(flatten)]
     rule: RuleArgs,
 
-    /// The layout to write
+    /// The layout to write [default: compressed-tensors]
     #[arg(long, value_parser = named::<Format>(Format::ALL.map(Format::name)))]
-    #[arg(default_value_t)]
-    format: Format,
+    format: Option<Format>,
+
+    /// Take what is not said here from a TOML file
+    #[arg(long, value_name = "FILE", conflicts_with = "like")]
+    recipe: Option<PathBuf>,
+
+    /// Take what is not said here from a recipe that comes with the program
+    #[arg(long, value_name = "PRESET", value_parser = PossibleValuesParser::new(PRESETS))]
+    like: Option<String>,
 
     /// Where to quantize: auto, cpu, cuda, cuda:N or, on every GPU at once, cuda:all
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
 
-    /// What to do with NaN and infinities
+    /// What to do with NaN and infinities [default: error]
     #[arg(long, value_parser = named::<NonFinite>(NonFinite::ALL.map(NonFinite::name)))]
-    #[arg(default_value_t)]
-    non_finite: NonFinite,
+    non_finite: Option<NonFinite>,
 
     /// Quantize the tensors whose names match, and no others (* and ? are wildcards; repeatable)
     #[arg(long, value_name = "GLOB")]
@@ -59,9 +67,9 @@ pub(crate) struct Args {
     fp8: Vec<String>,
 
     /// Which parts of a model share a global scale: none, q/k/v and gate/up (linear), or those and
-    /// every expert of a stack (experts)
-    #[arg(long, value_parser = named::<Fuse>(Fuse::ALL.map(Fuse::name)), default_value_t)]
-    fuse: Fuse,
+    /// every expert of a stack (experts) [default: linear]
+    #[arg(long, value_parser = named::<Fuse>(Fuse::ALL.map(Fuse::name)))]
+    fuse: Option<Fuse>,
 
     /// Bytes of tensors that a shard of a directory may hold, as in 5GB
     #[arg(long, value_parser = parse_bytes, default_value = "5GB")]
@@ -93,22 +101,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let globs = |patterns: &[String]| patterns.iter().map(|glob| Glob::new(glob)).collect();
-    let selection = Selection {
-        include: globs(&args.include),
-        exclude: globs(&args.exclude),
-        fp8: globs(&args.fp8),
-    };
-    let options = QuantizeOptions::default()
-        .with_rule(args.rule.rule()?)
-        .with_scaling(args.rule.scaling())
-        .with_format(args.format)
-        .with_selection(selection)
-        .with_fuse(args.fuse)
-        .with_non_finite(args.non_finite)
-        .with_figures(!args.no_figures)
-        .with_max_shard_bytes(args.max_shard_size)
-        .with_force(args.force);
+    let options = options(args)?;
     let checkpoint = input::open(&args.input)?;
     if args.dry_run {
         let (prepared, decisions) = decide(&checkpoint, &options)?;
@@ -160,6 +153,57 @@ pub(crate) fn run(args: &Args) -> Outcome {
     };
     printed.and(closed).map_err(|error| CliError::output(error, &args.output))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is done, by the command line and by the recipe in what that does not say.
+fn options(args: &Args) -> Result<QuantizeOptions, CliError> {
+    let (mut rule, recipe) = (args.rule.clone(), recipe(args)?);
+    let Recipe { said, record } = recipe;
+    said.fill_rule(&mut rule)?;
+    let lists = [
+        ("--include", &args.include, "nvfp4", &said.nvfp4),
+        ("--fp8", &args.fp8, "fp8", &said.fp8),
+        ("--keep", &args.exclude, "keep", &said.keep),
+    ];
+    for (option, given, key, in_recipe) in lists {
+        if !given.is_empty() && in_recipe.is_some() {
+            return Err(CliError::said(format!(
+                "{option} does not go with a recipe that has {key}: leave one of them out"
+            )));
+        }
+    }
+    let globs = |patterns: &[String]| patterns.iter().map(|glob| Glob::new(glob)).collect();
+    let either = |given: &[String], in_recipe: &Option<Vec<String>>| -> Vec<Glob> {
+        globs(if given.is_empty() { in_recipe.as_deref().unwrap_or_default() } else { given })
+    };
+    let selection = Selection {
+        include: globs(&args.include),
+        linear: globs(said.nvfp4.as_deref().unwrap_or_default()),
+        exclude: either(&args.exclude, &said.keep),
+        fp8: either(&args.fp8, &said.fp8),
+    };
+    let options = QuantizeOptions::default()
+        .with_rule(rule.rule()?)
+        .with_scaling(rule.scaling())
+        .with_format(args.format.or(said.format).unwrap_or_default())
+        .with_selection(selection)
+        .with_fuse(args.fuse.or(said.fuse).unwrap_or_default())
+        .with_non_finite(args.non_finite.or(said.non_finite).unwrap_or_default())
+        .with_figures(!args.no_figures)
+        .with_max_shard_bytes(args.max_shard_size)
+        .with_force(args.force);
+    Ok(match record {
+        Some(record) => options.with_recipe(record),
+        None => options,
+    })
+}
+
+fn recipe(args: &Args) -> Result<Recipe, CliError> {
+    match (&args.recipe, &args.like) {
+        (Some(path), _) => Recipe::read(path),
+        (None, Some(preset)) => Recipe::preset(preset),
+        (None, None) => Ok(Recipe::default()),
+    }
 }
 
 /// What `--json` prints: the summary, and what depends on the machine.

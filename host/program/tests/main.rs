@@ -15,6 +15,7 @@ mod cli_output;
 #[cfg(target_os = "linux")]
 mod cli_parts;
 mod cli_quantize;
+mod cli_recipe;
 #[cfg(target_os = "linux")]
 mod cli_safety;
 #[cfg(target_os = "linux")]
