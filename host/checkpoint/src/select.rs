@@ -156,7 +156,7 @@ impl Selection {
         if included.is_none() && !self.include.is_empty() {
             return Ok(Decision::keep("not included"));
         }
-        let linear = self.linear.iter().find(|glob| glob.matches(&entry.name));
+        let linear = self.linear.iter().find(meets);
         if linear.is_none() && !self.linear.is_empty() {
             return Ok(Decision::keep("not in the recipe"));
         }
