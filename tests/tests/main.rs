@@ -3,6 +3,7 @@
 #[macro_use]
 mod common;
 mod backends;
+mod certified_bound;
 mod coverage;
 mod figures;
 mod generators;
