@@ -11,9 +11,11 @@ use super::format::{StoredTensor, Values};
 use super::header::{TensorEntry, element_count};
 use super::nvfp4::StoredName;
 use super::panel::chunks;
+use super::prepare::as_floats;
 use super::roles::{Quantization, Role};
 use super::scan::values;
 use super::source::Checkpoint;
+use super::view::View;
 
 /// Elements compared at a time, about.
 const CHUNK: usize = 1 << 20;
@@ -67,16 +69,18 @@ impl Comparison {
     }
 }
 
-/// Compares every tensor of two checkpoints, quantized or not, of whichever format.
+/// Compares every tensor of two checkpoints, quantized or not, of whichever format. Experts of a stack
+/// are compared one by one where the other checkpoint holds them so.
 ///
 /// # Errors
 /// [`CheckpointError::Malformed`] when the parts of a quantized tensor don't fit together.
 pub fn compare(first: &Checkpoint, second: &Checkpoint) -> Result<Comparison, CheckpointError> {
+    let (first, second) = (&as_floats(first, second)?, &as_floats(second, first)?);
     let (a, b) = (logical(first)?, logical(second)?);
     let mut comparison = Comparison::default();
     for (name, tensor) in &a {
         let difference = match b.get(name) {
-            Some(other) => tensor.compare(other),
+            Some(other) => tensor.compare(other)?,
             None => Difference::OnlyInFirst,
         };
         comparison.tensors.insert(name.clone(), difference);
@@ -92,6 +96,8 @@ pub fn compare(first: &Checkpoint, second: &Checkpoint) -> Result<Comparison, Ch
 /// A tensor under its name before quantization.
 enum Logical<'a> {
     Raw(&'a TensorFile, &'a TensorEntry, Role),
+    /// Made of stored tensors as it is read.
+    View(&'a Checkpoint, &'a View),
     Stored(StoredName, StoredTensor<'a>),
 }
 
@@ -102,7 +108,13 @@ fn logical(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Logical<'_>>, Che
     let mut tensors: BTreeMap<String, Logical<'_>> = checkpoint
         .tensors()
         .zip(&quantization.roles)
-        .map(|((file, entry), role)| (entry.name.clone(), Logical::Raw(file, entry, role.clone())))
+        .map(|((file, entry), role)| {
+            let logical = match checkpoint.view(&entry.name) {
+                Some(view) => Logical::View(checkpoint, view),
+                None => Logical::Raw(file, entry, role.clone()),
+            };
+            (entry.name.clone(), logical)
+        })
         .collect();
     for role in quantization.roles {
         let Role::Codes(name) = role else { continue };
@@ -123,6 +135,7 @@ impl Logical<'_> {
     fn shape(&self) -> Vec<usize> {
         match self {
             Self::Raw(_, entry, _) => entry.shape.clone(),
+            Self::View(_, view) => view.entry.shape.clone(),
             Self::Stored(_, stored) => stored.dimensions(),
         }
     }
@@ -134,6 +147,9 @@ impl Logical<'_> {
             Self::Raw(_, entry, role) => {
                 format!("{} {shape:?} ({})", entry.dtype, role.describe())
             }
+            Self::View(_, view) => {
+                format!("{} {shape:?}", view.label().unwrap_or(view.entry.dtype.name()))
+            }
             Self::Stored(name, _) => format!("NVFP4 ({}) {shape:?}", name.format),
         }
     }
@@ -141,16 +157,19 @@ impl Logical<'_> {
     fn has_values(&self) -> bool {
         match self {
             Self::Raw(_, entry, _) => entry.dtype.input_type().is_some(),
-            Self::Stored(..) => true,
+            Self::Stored(..) | Self::View(..) => true,
         }
     }
 
-    fn compare(&self, other: &Self) -> Difference {
+    fn compare(&self, other: &Self) -> Result<Difference, CheckpointError> {
         if self.same_bytes(other) {
-            return Difference::Identical;
+            return Ok(Difference::Identical);
         }
         if self.shape() != other.shape() || !self.has_values() || !other.has_values() {
-            return Difference::Incomparable { first: self.describe(), second: other.describe() };
+            return Ok(Difference::Incomparable {
+                first: self.describe(),
+                second: other.describe(),
+            });
         }
         let parts = match (self, other) {
             (Self::Stored(_, a), Self::Stored(_, b)) => {
@@ -158,7 +177,21 @@ impl Logical<'_> {
             }
             _ => None,
         };
-        self.compare_values(other, parts)
+        let difference = self.compare_values(other, parts)?;
+        let same = matches!(difference, Difference::Values { differing: 0, .. });
+        if same && self.dtype().is_some() && self.dtype() == other.dtype() {
+            return Ok(Difference::Identical);
+        }
+        Ok(difference)
+    }
+
+    /// The type of floats that are not encoded otherwise.
+    fn dtype(&self) -> Option<&str> {
+        match self {
+            Self::Raw(_, entry, _) => Some(entry.dtype.name()),
+            Self::View(_, view) if view.label().is_none() => Some(view.entry.dtype.name()),
+            Self::View(..) | Self::Stored(..) => None,
+        }
     }
 
     fn same_bytes(&self, other: &Self) -> bool {
@@ -178,7 +211,11 @@ impl Logical<'_> {
         }
     }
 
-    fn compare_values(&self, other: &Self, parts: Option<(u64, u64)>) -> Difference {
+    fn compare_values(
+        &self,
+        other: &Self,
+        parts: Option<(u64, u64)>,
+    ) -> Result<Difference, CheckpointError> {
         let shape = self.shape();
         let elements = element_count(&shape).unwrap_or(0) as usize;
         let cols = if shape.len() > 1 { shape[shape.len() - 1].max(1) } else { 1 };
@@ -187,8 +224,8 @@ impl Logical<'_> {
         for range in chunks(elements, (CHUNK / cols).max(1) * cols) {
             a.resize(range.len(), 0.0);
             b.resize(range.len(), 0.0);
-            self.fill(range.start, &mut a);
-            other.fill(range.start, &mut b);
+            self.fill(range.start, &mut a)?;
+            other.fill(range.start, &mut b)?;
             for (&a, &b) in a.iter().zip(&b) {
                 let difference = f64::from(b) - f64::from(a);
                 differing += u64::from(a.to_bits() != b.to_bits());
@@ -197,18 +234,18 @@ impl Logical<'_> {
                 largest = largest.max(difference.abs());
             }
         }
-        Difference::Values {
+        Ok(Difference::Values {
             elements: elements as u64,
             differing,
             relative_mse: if error == 0.0 { 0.0 } else { error / power },
             max_error: largest,
             differing_code_bytes: parts.map(|(codes, _)| codes),
             differing_scales: parts.map(|(_, scales)| scales),
-        }
+        })
     }
 
     /// Elements from `start` on, as FP32; whole rows of a quantized tensor.
-    fn fill(&self, start: usize, out: &mut [f32]) {
+    fn fill(&self, start: usize, out: &mut [f32]) -> Result<(), CheckpointError> {
         match self {
             Self::Raw(file, entry, _) => {
                 let input = entry.dtype.input_type().expect("it has values");
@@ -221,8 +258,19 @@ impl Logical<'_> {
                 }
                 file.release(entry, bytes.start, bytes.end);
             }
+            Self::View(checkpoint, view) => {
+                let cols = view.rows_and_cols()[1];
+                let (first, mut scratch) = (start / cols, Vec::new());
+                let rows = first..first + out.len() / cols;
+                match checkpoint.rows(&view.entry, &rows, &mut scratch)? {
+                    Values::Bf16(floats) => widen(floats, out),
+                    Values::F16(floats) => widen(floats, out),
+                    Values::F32(floats) => widen(floats, out),
+                }
+            }
             Self::Stored(_, stored) => stored.dequantize_rows(start / stored.shape[1], out),
         }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::declared::remove_sections;
 use super::format::Format;
 use super::groups::Groups;
 use super::kind::Kind;
@@ -218,7 +219,7 @@ pub(crate) fn with_quantization(
     section: Option<Value>,
 ) -> Map<String, Value> {
     let mut config = config.cloned().unwrap_or_default();
-    config.shift_remove(QUANTIZATION_CONFIG);
+    remove_sections(&mut config);
     if let Some(section) = section {
         // diffusers' configs have no type of elements.
         if !config.contains_key("_class_name") {

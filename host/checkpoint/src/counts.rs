@@ -62,7 +62,7 @@ impl Counts {
         let mut counts = Self { input: checkpoint.tensors().count(), ..Self::default() };
         for ((_, entry), role) in checkpoint.tensors().zip(roles) {
             match role {
-                Role::Codes(_) => {
+                Role::Codes(_) | Role::Encoded(_) => {
                     counts.dequantized += 1;
                     counts.parts += 1;
                 }

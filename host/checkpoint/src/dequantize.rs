@@ -23,6 +23,7 @@ use super::run::Runner;
 use super::settings::{NonFinite, Observer, Settings};
 use super::source::Checkpoint;
 use super::summary::Summary;
+use super::view::Views;
 use fouroversix_core::{InputType, Rule, Scaling};
 
 /// Keys of `config.json` that name the type of a model's weights.
@@ -55,7 +56,8 @@ pub fn dequantize_checkpoint(
         ("fouroversix.dequantized".to_owned(), element.to_string()),
     ]);
     let layout = layout(output, checkpoint, max_shard_bytes, metadata);
-    let plan = plan(checkpoint, &quantization, element, &layout)?;
+    let read = floats_of(checkpoint, &quantization.roles, element);
+    let plan = plan(&read, checkpoint, &quantization, element, &layout)?;
     let settings = Settings {
         rule: Rule::Plain,
         scaling: Scaling::Tensor,
@@ -110,11 +112,25 @@ pub fn dequantize_checkpoint(
         observer.note(&format!("{count} scales are left out, the first is {name} ({role})"));
     }
     let mut cpu = CpuQuantizer;
-    job.run(&mut Runner::new(checkpoint, &plan, settings, &mut cpu, observer), summary)
+    job.run(&mut Runner::new(&read, &plan, settings, &mut cpu, observer), summary)
 }
 
-/// Tasks and their future shards.
+/// `checkpoint` with floats in the place of FP8 and MXFP4.
+fn floats_of(checkpoint: &Checkpoint, roles: &[Role], element: InputType) -> Checkpoint {
+    let mut views = Views::default();
+    for ((_, entry), role) in checkpoint.tensors().zip(roles) {
+        let (Role::Encoded(name), Some(encoded)) = (role, checkpoint.encoded(entry)) else {
+            continue;
+        };
+        views.put(&entry.name, vec![encoded.view(element)]);
+        views.put(&name.scales, Vec::new());
+    }
+    checkpoint.with_views(views)
+}
+
+/// Tasks and their future shards; `read` is the checkpoint that they read.
 fn plan(
+    read: &Checkpoint,
     checkpoint: &Checkpoint,
     quantization: &Quantization,
     element: InputType,
@@ -124,6 +140,10 @@ fn plan(
     for ((_, entry), role) in checkpoint.tensors().zip(&quantization.roles) {
         match role {
             Role::Codes(name) => drafts.push(draft(checkpoint, entry, name, element)?),
+            Role::Encoded(name) => {
+                let (_, entry) = read.get(&name.tensor).expect("its view was put there");
+                drafts.push(Draft::new(entry, Work::Copy, vec![entry.clone()]));
+            }
             Role::Plain => drafts.push(Draft::new(entry, Work::Copy, vec![entry.clone()])),
             // Whatever is not read was refused before.
             Role::Part(_) | Role::InputScale | Role::CacheScale | Role::Foreign(_) => {}

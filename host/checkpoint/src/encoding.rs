@@ -9,7 +9,6 @@ use super::header::TensorEntry;
 const MX_BLOCK: usize = 32;
 
 /// An encoding of elements.
-#[expect(dead_code, reason = "sources in FP8 and MXFP4 come next")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     /// Floats, which a view takes as they are.
@@ -42,7 +41,7 @@ impl Encoding {
 pub(crate) enum Decoder<'a> {
     Fp8 {
         codes: &'a [u8],
-        /// Row-major, one matrix after the other.
+        /// Row-major, one matrix after the other; or one for all.
         scales: Vec<f32>,
         block: [usize; 2],
         /// Rows and columns of a matrix, and of its grid of scales.
@@ -68,7 +67,7 @@ impl Decoder<'_> {
                 while done < out.len() {
                     let place = (column + done) / block[1];
                     let end = out.len().min((place + 1) * block[1] - column);
-                    let scale = scales[first + place];
+                    let scale = scales[if scales.len() == 1 { 0 } else { first + place }];
                     for (out, &code) in out[done..end].iter_mut().zip(&codes[at + done..]) {
                         *out = T::from_f32(E4M3_VALUES[usize::from(code)] * scale);
                     }

@@ -15,6 +15,8 @@ use super::journal::Finished;
 use super::json::pretty;
 use super::made::{SUMMARY, check_output, check_output_file, check_partial_file, files_below};
 use super::plan::{Plan, ShardPlan};
+use super::record::TensorRecord;
+use super::repack;
 use super::run::Runner;
 use super::source::{Checkpoint, index_of};
 use super::summary::Summary;
@@ -95,6 +97,7 @@ impl Job<'_> {
             let _ = fs::remove_file(&partial);
         }
         summary.tensors = written?;
+        summary.notes.extend(source_note(&summary.tensors));
         summary.shards.push(shard.name.clone());
         summary.output_bytes = file_bytes(output)?;
         Ok(summary)
@@ -164,6 +167,7 @@ impl Job<'_> {
         out: &Path,
         sides: &SideFiles,
     ) -> Result<Summary, CheckpointError> {
+        summary.notes.extend(source_note(&summary.tensors));
         let mut weight_map = BTreeMap::new();
         let mut tensor_bytes = 0;
         for shard in &self.plan.shards {
@@ -223,6 +227,16 @@ impl Job<'_> {
         }
         Ok(format!("{:032x}", hash.digest128()))
     }
+}
+
+/// How MXFP4 was taken, if there was any.
+fn source_note(tensors: &[TensorRecord]) -> Option<String> {
+    let sources: Vec<&String> = tensors.iter().filter_map(|it| it.source.as_ref()).collect();
+    let lossless = sources.iter().filter(|source| source.as_str() == repack::LOSSLESS).count();
+    let anew = sources.len() - lossless;
+    (!sources.is_empty()).then(|| {
+        format!("MXFP4: {lossless} tensors are written without loss, {anew} are quantized anew")
+    })
 }
 
 /// What an earlier run says of a shard, if the file is still as it says.

@@ -13,7 +13,7 @@ use super::file::TensorFile;
 use super::format::Values;
 use super::header::TensorEntry;
 use super::panel::{byte_range, float_type};
-use super::scan::values;
+use super::scan::{extent, values};
 use super::source::Checkpoint;
 use super::view::{Base, Cut, View};
 
@@ -45,6 +45,33 @@ impl Base {
     }
 }
 
+/// Refuses rows of `view`, from `first` on, that hold NaN or an infinity: codes or scales that are, or
+/// a weight that the view's type can't hold.
+pub(crate) fn finite(
+    checkpoint: &Checkpoint,
+    view: &View,
+    first: usize,
+    floats: &[u8],
+) -> Result<(), CheckpointError> {
+    let cols = view.rows_and_cols()[1].max(1);
+    let output_type = float_type(&view.entry);
+    let mut unaligned = Vec::new();
+    let found = extent(values(floats, output_type, &mut unaligned)).non_finite;
+    let Some((index, value)) = found else { return Ok(()) };
+    let (tensor, position) = (view.entry.name.clone(), [first + index / cols, index % cols]);
+    Err(match value.is_nan() {
+        true => {
+            let [row, column] = position;
+            let problem = format!(
+                "{tensor} holds NaN at [{row}, {column}], a code or a scale of it does: fetch it again, \
+                 or use the BF16 model that it was made from"
+            );
+            CheckpointError::malformed(checkpoint.root(), problem)
+        }
+        false => CheckpointError::OutOfRange { tensor, position, output_type },
+    })
+}
+
 impl Checkpoint {
     /// Rows of a 2-D tensor of floats; `scratch` holds them where they don't lie as they are needed.
     pub(crate) fn rows<'a>(
@@ -69,6 +96,25 @@ impl Checkpoint {
         file.check_length()?;
         file.prefetch(entry, bytes.end, bytes.end + bytes.len());
         Ok(values(&file.bytes(entry)[bytes], input, scratch))
+    }
+
+    /// The codes and the exponents of some rows of a matrix in MXFP4, as they are stored.
+    pub(crate) fn mx_rows(
+        &self,
+        view: &View,
+        rows: Range<usize>,
+    ) -> Result<impl Iterator<Item = (&[u8], &[u8])>, CheckpointError> {
+        let Some(Decoder::Mxfp4 { codes, scales }) = view.base.decoder(self) else {
+            unreachable!("only MXFP4 is asked for its exponents");
+        };
+        self.stored_tensor(&view.base.codes).0.check_length()?;
+        let [_, high, cols] = view.base.shape;
+        let Cut { ref matrices, first, step, .. } = view.cut;
+        let start = matrices.start * high + first;
+        Ok(rows.map(move |row| {
+            let at = (start + row * step) * cols;
+            (&codes[at / 2..(at + cols) / 2], &scales[at / 32..(at + cols) / 32])
+        }))
     }
 
     /// Drops the pages of rows that were read; the bytes that they stand for, as progress has them.

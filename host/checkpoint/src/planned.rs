@@ -19,8 +19,8 @@ use super::groups::Groups;
 use super::ignore::excluded;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
-use super::prepare::prepare;
-use super::roles::Quantization;
+use super::prepare::{prepare, source_notes};
+use super::roles::{Quantization, Role};
 use super::select::{Selection, notes};
 use super::settings::Settings;
 use super::source::Checkpoint;
@@ -48,6 +48,7 @@ impl Planned {
         options: &QuantizeOptions,
     ) -> Result<Self, CheckpointError> {
         let (prepared, decisions) = decide(checkpoint, options)?;
+        let left_out = left_out(checkpoint)?;
         let checkpoint = &prepared;
         let description = describe(options);
         let metadata = BTreeMap::from([
@@ -80,17 +81,20 @@ impl Planned {
             let text = configs::pretty(&configs::modelopt_config(&groups, &ignore));
             extra.push((configs::MODELOPT_CONFIG, text));
         }
+        let mut counts = Counts::of_decisions(checkpoint, &decisions);
+        counts.input += left_out.len();
+        counts.left_out = left_out.len();
         let summary = Summary {
             producer: configs::producer(),
             format: options.format.name().to_owned(),
             options: description,
             recipe: options.recipe.clone(),
-            counts: Counts::of_decisions(checkpoint, &decisions),
-            notes: notes(checkpoint, &decisions),
+            counts,
+            notes: notes_of(checkpoint, &decisions, left_out.len()),
             sources: if checkpoint.is_dir() { families.sources() } else { Vec::new() },
             tensors: Vec::new(),
             kept,
-            left_out: BTreeMap::new(),
+            left_out,
             input_bytes: plan.bytes(),
             output_bytes: 0,
             shards: Vec::new(),
@@ -130,7 +134,8 @@ pub fn decide(
             ),
         ));
     }
-    Quantization::of(checkpoint)?.refuse(checkpoint)?;
+    let quantization = Quantization::of(checkpoint)?;
+    quantization.refuse(checkpoint)?;
     if checkpoint.is_dir() && checkpoint.config().is_none() {
         return Err(CheckpointError::malformed(
             checkpoint.root(),
@@ -138,7 +143,7 @@ pub fn decide(
              .safetensors file itself",
         ));
     }
-    let (prepared, decisions) = prepare(checkpoint, options)?;
+    let (prepared, decisions) = prepare(checkpoint, options, &quantization.roles)?;
     if options.format == Format::ModelOpt && checkpoint.is_dir() {
         refuse_fp8_experts(&prepared, &decisions)?;
     }
@@ -160,6 +165,24 @@ fn refuse_fp8_experts(
          for each channel: use --format compressed-tensors or a pattern without experts",
         entry.name
     )))
+}
+
+/// The tensors of a quantized source that have no place beside floats, and what they are.
+fn left_out(checkpoint: &Checkpoint) -> Result<BTreeMap<String, String>, CheckpointError> {
+    let quantization = Quantization::of(checkpoint)?;
+    let tensors = checkpoint.tensors().zip(&quantization.roles);
+    let scales = tensors.filter(|(_, role)| matches!(role, Role::InputScale | Role::CacheScale));
+    Ok(scales.map(|((_, entry), role)| (entry.name.clone(), role.describe())).collect())
+}
+
+/// What a reader should know of the choice of tensors and of where they come from.
+fn notes_of(prepared: &Checkpoint, decisions: &[Decision], left_out: usize) -> Vec<String> {
+    let mut notes = notes(prepared, decisions);
+    notes.extend(source_notes(prepared, decisions));
+    if left_out > 0 {
+        notes.push(format!("{left_out} scales of inputs and of the KV cache are left out"));
+    }
+    notes
 }
 
 fn option_error(problem: &str) -> CheckpointError {

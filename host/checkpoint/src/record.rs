@@ -156,6 +156,10 @@ pub struct TensorRecord {
     pub plain: Option<Figures>,
     /// Of the codes and scales written; all 0 of FP8.
     pub histograms: Histograms,
+    /// How a tensor of another encoding was taken, where there are two ways: MXFP4 without loss, or
+    /// why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// Blocks of stored codes whose largest magnitude is 4: those that took map4.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::declared::{Declaration, Scope, declarations};
+use super::encoded::EncodedName;
 use super::error::CheckpointError;
 use super::foreign::{Method, NO_SCALE, ORPHAN, few_bits, foreign, is_minifloat};
 use super::header::TensorEntry;
@@ -16,7 +17,9 @@ pub enum Role {
     Plain,
     /// The codes of an NVFP4 tensor.
     Codes(StoredName),
-    /// A scale of the NVFP4 tensor of that name.
+    /// The codes of an FP8 or MXFP4 tensor, which is read as floats.
+    Encoded(EncodedName),
+    /// A scale of the quantized tensor of that name.
     Part(String),
     /// A scale of a layer's input, which means nothing to weights.
     InputScale,
@@ -36,7 +39,8 @@ pub struct Quantization {
 }
 
 /// What can be turned into floats.
-const READ: &str = "NVFP4 of compressed-tensors and ModelOpt";
+const READ: &str = "NVFP4 of compressed-tensors and ModelOpt, FP8 (E4M3 with a scale for each tensor, row \
+                    or block) and MXFP4 as gpt-oss has it";
 
 /// Names of KV cache scales, after the attention module or its projections.
 const CACHE_SCALES: [&str; 9] = [
@@ -76,6 +80,11 @@ impl Quantization {
                 }
                 stored.insert(name.tensor.clone());
                 known.insert(entry.name.clone(), Role::Codes(name));
+            } else if let Some(encoded) = checkpoint.encoded(entry) {
+                let name = encoded.name;
+                known.insert(name.scales.clone(), Role::Part(name.tensor.clone()));
+                stored.insert(name.tensor.clone());
+                known.insert(entry.name.clone(), Role::Encoded(name));
             }
         }
         let mut alone = Vec::new();
@@ -149,18 +158,30 @@ impl Quantization {
         let shown = self
             .first_foreign(checkpoint)
             .or_else(|| self.first(checkpoint, |role| matches!(role, Role::Codes(_))))
+            .or_else(|| self.first(checkpoint, |role| matches!(role, Role::Encoded(_))))
             .or_else(|| self.first(checkpoint, |role| *role != Role::Plain))
             .map(|(name, role)| format!("{name} is {}", role.describe()));
         told.into_iter().chain(shown).collect::<Vec<_>>().join("; ")
     }
 
-    /// Refuses to quantize `checkpoint` again.
+    /// Whether it is FP8 or MXFP4 and floats, and nothing is in the way of reading them.
+    fn is_source(&self, checkpoint: &Checkpoint) -> Result<bool, CheckpointError> {
+        let is_encoded = |role: &Role| matches!(role, Role::Encoded(_));
+        let other = |role: &Role| matches!(role, Role::Codes(_) | Role::Foreign(_));
+        if self.roles.iter().any(other) || !self.roles.iter().any(is_encoded) {
+            return Ok(false);
+        }
+        self.readable(checkpoint).map(|()| true)
+    }
+
+    /// Refuses to quantize `checkpoint` if it is NVFP4 already, or quantized by a method that is not
+    /// read.
     ///
     /// # Errors
-    /// [`CheckpointError::Malformed`] when it is quantized: by which method, where that is seen,
-    /// and what to do instead.
+    /// [`CheckpointError::Malformed`] when it is: by which method, where that is seen, and what to do
+    /// instead.
     pub(crate) fn refuse(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        if self.is_none() {
+        if self.is_none() || self.is_source(checkpoint)? {
             return Ok(());
         }
         let foreign = self.first_foreign(checkpoint);
@@ -220,7 +241,17 @@ impl Quantization {
             ));
         }
         let mut tensors = HashSet::new();
-        for role in &self.roles {
+        for ((_, entry), role) in checkpoint.tensors().zip(&self.roles) {
+            if let (Role::Encoded(name), Some(encoded)) = (role, checkpoint.encoded(entry)) {
+                checkpoint.check_scales(&encoded)?;
+                let other = entry.name != name.tensor && checkpoint.get(&name.tensor).is_some();
+                if other || !tensors.insert(&name.tensor) {
+                    return refuse(format!(
+                        "it holds both {} and {}, two versions of one tensor: fetch it again",
+                        name.tensor, entry.name
+                    ));
+                }
+            }
             let Role::Codes(name) = role else { continue };
             checkpoint.sound(name)?;
             let codes = name.format.part_names(&name.tensor).codes;
@@ -255,6 +286,7 @@ impl Role {
         match self {
             Self::Plain => "not quantized".to_owned(),
             Self::Codes(name) => format!("NVFP4 codes ({})", name.format),
+            Self::Encoded(name) => name.label.to_owned(),
             Self::Part(of) => format!("a scale of {of}"),
             Self::InputScale => "a scale of a layer's input".to_owned(),
             Self::CacheScale => "a scale of the KV cache".to_owned(),

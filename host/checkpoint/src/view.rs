@@ -56,8 +56,11 @@ pub(crate) struct Views {
 }
 
 impl Views {
-    /// Puts `views` in the place of the stored tensor `stored`.
+    /// Puts `views` in the place of the stored tensor `stored`, and of what was there before.
     pub(crate) fn put(&mut self, stored: &str, views: Vec<View>) {
+        for former in self.instead.remove(stored).into_iter().flatten() {
+            self.by_name.remove(&former.entry.name);
+        }
         for (i, view) in views.iter().enumerate() {
             self.by_name.insert(view.entry.name.clone(), (stored.to_owned(), i));
         }
@@ -84,6 +87,15 @@ impl View {
         let [_, rows, cols] = self.base.shape;
         let length = if self.cut.transposed { rows } else { cols };
         [self.cut.matrices.len() * self.cut.lines, length]
+    }
+
+    /// The encoding that it is read from, if that is none of floats.
+    pub(crate) const fn label(&self) -> Option<&'static str> {
+        match self.base.encoding {
+            Encoding::Floats(_) => None,
+            Encoding::Fp8 { .. } => Some("FP8"),
+            Encoding::Mxfp4 { .. } => Some("MXFP4"),
+        }
     }
 
     /// The bytes of the stored tensor that `rows` of the view stand for, as progress has them.

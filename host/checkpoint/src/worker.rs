@@ -14,6 +14,7 @@ use half::{bf16, f16};
 
 use super::error::CheckpointError;
 use super::file::TensorFile;
+use super::fill::finite;
 use super::fp8;
 use super::header::TensorEntry;
 use super::kind::Kind;
@@ -35,18 +36,27 @@ const COPY_CHUNK: usize = 4 << 20;
 
 /// What all workers of a run have in common.
 pub(crate) struct Common<'a> {
-    checkpoint: &'a Checkpoint,
-    settings: Settings,
+    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) settings: Settings,
     /// Tensors that are quantized with one amax, or with one for each of their rows.
     groups: HashMap<String, Group>,
+}
+
+/// What the global scale of a group comes from.
+#[derive(Clone)]
+enum Measured {
+    /// The amax: one, or one for each row; and why it is not the other, where that was tried.
+    Amax(Arc<[f32]>, Option<String>),
+    /// The exponent that MXFP4 is written with as NVFP4, without loss.
+    Top(i32),
 }
 
 /// Tensors that share a global scale, or one that has its own.
 #[derive(Default)]
 struct Group {
     members: Vec<String>,
-    /// One, or one for each row; nothing before a worker has found it, while the others wait.
-    amax: Mutex<Option<Arc<[f32]>>>,
+    /// Nothing before a worker has found it, while the others wait.
+    measured: Mutex<Option<Measured>>,
 }
 
 impl<'a> Common<'a> {
@@ -63,12 +73,12 @@ impl<'a> Common<'a> {
 
 /// One quantizer at work, a tensor at a time.
 pub(crate) struct Worker<'a> {
-    common: &'a Common<'a>,
+    pub(crate) common: &'a Common<'a>,
     quantizer: &'a mut dyn QuantizePanels,
-    observer: &'a mut dyn Observer,
+    pub(crate) observer: &'a mut dyn Observer,
     /// Whether it was told that another quantizer took over.
     replacement_told: bool,
-    unaligned: Vec<u32>,
+    pub(crate) unaligned: Vec<u32>,
     scratch: Vec<u8>,
 }
 
@@ -104,6 +114,12 @@ impl<'a> Worker<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// The type that a tensor is stored in.
+    pub(crate) fn dtype_of(&self, entry: &TensorEntry) -> String {
+        let label = self.common.checkpoint.view(&entry.name).and_then(View::label);
+        label.unwrap_or(entry.dtype.name()).to_owned()
     }
 
     fn source(&self, name: &str) -> (&'a TensorFile, &'a TensorEntry) {
@@ -142,6 +158,9 @@ impl<'a> Worker<'a> {
             self.common.checkpoint.fill(view, range.clone(), &mut self.unaligned)?;
             let mut buffer = writer.buffer(length);
             buffer.copy_from_slice(&bytemuck::cast_slice(&self.unaligned)[..length]);
+            if view.label().is_some() {
+                finite(self.common.checkpoint, view, range.start, &buffer)?;
+            }
             writer.append(task.regions[0], buffer)?;
             self.observer.advance(view.progress(&range));
         }
@@ -187,8 +206,14 @@ impl<'a> Worker<'a> {
         shared: bool,
         writer: &FileWriter,
     ) -> Result<TensorRecord, CheckpointError> {
-        let amax = self.amax(group)?;
         let (_, entry) = self.source(&task.source);
+        let (amax, note) = match self.measured(group)? {
+            Measured::Amax(amax, note) => (amax, note),
+            Measured::Top(top) => {
+                let record = self.repack(task, entry, top, writer)?;
+                return Ok(TensorRecord { group: shared.then(|| group.to_owned()), ..record });
+            }
+        };
         let mut totals = Totals::default();
         for rows in self.panels_of(entry) {
             self.panel(task, entry, rows, &amax, writer, &mut totals)?;
@@ -202,13 +227,14 @@ impl<'a> Worker<'a> {
         Ok(TensorRecord {
             name: entry.name.clone(),
             shape: [entry.shape[0], entry.shape[1]],
-            dtype: entry.dtype.name().to_owned(),
+            dtype: self.dtype_of(entry),
             kind: Kind::Nvfp4,
             group: shared.then(|| group.to_owned()),
             amax: amax.iter().fold(0.0_f32, |a, &b| a.max(b)).into(),
             chosen: self.common.settings.figures.then(|| figures(totals.chosen)),
             plain: self.common.settings.figures.then(|| figures(totals.plain)),
             histograms: totals.histograms,
+            source: note,
         })
     }
 
@@ -233,13 +259,14 @@ impl<'a> Worker<'a> {
         Ok(TensorRecord {
             name: entry.name.clone(),
             shape: [entry.shape[0], cols],
-            dtype: entry.dtype.name().to_owned(),
+            dtype: self.dtype_of(entry),
             kind: Kind::Fp8,
             group: None,
             amax: amax.into(),
             chosen: figures.then(|| Figures::new(lost, Choices::default())),
             plain: None,
             histograms: Histograms::default(),
+            source: None,
         })
     }
 
@@ -295,15 +322,26 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The amax of a group, found now unless it has been.
-    fn amax(&mut self, group: &str) -> Result<Arc<[f32]>, CheckpointError> {
+    /// What a group's global scale comes from, found now unless it has been.
+    fn measured(&mut self, group: &str) -> Result<Measured, CheckpointError> {
         let common = self.common;
-        let Group { members, amax } = &common.groups[group];
-        let mut amax = amax.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(amax) = &*amax {
-            return Ok(amax.clone());
+        let Group { members, measured } = &common.groups[group];
+        let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(measured) = &*measured {
+            return Ok(measured.clone());
         }
-        Ok(amax.insert(self.measure(members)?.into()).clone())
+        let mut note = None;
+        if let Some(span) = self.span(members)? {
+            match span.top() {
+                Ok(top) => return Ok(measured.insert(Measured::Top(top)).clone()),
+                Err(why) => note = Some(format!("MXFP4, quantized anew: {why}")),
+            }
+        }
+        let amax = self.measure(members)?.into();
+        if let Some(note) = &note {
+            self.observer.note(&format!("{group}: {note}"));
+        }
+        Ok(measured.insert(Measured::Amax(amax, note)).clone())
     }
 
     /// Finds the amax of a group's members and checks that they are finite.
@@ -327,7 +365,10 @@ impl<'a> Worker<'a> {
         Ok(found)
     }
 
-    fn panels_of(&self, entry: &TensorEntry) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub(crate) fn panels_of(
+        &self,
+        entry: &TensorEntry,
+    ) -> impl Iterator<Item = Range<usize>> + use<> {
         let row_bytes = entry.shape[1] * float_type(entry).bytes();
         let budget = self.quantizer.panel_bytes();
         panels(entry.shape[0], row_bytes, self.common.settings.row_step(), budget)

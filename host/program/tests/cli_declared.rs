@@ -139,15 +139,15 @@ fn foreign() -> Vec<(&'static str, Vec<Tensor>)> {
     vec![
         (
             "FP8 with a scale for each block",
-            vec![weight("F8_E4M3"), float("a.weight_scale_inv", &[1, 1], 0.5)],
+            vec![weight("F8_E4M3"), float("a.weight_scale_inv", &[3, 1], 0.5)],
         ),
-        ("is FP8", vec![weight("F8_E4M3"), float("a.weight_scale", &[], 0.5)]),
+        ("is FP8", vec![weight("F8_E4M3"), float("a.weight_scale", &[3], 0.5)]),
         ("is FP8", vec![weight("F8_E5M2"), float("a.scale", &[1, 1], 0.5)]),
         (
             "MXFP4",
             vec![
                 bytes("a.experts.down_proj_blocks", "U8", &[2, 32, 1, 16], 1),
-                bytes("a.experts.down_proj_scales", "U8", &[2, 32, 1], 1),
+                bytes("a.experts.down_proj_scales", "U8", &[2, 32, 2], 1),
             ],
         ),
         (
@@ -248,23 +248,27 @@ fn tensors_that_show_it_are_named_and_neither_advice_leads_to_the_other() {
 }
 
 #[test]
-fn fp8_weights_are_not_called_values() {
+fn fp8_weights_are_compared_by_what_they_stand_for() {
     let folder = Folder::new();
-    let (fp8, floats) = (folder.path("fp8.safetensors"), folder.path("bf16.safetensors"));
+    let (fp8, floats) = (folder.path("fp8.safetensors"), folder.path("f32.safetensors"));
+    // The code 1 is 2^-9.
     write_safetensors(
         &fp8,
         &[bytes("a.weight", "F8_E4M3", &[32, 32], 1), float("a.weight_scale", &[], 0.5)],
     );
-    write_safetensors(&floats, &[weights("a.weight", &[32, 32])]);
-    let compared = run([&"compare", &fp8, &floats]);
-    assert_eq!(compared.status.code(), Some(1));
-    let said = String::from_utf8(compared.stdout).unwrap();
-    assert!(said.contains("a.weight: F8_E4M3 [32, 32] (FP8) and BF16 [32, 32]"), "{said}");
+    for (value, differing, status) in [(0.5_f32.powi(10), 0, 0), (0.5_f32.powi(9), 1024, 0)] {
+        write_safetensors(&floats, &[float("a.weight", &[32, 32], value)]);
+        let compared = run([&"compare", &fp8, &floats]);
+        assert_eq!(compared.status.code(), Some(status));
+        let said = String::from_utf8(compared.stdout).unwrap();
+        assert!(said.contains(&format!("{differing} of 1024 values differ")), "{said}");
+    }
     let said = succeed([&"inspect", &fp8, &"--json"]);
     let report: Value = serde_json::from_str(&said).unwrap();
     let roles: Vec<&str> =
         report["others"].as_array().unwrap().iter().map(|o| o["role"].as_str().unwrap()).collect();
-    assert_eq!(roles, ["FP8", "FP8"]);
+    // The scale is F32, which comes first in the file.
+    assert_eq!(roles, ["a scale of a.weight", "FP8 with a scale for the tensor"]);
 }
 
 #[test]

@@ -291,9 +291,9 @@ fn missing_parts_are_named() {
 fn other_methods_beside_nvfp4_are_named() {
     let fp8 = || tensor("a.o_proj.weight", "F8_E4M3", &[16, 16], vec![0x38; 256]);
     for others in [
-        vec![fp8(), floats("a.o_proj.weight_scale", &[], &[0.5])],
-        vec![fp8(), weights("a.o_proj.weight_scale", &[16, 1])],
-        vec![fp8(), floats("a.o_proj.weight_scale_inv", &[1, 1], &[0.5])],
+        vec![fp8(), floats("a.o_proj.weight_scale", &[3], &[0.5; 3])],
+        vec![fp8(), weights("a.o_proj.weight_scale", &[16, 2])],
+        vec![fp8(), floats("a.o_proj.weight_scale_inv", &[2, 1], &[0.5; 2])],
         vec![fp8()],
         vec![weights("a.o_proj.pre_quant_scale", &[16])],
         vec![weights("a.o_proj.weight", &[16, 16]), floats("a.o_proj.weight_scale", &[], &[0.5])],
@@ -307,6 +307,25 @@ fn other_methods_beside_nvfp4_are_named() {
             assert!(refused(&tensors).contains("a.o_proj."));
         }
     }
+}
+
+#[test]
+fn fp8_beside_nvfp4_becomes_floats_too() {
+    // The code 0x38 is 1.
+    let fp8 = || tensor("a.o_proj.weight", "F8_E4M3", &[16, 16], vec![0x38; 256]);
+    let folder = Folder::new();
+    let (input, output) = (folder.path("in.safetensors"), folder.path("out.safetensors"));
+    let mut tensors = stored("a.q_proj.weight", &[16], &[1], &[500.0]);
+    tensors.extend([fp8(), floats("a.o_proj.weight_scale", &[], &[0.5])]);
+    write_safetensors(&input, &tensors);
+    let said = succeed([&"dequantize", &input, &output]);
+    assert!(said.contains("5 tensors: 5 dequantized to 2 of bf16"), "{said}");
+    let made = Checkpoint::open(&output).unwrap();
+    let (file, entry) = made.get("a.o_proj.weight").unwrap();
+    assert_eq!(file.bytes(entry), half::bf16::from_f32(0.5).to_le_bytes().repeat(256));
+    // And quantizing it says how to go on.
+    let said = refuse([&"quantize", &input, &folder.path("again.safetensors")]);
+    assert!(said.contains("`fouroversix dequantize`, which reads this one"), "{said}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod cli_bad_input;
 mod cli_declared;
 mod cli_dequantize;
+mod cli_encoded;
 mod cli_experts;
 mod cli_families;
 #[cfg(target_os = "linux")]
