@@ -4,4 +4,5 @@ mod answers;
 mod common;
 mod program;
 mod status;
+mod transformed;
 mod verify;

@@ -7,6 +7,7 @@ mod bench_grouped;
 mod cross_check;
 mod input;
 mod study;
+mod transformed;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Agreement(agreement::Args),
     /// Study what quantization loses.
     Study(study::Args),
+    /// Transform a file of bf16 elements as the reference does (step T1).
+    Transformed(transformed::Args),
 }
 
 /// Parses the arguments, does what they say and returns the exit status.
@@ -52,6 +55,7 @@ impl Command {
             Self::Bench(args) => bench::run(args, begin),
             Self::Agreement(args) => agreement::run(args),
             Self::Study(args) => study::run(args),
+            Self::Transformed(args) => transformed::run(args),
         }
     }
 }

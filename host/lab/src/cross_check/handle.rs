@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, CudaStream, sys};
+use cudarc::driver::{CudaGraph, CudaSlice, CudaStream, sys};
 use fouroversix::cuda::internals::{self as memory, check};
 use fouroversix::cuda::{AmaxSource, Device, DeviceError, DeviceQuantized, QuantizeAddresses};
 use fouroversix::{
-    Config, Element, Error, InputType, Outputs, Rounding, Rule, ScaleLayout, Scaling,
+    Config, Element, Error, InputType, Outputs, RandomState, Rounding, Rule, ScaleLayout, Scaling,
     quantize_outputs,
 };
 use fouroversix_conformance::case::every_rule;
@@ -22,8 +22,9 @@ use super::report::Report;
 /// [`Error::Device`] when the driver fails.
 pub fn handle(device: &Device, progress: &mut dyn FnMut(&str)) -> Result<Vec<Report>, Error> {
     type Check = fn(&Device, &mut Report) -> Result<(), Error>;
-    let checks: [(&str, Check); 8] = [
+    let checks: [(&str, Check); 9] = [
         ("replays of a captured graph", graph),
+        ("replays that draw from device memory", random_replays),
         ("skip flag", skip),
         ("groups", groups),
         ("threads", threads),
@@ -74,6 +75,19 @@ impl Bench {
         Ok(Self { stream, input: memory, out, at })
     }
 
+    /// A launch as a graph, which must not outlive the memory.
+    fn capture(&self, quantizer: &fouroversix::cuda::Quantizer) -> Result<CudaGraph, Error> {
+        let stream = &self.stream;
+        check("wait for the device", stream.synchronize())?;
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        check("begin a capture", stream.begin_capture(mode))?;
+        // SAFETY: the memory has the shape that was prepared.
+        let launched = unsafe { quantizer.launch(&self.at, stream.cu_stream()) };
+        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
+        launched?;
+        Ok(check("instantiate a graph", graph)?.expect("a capture gives a graph"))
+    }
+
     fn compare(&self, config: &Config, input: &[bf16], report: &mut Report) -> Result<(), Error> {
         let shape = [input.len() / SHAPE[1], SHAPE[1]];
         let expected = quantize_outputs(input, shape, config, None)?;
@@ -92,14 +106,7 @@ fn graph(device: &Device, report: &mut Report) -> Result<(), Error> {
         let quantizer = device.quantizer(&config, InputType::Bf16, SHAPE, AmaxSource::Input)?;
         let mut bench = Bench::new(device, &quantizer, &random(1, SHAPE))?;
         let stream = bench.stream.clone();
-        check("wait for the device", stream.synchronize())?;
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        check("begin a capture", stream.begin_capture(mode))?;
-        // SAFETY: the bench's memory has the shape that was prepared, and outlives the graph.
-        let launched = unsafe { quantizer.launch(&bench.at, stream.cu_stream()) };
-        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
-        launched?;
-        let graph = check("instantiate a graph", graph)?.expect("a capture gives a graph");
+        let graph = bench.capture(&quantizer)?;
         for seed in 2..5 {
             let mut input = random::<bf16>(seed, SHAPE);
             // Another amax each time.
@@ -107,6 +114,36 @@ fn graph(device: &Device, report: &mut Report) -> Result<(), Error> {
             memory::upload(&stream, memory::Elements::of(&input), &mut bench.input)?;
             check("launch a graph", graph.launch())?;
             bench.compare(&config, &input, report)?;
+        }
+    }
+    Ok(())
+}
+
+/// Seed and offset change between replays, and nothing else: each replay draws by what it finds (step T3).
+fn random_replays(device: &Device, report: &mut Report) -> Result<(), Error> {
+    let first = RandomState { seed: 7, offset: 0 };
+    for (rule, scaling) in every_rule().into_iter().zip([Scaling::Tensor, Scaling::Tile].repeat(5))
+    {
+        let config =
+            both(rule, scaling).to_builder().rounding(Rounding::Stochastic(first)).build()?;
+        let quantizer = device.quantizer(&config, InputType::Bf16, SHAPE, AmaxSource::Input)?;
+        let input = random(1, SHAPE);
+        let mut bench = Bench::new(device, &quantizer, &input)?;
+        let stream = bench.stream.clone();
+        let mut state = memory::zeroed(&stream, 16)?;
+        bench.at.random_state = memory::address(&state, &stream);
+        let graph = bench.capture(&quantizer)?;
+        for state_of_replay in [
+            first,
+            RandomState { seed: 7, offset: 1 },
+            RandomState { seed: u64::MAX, offset: 1 << 62 },
+        ] {
+            let RandomState { seed, offset } = state_of_replay;
+            memory::upload(&stream, &[seed, offset], &mut state)?;
+            check("launch a graph", graph.launch())?;
+            let rounding = Rounding::Stochastic(state_of_replay);
+            let expected = config.to_builder().rounding(rounding).build()?;
+            bench.compare(&expected, &input, report)?;
         }
     }
     Ok(())
