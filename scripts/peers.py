@@ -97,7 +97,7 @@ def main() -> None:
                 print(f"| {name} | {rule} | {time:.1f} |", flush=True)
         except Exception as error:
             print(f"| {peer.__name__}: not run: {type(error).__name__}: {error} | | |", flush=True)
-    for name, rule, time in ours(args.lab, args.shape, args.repeats):
+    for name, rule, time in ours(args.lab.resolve(), args.shape, args.repeats):
         print(f"| {name} | {rule} | {time:.1f} |")
 
 

@@ -59,7 +59,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             source, target = Path(folder) / "x", Path(folder) / "y"
             source.write_bytes(x.view(torch.int16).numpy().tobytes())
-            subprocess.run([args.lab, "transformed", source, target, "--signs", str(MASK)], check=True)
+            subprocess.run([args.lab.resolve(), "transformed", source, target, "--signs", str(MASK)], check=True)
             y = torch.frombuffer(bytearray(target.read_bytes()), dtype=torch.bfloat16)
         product = (x.view(-1, 16).cuda() @ matrix().cuda()).flatten().cpu()
         assert y.isfinite().all() and product.isfinite().all() and y.abs().max() > 0
