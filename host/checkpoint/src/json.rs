@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::error::CheckpointError;
 
 /// What marked strings start with: a code point that is assigned to nobody.
-const MARK: char = '\u{10FFFD}';
+pub(crate) const MARK: char = '\u{10FFFD}';
 
 /// A JSON object from a file, or `None` when there is no file.
 ///

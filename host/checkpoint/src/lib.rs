@@ -18,6 +18,7 @@
 //! # Ok::<(), fouroversix::checkpoint::CheckpointError>(())
 //! ```
 
+mod activations;
 mod apart;
 mod array;
 mod codes;
@@ -82,6 +83,7 @@ mod worker;
 mod worker_mx;
 mod write;
 
+pub use activations::Activations;
 pub use apart::check_not_read;
 pub use array::PartOutcome;
 pub use compare::{Comparison, Difference, compare};

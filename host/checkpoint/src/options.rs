@@ -2,6 +2,7 @@
 
 use fouroversix_core::{InputType, Rule, Scaling};
 
+use super::activations::Activations;
 use super::format::Format;
 use super::fuse::Fuse;
 use super::select::Selection;
@@ -44,6 +45,9 @@ pub struct QuantizeOptions {
     pub figures: bool,
     /// Bytes of tensors that a shard of a directory may hold. Default: 5 GB.
     pub max_shard_bytes: u64,
+    /// The largest input of each module that becomes NVFP4: with it activations are quantized too
+    /// (W4A4). Default: none, weights alone.
+    pub activations: Option<Activations>,
     /// Whether an output that is there is replaced. Default: no.
     pub force: bool,
     /// The recipe that some of these came from, for the output's record. Default: none.
@@ -61,6 +65,7 @@ impl Default for QuantizeOptions {
             non_finite: NonFinite::default(),
             figures: true,
             max_shard_bytes: SHARD_BYTES,
+            activations: None,
             force: false,
             recipe: None,
         }
@@ -120,6 +125,12 @@ impl QuantizeOptions {
     #[must_use]
     pub fn with_force(self, force: bool) -> Self {
         Self { force, ..self }
+    }
+
+    /// These options with activations quantized too.
+    #[must_use]
+    pub fn with_activations(self, activations: Activations) -> Self {
+        Self { activations: Some(activations), ..self }
     }
 
     /// These options with a recipe for the output's record.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fouroversix_core::Scaling;
 
+use super::activations::{input_scale, input_scale_name};
 use super::decision::Decision;
 use super::error::CheckpointError;
 use super::format::Format;
@@ -26,6 +27,8 @@ pub(crate) enum Work {
     },
     /// FP8 codes and scales, in this order.
     Fp8,
+    /// These bytes.
+    Given(Vec<u8>),
     /// The weights of a stored tensor.
     Dequantize(StoredName),
 }
@@ -64,12 +67,14 @@ impl Plan {
         self.shards.iter().flat_map(|shard| &shard.tasks).map(|task| task.bytes).sum()
     }
 
-    /// Tasks and their future shards when `decisions` are carried out.
+    /// Tasks and their future shards when `decisions` are carried out; `inputs` are the amaxes of inputs
+    /// that are quantized too, by tensors.
     pub(crate) fn quantize(
         checkpoint: &Checkpoint,
         decisions: &[Decision],
         format: Format,
         scaling: Scaling,
+        inputs: &HashMap<String, f32>,
         layout: &Layout,
     ) -> Result<Self, CheckpointError> {
         let mut drafts = Vec::new();
@@ -83,6 +88,9 @@ impl Plan {
                     group: group.unwrap_or_else(|| entry.name.clone()),
                 };
                 drafts.push(Draft::new(entry, work, quantized_entries(entry, format, scaling)));
+                if let Some(&amax) = inputs.get(&entry.name) {
+                    drafts.push(input_scale_of(entry, format, amax));
+                }
             } else {
                 drafts.push(Draft::new(entry, Work::Copy, vec![entry.clone()]));
             }
@@ -106,6 +114,18 @@ fn quantized_entries(entry: &TensorEntry, format: Format, scaling: Scaling) -> V
         part(names.scales, "F8_E4M3", vec![rows, cols / 16]),
         part(names.global, "F32", format.global_shape(globals)),
     ]
+}
+
+/// The scale of the input of `entry`'s module.
+fn input_scale_of(entry: &TensorEntry, format: Format, amax: f32) -> Draft {
+    let output = TensorEntry {
+        name: input_scale_name(format, &entry.name),
+        dtype: Dtype::new("F32"),
+        shape: format.global_shape(1),
+        range: 0..0,
+    };
+    let work = Work::Given(input_scale(format, amax).to_le_bytes().to_vec());
+    Draft { source: entry.name.clone(), work, outputs: vec![output], bytes: 0 }
 }
 
 /// A task before its shard is known.

@@ -1,6 +1,6 @@
 //! What a quantization will do, before it does anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use fouroversix_core::{InputType, Scaling};
@@ -56,8 +56,13 @@ impl Planned {
             ("fouroversix.rule".to_owned(), description["rule"].clone()),
         ]);
         let layout = layout(output, checkpoint, options.max_shard_bytes, metadata);
-        let plan =
-            Plan::quantize(checkpoint, &decisions, options.format, options.scaling, &layout)?;
+        let families = Families::of_checkpoint(checkpoint);
+        let inputs = match &options.activations {
+            Some(activations) => activations.of_tensors(checkpoint, &decisions, &families)?,
+            None => HashMap::new(),
+        };
+        let (format, scaling) = (options.format, options.scaling);
+        let plan = Plan::quantize(checkpoint, &decisions, format, scaling, &inputs, &layout)?;
         let settings = Settings {
             rule: options.rule,
             scaling: options.scaling,
@@ -72,9 +77,8 @@ impl Planned {
             .filter(|(_, decision)| !decision.quantize)
             .map(|((_, entry), decision)| (entry.name.clone(), decision.reason.to_string()))
             .collect();
-        let families = Families::of_checkpoint(checkpoint);
         let ignore = excluded(checkpoint, &decisions, &families, options.format);
-        let groups = Groups::of(checkpoint, &decisions, &families, false);
+        let groups = Groups::of(checkpoint, &decisions, &families, !inputs.is_empty());
         let section = configs::quantization_config(options.format, &groups, &ignore);
         let mut extra = vec![config_file(checkpoint, Some(section))];
         if options.format == Format::ModelOpt {
@@ -119,6 +123,11 @@ pub fn decide(
     checkpoint: &Checkpoint,
     options: &QuantizeOptions,
 ) -> Result<(Checkpoint, Vec<Decision>), CheckpointError> {
+    if options.activations.is_some() && !checkpoint.is_dir() {
+        return Err(option_error(
+            "activations belong to modules of a model: pass a model directory, or leave them out",
+        ));
+    }
     if checkpoint.is_dir() && options.scaling == Scaling::Row {
         return Err(option_error(
             "row scaling has no place in a checkpoint that serving stacks load (one global scale \
@@ -144,6 +153,10 @@ pub fn decide(
         ));
     }
     let (prepared, decisions) = prepare(checkpoint, options, &quantization.roles)?;
+    if let Some(activations) = &options.activations {
+        let families = Families::of_checkpoint(&prepared);
+        activations.of_tensors(&prepared, &decisions, &families)?;
+    }
     if options.format == Format::ModelOpt && checkpoint.is_dir() {
         refuse_fp8_experts(&prepared, &decisions)?;
     }
@@ -223,6 +236,9 @@ fn describe(options: &QuantizeOptions) -> BTreeMap<String, String> {
             let globs: Vec<&str> = globs.iter().map(Glob::as_str).collect();
             described.insert(name.to_owned(), globs.join(" "));
         }
+    }
+    if let Some(activations) = &options.activations {
+        described.insert("activations".to_owned(), activations.digest());
     }
     described
 }

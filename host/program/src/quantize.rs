@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use clap::builder::PossibleValuesParser;
 use fouroversix::checkpoint::{
-    Checkpoint, Counts, Decision, Figures, Format, Fuse, Glob, Kind, NonFinite, Part, PartOutcome,
-    QuantizeOptions, Selection, Summary, decide, finish_parts, notes, part_of_tensors,
+    Activations, Checkpoint, Counts, Decision, Figures, Format, Fuse, Glob, Kind, NonFinite, Part,
+    PartOutcome, QuantizeOptions, Selection, Summary, decide, finish_parts, notes, part_of_tensors,
     quantize_checkpoint, quantize_part,
 };
 use fouroversix::{Config, Outputs, ScaleLayout};
@@ -70,6 +70,11 @@ pub(crate) struct Args {
     /// every expert of a stack (experts) [default: linear]
     #[arg(long, value_parser = named::<Fuse>(Fuse::ALL.map(Fuse::name)))]
     fuse: Option<Fuse>,
+
+    /// Quantize activations too (W4A4), by the largest input of each module in a JSON file, as
+    /// scripts/collect_activations.py writes it
+    #[arg(long, value_name = "FILE")]
+    activations: Option<PathBuf>,
 
     /// Bytes of tensors that a shard of a directory may hold, as in 5GB
     #[arg(long, value_parser = parse_bytes, default_value = "5GB")]
@@ -192,6 +197,10 @@ fn options(args: &Args) -> Result<QuantizeOptions, CliError> {
         .with_figures(!args.no_figures)
         .with_max_shard_bytes(args.max_shard_size)
         .with_force(args.force);
+    let options = match args.activations.as_ref().or(said.activations.as_ref()) {
+        Some(path) => options.with_activations(Activations::read(path)?),
+        None => options,
+    };
     Ok(match record {
         Some(record) => options.with_recipe(record),
         None => options,

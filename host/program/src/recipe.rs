@@ -38,6 +38,8 @@ pub(crate) struct Said {
     pub(crate) format: Option<Format>,
     pub(crate) fuse: Option<Fuse>,
     pub(crate) non_finite: Option<NonFinite>,
+    /// Relative to the recipe's folder.
+    pub(crate) activations: Option<PathBuf>,
     /// Linear weights that become NVFP4; all of them where it is not given.
     pub(crate) nvfp4: Option<Vec<String>>,
     pub(crate) fp8: Option<Vec<String>>,
@@ -52,7 +54,11 @@ impl Recipe {
             CliError::of("read", text)
         })?;
         let name = path.file_name().map(PathBuf::from).unwrap_or_default();
-        Self::parse(&name.display().to_string(), text)
+        let mut recipe = Self::parse(&name.display().to_string(), text)?;
+        if let (Some(activations), Some(folder)) = (&mut recipe.said.activations, path.parent()) {
+            *activations = folder.join(&activations);
+        }
+        Ok(recipe)
     }
 
     /// One of [`PRESETS`].

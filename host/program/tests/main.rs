@@ -1,5 +1,6 @@
 //! The tests, a module a file. One that is not named here is not compiled: `xtask graph --check` says so.
 
+mod cli_activations;
 mod cli_bad_input;
 mod cli_declared;
 mod cli_dequantize;
