@@ -12,6 +12,7 @@ For tiny random models, in compressed-tensors:
 - the logits are finite and near the original's;
 - vLLM's rule (`find_matched_target`, written again) gives each module the kind it has in the file.
 In modelopt: the same codes and scales; `quantized_layers` by vLLM's rule; multipliers for inputs.
+In both, `fouroversix dequantize` gives FP8 weights as code times scale in bfloat16.
 Any difference ends the script with status 1.
 """
 
@@ -159,6 +160,15 @@ def check_compressed(folder, source, kind, original, inputs, nearest, given):
     return f"{len(nvfp4)} NVFP4, {len(fp8)} FP8, {len(scales)} inputs"
 
 
+def check_back(tensors, floats):
+    """`fouroversix dequantize` gives FP8 weights as code times scale, and loses the scales."""
+    for name in fp8_weights(tensors):
+        scale = tensors[f"{name}_scale"].reshape(-1, 1)
+        value = (tensors[name].float() * scale).bfloat16()
+        require(same_bits(floats[name], value), f"{name}: dequantize makes another")
+        require(f"{name}_scale" not in floats, f"{name}: its scale is left")
+
+
 def check_modelopt(folder, compressed, given):
     tensors, other = tensors_of(folder), tensors_of(compressed)
     fp8, nvfp4 = fp8_weights(tensors), packed_weights(other)
@@ -227,6 +237,9 @@ def main():
             for out in outs:
                 command = (folder / "source", out, "--format", out.name, "--device", "cpu")
                 run(program, "quantize", *command, *options, *more)
+            for out in outs:
+                run(program, "dequantize", out, folder / f"{out.name}-back")
+                check_back(tensors_of(out), tensors_of(folder / f"{out.name}-back"))
             words = check_compressed(outs[0], source, kind, original, inputs, nearest, given)
             check_modelopt(outs[1], outs[0], given)
             print(f"{told}: {words}: equal")

@@ -340,3 +340,40 @@ fn parts_and_interrupted_runs_end_with_the_same_bytes() {
     assert!(again.status.success() && said.contains("finished before: kept"), "{said}");
     assert!(contents(&output) == contents(&whole));
 }
+
+#[test]
+fn the_way_back_is_code_times_scale_in_both_formats() {
+    let folder = Folder::new();
+    let model = folder.path("model");
+    write_model(&model, 1, 64);
+    for format in Format::ALL {
+        let [output, back] =
+            ["", "-back"].map(|end| folder.path(&format!("{}{end}", format.name())));
+        let name = format.name();
+        succeed([&"quantize", &model, &output, &"--format", &name, &"--fp8", &ATTENTION]);
+        succeed([&"dequantize", &output, &back]);
+        let [made, floats] = [&output, &back].map(|path| Checkpoint::open(path).unwrap());
+        let tensor = "model.layers.0.self_attn.v_proj.weight";
+        let codes = bytes_of(&made, tensor, "F8_E4M3", &[64, 64]);
+        let (file, entry) = made.get(&format!("{tensor}_scale")).unwrap();
+        let scales: Vec<f32> = file
+            .bytes(entry)
+            .chunks_exact(4)
+            .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+            .collect();
+        let expected: Vec<u8> = codes
+            .chunks_exact(64)
+            .zip(&scales)
+            .flat_map(|(row, scale)| row.iter().map(move |&code| e4m3_value(code) as f32 * scale))
+            .flat_map(|value| bf16::from_f32(value).to_le_bytes())
+            .collect();
+        assert!(bytes_of(&floats, tensor, "BF16", &[64, 64]) == expected, "{name}");
+        let said = succeed([&"inspect", &output]);
+        assert!(
+            said.contains(&format!("{tensor} [64, 64] F8_E4M3 (FP8 with a scale for each row)"))
+        );
+        let said = succeed([&"compare", &output, &output, &"--exact"]);
+        assert!(said.ends_with("tensors identical, 0 not\n"), "{said}");
+        succeed([&"compare", &model, &output]);
+    }
+}
