@@ -1,10 +1,12 @@
 //! Two checkpoints side by side.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use fouroversix_core::Element;
 use serde::Serialize;
 
+use super::encoding::Encoding;
 use super::error::CheckpointError;
 use super::file::TensorFile;
 use super::format::{StoredTensor, Values};
@@ -207,6 +209,14 @@ impl Logical<'_> {
                     && a.scales == b.scales
                     && a.global.same_bits(&b.global)
             }
+            (Self::View(checkpoint, view), Self::View(other_checkpoint, other)) => {
+                let (a, b) = (sources(checkpoint, view), sources(other_checkpoint, other));
+                view.entry.shape == other.entry.shape
+                    && view.entry.dtype == other.entry.dtype
+                    && view.label() == other.label()
+                    && view.cut.same_place(&other.cut)
+                    && a == b
+            }
             _ => false,
         }
     }
@@ -272,6 +282,27 @@ impl Logical<'_> {
         }
         Ok(())
     }
+}
+
+/// What a view is made of: the shape and the bytes of its matrices in each tensor that it takes.
+fn sources<'a>(checkpoint: &'a Checkpoint, view: &View) -> Vec<(&'a [usize], &'a [u8])> {
+    let count = view.base.shape[0];
+    let scales = match &view.base.encoding {
+        Encoding::Floats(_) => None,
+        Encoding::Fp8 { scales, .. } | Encoding::Mxfp4 { scales } => Some(scales),
+    };
+    let tensors = [Some(&view.base.codes), scales].into_iter().flatten();
+    let own = |name: &String| {
+        let (file, entry) = checkpoint.stored_tensor(name);
+        let bytes = file.bytes(entry);
+        // A stack has as much of each tensor for one matrix as for another.
+        let each = bytes.len() / count.max(1);
+        let is_stack = entry.shape.first() == Some(&count) && count > 1;
+        let Range { start, end } = view.cut.matrices;
+        let bytes = if is_stack { &bytes[start * each..end * each] } else { bytes };
+        (if is_stack { &entry.shape[1..] } else { &entry.shape[..] }, bytes)
+    };
+    tensors.map(own).collect()
 }
 
 fn widen<T: Element>(floats: &[T], out: &mut [f32]) {

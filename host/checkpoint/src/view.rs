@@ -36,6 +36,16 @@ pub(crate) struct Cut {
     pub(crate) lines: usize,
 }
 
+impl Cut {
+    /// Whether it takes the same of its matrices.
+    pub(crate) const fn same_place(&self, other: &Self) -> bool {
+        self.transposed == other.transposed
+            && self.first == other.first
+            && self.step == other.step
+            && self.lines == other.lines
+    }
+}
+
 /// A tensor that is made of others.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
