@@ -1,6 +1,6 @@
 //! A quantized checkpoint in, floats out: what is turned, kept and left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -10,8 +10,10 @@ use super::counts::Counts;
 use super::declared::remove_sections;
 use super::error::CheckpointError;
 use super::execute::Job;
+use super::families::Families;
 use super::format::Format;
 use super::header::{Dtype, TensorEntry};
+use super::join::{Joined, What, joined};
 use super::json::pretty;
 use super::nvfp4::StoredName;
 use super::options::DequantizeOptions;
@@ -137,7 +139,34 @@ fn plan(
     layout: &Layout,
 ) -> Result<Plan, CheckpointError> {
     let mut drafts = Vec::new();
+    // The name of a part as floats, by the first one the tensor that it begins.
+    let mut inside: HashSet<String> = HashSet::new();
+    let mut begins: HashMap<String, Joined> = HashMap::new();
+    let table = Families::of_checkpoint(checkpoint).stacks.filter(|_| checkpoint.is_dir());
+    if let Some(table) = table {
+        for made in joined(checkpoint, read, &quantization.roles, table, element) {
+            inside.extend(made.parts.iter().cloned());
+            begins.insert(made.parts[0].clone(), made);
+        }
+    }
+    let bytes: HashMap<&str, u64> = checkpoint
+        .tensors()
+        .zip(&quantization.roles)
+        .map(|((_, entry), role)| (float_name(entry, role), entry.bytes()))
+        .collect();
     for ((_, entry), role) in checkpoint.tensors().zip(&quantization.roles) {
+        let name = float_name(entry, role);
+        if let Some(made) = begins.remove(name) {
+            let bytes = made.parts.iter().map(|part| bytes[part.as_str()]).sum();
+            let work = match made.what {
+                What::Stack(join) => Work::Join(join),
+                What::Biases(join) => Work::JoinBiases(join),
+            };
+            drafts.push(Draft::joined(entry.name.clone(), work, made.output, bytes));
+        }
+        if inside.contains(name) {
+            continue;
+        }
         match role {
             Role::Codes(name) => drafts.push(draft(checkpoint, entry, name, element)?),
             Role::Encoded(name) => {
@@ -150,6 +179,16 @@ fn plan(
         }
     }
     layout.shards(drafts)
+}
+
+/// The name that a tensor of this role has as floats.
+fn float_name<'a>(entry: &'a TensorEntry, role: &'a Role) -> &'a str {
+    match role {
+        Role::Codes(name) => &name.tensor,
+        Role::Encoded(name) => &name.tensor,
+        Role::Part(_) => "",
+        _ => &entry.name,
+    }
 }
 
 fn draft(

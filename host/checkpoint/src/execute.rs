@@ -224,6 +224,9 @@ impl Job<'_> {
         }
         for shard in &self.plan.shards {
             hash.update(&shard.encoded);
+            for view in shard.tasks.iter().filter_map(|task| self.checkpoint.view(&task.source)) {
+                hash.update(format!("{:?} {:?}", view.base, view.cut).as_bytes());
+            }
         }
         Ok(format!("{:032x}", hash.digest128()))
     }

@@ -240,6 +240,22 @@ impl StoredTensor<'_> {
         }
     }
 
+    /// As [`StoredTensor::dequantize_rows`]: the weights of one row from column `col` on.
+    pub(crate) fn dequantize_span<T: Element>(&self, row: usize, col: usize, out: &mut [T]) {
+        let cols = self.shape[1];
+        let global = self.global_of(row);
+        let codes = &self.codes[row * cols / 2..(row + 1) * cols / 2];
+        let scales = &self.scales[row * cols / 16..(row + 1) * cols / 16];
+        let mut known = (usize::MAX, 0.0);
+        for (at, out) in (col..).zip(out) {
+            if known.0 != at / 16 {
+                known = (at / 16, self.global.block_scale(global, scales[at / 16]));
+            }
+            let code = codes[at / 2] >> (at % 2 * 4) & 15;
+            *out = T::from_f32(E2M1_VALUES[usize::from(code)] * known.1);
+        }
+    }
+
     /// All weights, row-major: [`StoredTensor::dequantize_rows`] from row 0.
     #[must_use]
     pub fn dequantize<T: Element>(&self) -> Vec<T> {

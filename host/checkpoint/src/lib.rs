@@ -47,6 +47,7 @@ mod groups;
 mod header;
 mod ignore;
 mod job;
+mod join;
 mod journal;
 mod json;
 mod kind;
@@ -80,6 +81,7 @@ mod view;
 mod whole;
 mod workdir;
 mod worker;
+mod worker_join;
 mod worker_mx;
 mod write;
 

@@ -11,8 +11,10 @@ use rayon::prelude::*;
 use super::error::CheckpointError;
 use super::format::{StoredTensor, Values};
 use super::header::TensorEntry;
+use super::plan::Task;
 use super::quantizer::QuantizePanels;
 use super::record::Histograms;
+use super::source::Checkpoint;
 
 /// Ranges of at most `size` that make up `0..len`.
 pub(crate) fn chunks(len: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
@@ -69,6 +71,27 @@ pub(crate) fn fill_dequantized<T: Element + bytemuck::Pod>(
             bytes.copy_from_slice(bytemuck::cast_slice(row));
         },
     );
+}
+
+/// Refuses floats that are NaN or infinite; they are rows from `first` on of what `task` writes.
+pub(crate) fn finite_at<T: Element>(
+    checkpoint: &Checkpoint,
+    task: &Task,
+    floats: &[T],
+    first: usize,
+    cols: usize,
+) -> Result<(), CheckpointError> {
+    let odd = floats.par_iter().position_first(|value| !value.to_f32().is_finite());
+    let Some(index) = odd else { return Ok(()) };
+    let problem = format!(
+        "the stack of {} would hold {} at [{}, {}]: use another type, fetch it again, or use the BF16 \
+         model that it was made from",
+        task.source,
+        floats[index].to_f32(),
+        first + index / cols,
+        index % cols
+    );
+    Err(CheckpointError::malformed(checkpoint.root(), problem))
 }
 
 /// What adds up over the panels of a tensor.

@@ -10,6 +10,7 @@ use super::error::CheckpointError;
 use super::format::Format;
 use super::fp8;
 use super::header::{Dtype, Header, TensorEntry};
+use super::join::{Join, JoinBiases};
 use super::nvfp4::StoredName;
 use super::source::Checkpoint;
 
@@ -31,6 +32,10 @@ pub(crate) enum Work {
     Given(Vec<u8>),
     /// The weights of a stored tensor.
     Dequantize(StoredName),
+    /// The weights of experts, in a stack.
+    Join(Join),
+    /// The biases of experts, in one tensor.
+    JoinBiases(JoinBiases),
 }
 
 /// Some output tensors that are computed together.
@@ -139,6 +144,11 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) fn new(entry: &TensorEntry, work: Work, outputs: Vec<TensorEntry>) -> Self {
         Self { source: entry.name.clone(), work, outputs, bytes: entry.bytes() }
+    }
+
+    /// A task that takes `bytes` of several tensors, the first of them `source`.
+    pub(super) fn joined(source: String, work: Work, output: TensorEntry, bytes: u64) -> Self {
+        Self { source, work, outputs: vec![output], bytes }
     }
 
     fn output_bytes(&self) -> u64 {

@@ -26,6 +26,8 @@ pub(crate) struct Stacks {
     /// Ends of the names of their biases, `[E, 2I]` and `[E, H]`.
     pub(crate) biases: Option<[&'static str; 2]>,
     pub(crate) halves: Halves,
+    /// Whether published files hold matrices transposed.
+    pub(crate) transposed: bool,
     /// What the shapes in files are, for the page.
     pub(crate) shapes: &'static str,
     /// The module that each expert's number follows.
@@ -45,6 +47,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         down: "mlp.experts.down_proj",
         biases: Some(["mlp.experts.gate_up_proj_bias", "mlp.experts.down_proj_bias"]),
         halves: Halves::Interleaved,
+        transposed: true,
         shapes: "`[E, H, 2I]`, `[E, I, H]`; MXFP4: `[E, 2I, H]`, `[E, H, I]`",
         experts: "mlp.experts",
         warning: Some(
@@ -62,6 +65,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         down: "feed_forward.experts.down_proj",
         biases: None,
         halves: Halves::Chunked,
+        transposed: true,
         shapes: "`[E, H, 2I]`, `[E, I, H]`",
         experts: "feed_forward.experts",
         warning: None,
@@ -75,6 +79,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         down: "mlp.experts.down_proj",
         biases: None,
         halves: Halves::Chunked,
+        transposed: true,
         shapes: "`[E, H, 2I]`, `[E, I, H]`",
         experts: "mlp.experts",
         warning: None,
@@ -88,6 +93,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         down: "mlp.experts.down_proj",
         biases: None,
         halves: Halves::Chunked,
+        transposed: false,
         shapes: "`[E, 2I, H]`, `[E, H, I]`",
         experts: "mlp.experts",
         warning: None,
@@ -101,6 +107,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         down: "block_sparse_moe.output_linear.weight",
         biases: None,
         halves: Halves::Chunked,
+        transposed: false,
         shapes: "`[E, 2I, H]`, `[E, H, I]`",
         experts: "block_sparse_moe.experts",
         warning: None,

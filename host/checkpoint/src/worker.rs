@@ -103,6 +103,8 @@ impl<'a> Worker<'a> {
             Work::Copy => self.copy(task, writer)?,
             Work::Dequantize(name) => self.dequantize(task, name, writer)?,
             Work::Given(bytes) => writer.append(task.regions[0], bytes.clone())?,
+            Work::Join(join) => self.join(task, join, writer)?,
+            Work::JoinBiases(join) => self.join_biases(task, join, writer)?,
             Work::Fp8 => {
                 let record = self.fp8(task, writer)?;
                 self.observer.tensor(&record);

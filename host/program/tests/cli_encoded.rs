@@ -275,13 +275,13 @@ fn mx_value(codes: &[u8], scales: &[u8], at: usize) -> f32 {
     (f64::from(e2m1(nibble)) * power) as f32
 }
 
-struct Mx {
+pub(crate) struct Mx {
     gate_up: (Vec<u8>, Vec<u8>),
     down: (Vec<u8>, Vec<u8>),
 }
 
 /// A gpt-oss layer in MXFP4.
-fn write_mx(folder: &Path, exponents: [i32; 2]) -> Mx {
+pub(crate) fn write_mx(folder: &Path, exponents: [i32; 2]) -> Mx {
     let layer = "model.layers.0";
     let gate_up = mx(2 * INNER, HIDDEN, exponents, 5);
     let down = mx(HIDDEN, INNER, exponents, 6);
@@ -422,6 +422,14 @@ fn mxfp4_is_dequantized_as_models_hold_it_and_a_nan_is_refused() {
         assert!(bytes_of(&out, &name) == expected, "{name}");
         let made = Checkpoint::open(&out).unwrap();
         assert_eq!(made.get(&name).unwrap().1.shape, [EXPERTS, cols, rows]);
+    }
+    // By way of NVFP4, which has lost nothing, it is the same.
+    let (packed, again) = (folder.path("packed"), folder.path("again"));
+    succeed([&"quantize", &model, &packed, &"--no-figures"]);
+    succeed([&"dequantize", &packed, &again]);
+    for name in ["gate_up_proj", "down_proj", "gate_up_proj_bias", "down_proj_bias"] {
+        let name = format!("model.layers.0.mlp.experts.{name}");
+        assert!(bytes_of(&again, &name) == bytes_of(&out, &name), "{name}");
     }
     // What is kept of it is the same, and quantizing the floats' stacks gives their matrices.
     let kept = folder.path("kept");

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use fouroversix::checkpoint::{Checkpoint, Format};
+use fouroversix::checkpoint::{Checkpoint, Format, StoredName};
 use fouroversix::{Amax, Config, Rule, quantize_with_amax};
 use half::bf16;
 use serde_json::{Value, json};
@@ -121,8 +121,11 @@ fn part_of(layout: &Layout, i: usize) -> (&'static str, usize) {
     }
 }
 
+/// Weights of all experts by projection: gate, up and down.
+type Experts<'a> = &'a dyn Fn(usize, &str) -> Vec<bf16>;
+
 /// The stacks (and biases) of `layout`, element by element.
-fn stacks(layout: &Layout) -> Vec<Tensor> {
+fn stacks(layout: &Layout, matrix: Experts<'_>) -> Vec<Tensor> {
     let stack = |end: &str, rows: usize, cols: usize, at: &dyn Fn(usize, usize, usize) -> bf16| {
         let [outer, inner] = if layout.transposed { [cols, rows] } else { [rows, cols] };
         let mut values = Vec::new();
@@ -166,7 +169,7 @@ fn write_model(folder: &Path, layout: &Layout) {
     fs::create_dir_all(folder).unwrap();
     let config = json!({"model_type": layout.kind, "architectures": ["XForCausalLM"]});
     fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    let mut tensors = stacks(layout);
+    let mut tensors = stacks(layout, &matrix);
     let attention = format!("{}.self_attn.o_proj.weight", layout.layer);
     tensors.push(weights(&attention, &[HIDDEN, HIDDEN]));
     write_safetensors(&folder.join("model.safetensors"), &tensors);
@@ -239,6 +242,57 @@ fn experts_are_the_bytes_of_their_own_matrices() {
             assert!(!ignore.contains("experts"), "{}: {ignore}", layout.kind);
         }
     }
+}
+
+#[test]
+fn dequantize_puts_experts_back_into_their_stacks() {
+    for (layout, format) in LAYOUTS.iter().zip(Format::ALL.iter().cycle()) {
+        let folder = Folder::new();
+        let [model, out, back] = ["model", "out", "back"].map(|name| folder.path(name));
+        write_model(&model, layout);
+        succeed([&"quantize", &model, &out, &"--format", &format.name(), &"--no-figures"]);
+        succeed([&"dequantize", &out, &back]);
+        let made = Checkpoint::open(&out).unwrap();
+        let matrix = |e: usize, name: &str| {
+            let tensor = format!("{}.{}.{e}.{name}.weight", layout.layer, layout.experts);
+            made.stored(&StoredName { tensor, format: *format }).unwrap().dequantize::<bf16>()
+        };
+        // Published files of Qwen3-VL are transposed, whatever this one was.
+        let transposed = layout.transposed || layout.kind == "qwen3_vl_moe";
+        let expected = stacks(&Layout { transposed, ..*layout }, &matrix);
+        let file = folder.path("expected.safetensors");
+        write_safetensors(&file, &expected);
+        let (expected, back) = (Checkpoint::open(&file).unwrap(), Checkpoint::open(&back).unwrap());
+        for (file, entry) in expected.tensors() {
+            let (other, found) = back.get(&entry.name).unwrap_or_else(|| panic!("{}", entry.name));
+            assert_eq!((&found.shape, &found.dtype), (&entry.shape, &entry.dtype));
+            assert!(other.bytes(found) == file.bytes(entry), "{} {}", layout.kind, entry.name);
+        }
+        // The attention beside them.
+        assert_eq!(back.tensors().count(), expected.tensors().count() + 1, "{}", layout.kind);
+    }
+}
+
+#[test]
+fn a_layer_without_all_its_experts_is_dequantized_one_by_one() {
+    let folder = Folder::new();
+    let [model, out, back] = ["model", "out", "back"].map(|name| folder.path(name));
+    write_model(&model, &LAYOUTS[4]);
+    succeed([&"quantize", &model, &out, &"--no-figures"]);
+    let made = Checkpoint::open(&out).unwrap();
+    let tensors: Vec<Tensor> = made
+        .tensors()
+        .filter(|(_, entry)| !entry.name.contains("experts.1.up_proj"))
+        .map(|(file, entry)| {
+            tensor(&entry.name, entry.dtype.name(), &entry.shape, file.bytes(entry).to_vec())
+        })
+        .collect();
+    drop(made);
+    write_safetensors(&out.join("model.safetensors"), &tensors);
+    succeed([&"dequantize", &out, &back]);
+    let back = Checkpoint::open(&back).unwrap();
+    assert_eq!(back.tensors().count(), 3 * EXPERTS - 1 + 1);
+    assert!(back.tensors().all(|(_, entry)| entry.shape.len() == 2));
 }
 
 #[test]

@@ -9,13 +9,18 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Instant;
 
+use crate::cli_encoded::write_mx;
 use crate::common;
 use crate::common::{Folder, contents, program, write_model};
 
 const KILLS: usize = 50;
 
 fn quantize(model: &Path, output: &Path) -> Command {
-    let options = ["--max-shard-size", "300KB"].map(Path::new);
+    in_shards(model, output, "300KB")
+}
+
+fn in_shards(model: &Path, output: &Path, size: &str) -> Command {
+    let options = ["--max-shard-size", size].map(Path::new);
     let mut command = program(&[Path::new("quantize"), model, output]);
     command.args(options).stdout(Stdio::null()).stderr(Stdio::piped());
     command
@@ -31,9 +36,22 @@ fn write_unreadable(model: &Path) -> PathBuf {
 #[test]
 fn killed_runs_end_with_the_same_bytes() {
     let kills = std::env::var("FOUROVERSIX_KILLS").map_or(KILLS, |text| text.parse().unwrap());
+    killed("300KB", kills, &|model| write_model(model, 6, 256));
+}
+
+/// Experts in stacks, in MXFP4: each shard has tensors that are cut out of the same ones.
+#[test]
+fn killed_runs_of_stacks_end_with_the_same_bytes() {
+    for exponents in [[-9, 8], [-16, 2]] {
+        killed("8KB", 10, &|model| _ = write_mx(model, exponents));
+    }
+}
+
+fn killed(shard: &str, kills: usize, write: &dyn Fn(&Path)) {
     let folder = Folder::new();
     let (model, output) = (folder.path("model"), folder.path("out"));
-    write_model(&model, 6, 256);
+    write(&model);
+    let quantize = |model: &Path, output: &Path| in_shards(model, output, shard);
     let undisturbed = folder.path("undisturbed");
     let start = Instant::now();
     assert!(quantize(&model, &undisturbed).status().unwrap().success());
