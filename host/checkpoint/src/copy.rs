@@ -13,6 +13,7 @@ use super::folder::names;
 use super::made::{REPORTS, SUMMARY};
 use super::replaced::{self, Weights};
 use super::source::{Checkpoint, index_of};
+use super::write::sync_folder;
 
 /// Bytes of weights of its own that a model may have beside its tensors, whatever its size.
 const SMALL: u64 = 64 << 20;
@@ -63,7 +64,9 @@ impl SideFiles {
                 _ => {}
             }
         }
-        self.files.iter().try_for_each(|file| copy_file(&root.join(file), &out.join(file)))
+        self.files.iter().try_for_each(|file| copy_file(&root.join(file), &out.join(file)))?;
+        // Names are durable by their own folder alone; that of `out` itself is the caller's.
+        self.folders.iter().try_for_each(|folder| sync_folder(&out.join(folder)))
     }
 }
 

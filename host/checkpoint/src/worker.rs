@@ -60,6 +60,11 @@ struct Group {
 }
 
 impl<'a> Common<'a> {
+    /// Checks that every file that may have been read still has its length.
+    pub(crate) fn check_lengths(&self) -> Result<(), CheckpointError> {
+        self.checkpoint.files().iter().try_for_each(TensorFile::check_length)
+    }
+
     pub(crate) fn new(checkpoint: &'a Checkpoint, plan: &Plan, settings: Settings) -> Self {
         let mut groups: HashMap<String, Group> = HashMap::new();
         for task in plan.shards.iter().flat_map(|shard| &shard.tasks) {

@@ -20,6 +20,8 @@ pub mod error;
 mod input;
 mod inspect;
 mod interrupt;
+#[cfg(unix)]
+mod lost;
 mod next;
 mod parts;
 pub mod print;
@@ -61,6 +63,9 @@ enum Command {
 /// Parses the arguments, does what they say and returns the exit status.
 #[must_use]
 pub fn run() -> ExitCode {
+    // Where the system refuses, it ends the program by the signal, as it would without.
+    #[cfg(unix)]
+    let _ = lost::explain();
     run_as(|cli: Cli| cli.command.run())
 }
 

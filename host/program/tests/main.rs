@@ -7,6 +7,8 @@ mod cli_dequantize;
 mod cli_encoded;
 mod cli_experts;
 mod cli_families;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod cli_faults;
 #[cfg(target_os = "linux")]
 mod cli_fp8;
 #[cfg(target_os = "linux")]
@@ -16,6 +18,8 @@ mod cli_memory;
 mod cli_output;
 #[cfg(target_os = "linux")]
 mod cli_parts;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod cli_power;
 mod cli_quantize;
 mod cli_recipe;
 #[cfg(target_os = "linux")]
@@ -27,3 +31,5 @@ mod cli_verify;
 mod common;
 #[cfg(feature = "cuda")]
 mod quantizers;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod trace;
