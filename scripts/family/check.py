@@ -6,7 +6,7 @@ import traceback
 import torch
 
 from checkpoint_files import same_bits, tensors_of
-from family import compressed, modelopt
+from family import compressed, modelopt, stacks
 from family.models import inputs_of, make
 from family.table import Row
 from family.verdict import Wrong, compared, none, require
@@ -26,7 +26,10 @@ class Check:
         self.row = Row(family)
         self.source = work / "source"
         self.kind = make(family, self.source, seed=46)
-        self.given = tensors_of(self.source)
+        given = tensors_of(self.source)
+        self.names = given.keys()
+        # As the program cuts them; every family without stacks has what it has.
+        self.given = stacks.cut(family, given)
         self.loaded = None
 
     def step(self, column, action, *arguments):
@@ -91,7 +94,9 @@ class Check:
         ):
             status, words = self.fouroversix(*command)
             require(status == 0, f"{command[0]} ended with status {status}: {words[:300]}")
-        return folder, tensors_of(folder), back, tensors_of(back)
+        dense = tensors_of(back)
+        none(self.names ^ dense.keys(), f"{format}: other tensors after dequantize")
+        return folder, tensors_of(folder), back, stacks.cut(self.family, dense)
 
     def compare_files(self, format, files, dense):
         """No tensor is lost or new, and what is not quantized is as it was, in both directories."""
@@ -129,7 +134,7 @@ class Check:
 
     def modules(self):
         """Linear modules and stacks of experts of the running model, and if they have codes."""
-        stacks = {}
+        found_stacks = {}
         for name, module in self.original.named_modules():
             if isinstance(module, torch.nn.Linear):
                 yield name, f"{name}.weight" in self.quantized, False
@@ -137,9 +142,9 @@ class Check:
             stack, found, _ = f"{name}.".rpartition("experts.")
             for part, value in module.named_parameters(recurse=False):
                 if found and value.ndim >= 2 and not part.endswith("bias"):
-                    states = stacks.setdefault(stack + "experts", set())
+                    states = found_stacks.setdefault(stack + "experts", set())
                     states.add(f"{name}.{part}" in self.quantized)
-        for name, states in stacks.items():
+        for name, states in found_stacks.items():
             require(len(states) == 1, f"{name}: one part is quantized, another not")
             yield name, states.pop(), True
 

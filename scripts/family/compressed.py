@@ -3,7 +3,7 @@
 from compressed_tensors.quantization import QuantizationConfig
 
 from checkpoint_files import decompressed, packed_weights, same_bits, section_of
-from family import consumers, upstream
+from family import consumers, stacks, upstream
 from family.verdict import none, said
 
 
@@ -57,20 +57,23 @@ def load(check):
     now = loaded.state_dict()
     check.now = now
     # Wrong or missing experts have no logits to compare.
-    if not check.experts and check.family.upstream != upstream.EXPERTS:
+    if not check.experts:
         check.loaded = loaded
 
 
 def bits_in_model(check):
     """Each parameter and buffer is dequantize's, and so the original's where it has no codes."""
-    ours = dict(check.taken_back.state_dict())
-    if check.family.upstream == upstream.EXPERTS:
-        ours = {name: value for name, value in ours.items() if value.ndim != 3}
+    ours, missing = check.taken_back.state_dict(), upstream.missing_stacks(check)
+    one_by_one = f"{next(iter(sorted(check.experts)), '')}".rpartition(".")[0] + ".0.gate_proj.weight"
+    if one_by_one in check.now:
+        ours = stacks.cut(check.family, ours)
     wrong = {
         name
         for name, value in ours.items()
-        if name not in check.now or not upstream.agrees(check.now[name], value)
+        if name not in missing
+        and (name not in check.now or not upstream.agrees(check.now[name], value))
     }
-    none(wrong - check.experts, "in the loaded model, not as dequantize has them")
-    if check.experts:
+    experts = set() if missing or one_by_one in check.now else check.experts
+    none(wrong - experts, "in the loaded model, not as dequantize has them")
+    if experts:
         upstream.undivided(check)

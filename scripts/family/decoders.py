@@ -2,7 +2,7 @@
 
 import torch
 
-from family.models import INIT, Family
+from family.models import INIT, STACKS, Family
 from family.sizes import BERT, DEEPSEEK, LINEAR_ATTENTION, MLA, MOE, STACK, TEXT
 
 F16 = torch.float16
@@ -43,8 +43,9 @@ DECODERS = [
             "num_experts_per_tok": 2,
             "layer_types": ["sliding_attention", "full_attention"],
         },
+        upstream=STACKS,
     ),
-    Family("GraniteMoE", "GraniteMoeForCausalLM", TEXT | STACK),
+    Family("GraniteMoE", "GraniteMoeForCausalLM", TEXT | STACK, upstream=STACKS),
     Family("Phi-3", "Phi3ForCausalLM", TEXT),
     Family("EXAONE-4", "Exaone4ForCausalLM", TEXT, F32, False),
     Family(
@@ -126,6 +127,7 @@ DECODERS = [
             "mamba_d_head": 16,
             "mamba_d_state": 16,
         },
+        upstream=STACKS,
     ),
     Family(
         "Falcon-H1",

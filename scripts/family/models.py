@@ -9,7 +9,7 @@ import transformers
 
 # Bugs of transformers.
 INIT = "weights of child modules are initialized by name"
-EXPERTS = "experts become Linear modules"
+STACKS = "experts are looked for in stacks"
 
 
 @dataclass(frozen=True)

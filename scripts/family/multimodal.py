@@ -2,7 +2,7 @@
 
 import torch
 
-from family.models import EXPERTS, Family
+from family.models import STACKS, Family
 from family.sizes import DEEPSEEK, LINEAR_ATTENTION, MOE, MROPE, QWEN_VISION, TEXT, VISION
 
 F32 = torch.float32
@@ -12,7 +12,6 @@ MULTIMODAL = [
         "Llama-4",
         "Llama4ForConditionalGeneration",
         {},
-        upstream=EXPERTS,
         parts={
             "text_config": TEXT
             | {
@@ -39,6 +38,7 @@ MULTIMODAL = [
             "text_config": TEXT | MOE | {"rope_parameters": MROPE},
             "vision_config": QWEN_VISION,
         },
+        upstream=STACKS,
     ),
     Family(
         "Qwen2.5-VL",

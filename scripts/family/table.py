@@ -2,7 +2,7 @@
 
 import torch
 
-from family.models import EXPERTS, INIT
+from family.models import INIT, STACKS
 
 BEGIN, END = "<!-- family-check:begin -->", "<!-- family-check:end -->"
 HEADER = [
@@ -22,9 +22,8 @@ LINKS = {
     "([48371](https://github.com/huggingface/transformers/issues/48371))",
     INIT: "equal with `dequantize=True`; without it transformers crashes in `_init_weights` "
     "([47920](https://github.com/huggingface/transformers/issues/47920))",
-    EXPERTS: "equal but for the kept experts: transformers has no place for them "
-    "([`MODULES_TO_PATCH_FOR_QUANTIZATION`]"
-    "(https://github.com/huggingface/transformers/blob/main/src/transformers/quantizers/base.py))",
+    STACKS: "equal; experts from the file only: transformers looks for them in stacks "
+    "(`dequantize` puts them back)",
 }
 TYPES = {torch.bfloat16: "BF16", torch.float16: "F16", torch.float32: "F32"}
 # How far a distance may be from the table's: machines round sums differently.

@@ -10,7 +10,7 @@ import traceback
 from transformers.utils.quantization_config import CompressedTensorsConfig
 
 from checkpoint_files import decompressed, same_bits, save_folder
-from family.models import EXPERTS, INIT
+from family.models import INIT, STACKS
 from family.table import UNDIVIDED
 from family.verdict import Wrong, none, require
 
@@ -27,7 +27,7 @@ def load_quantized(check, folder):
         check.row.upstream(bug)
     if bug == INIT:
         return load_around_init(check, folder)
-    loaded = load_but_for_experts(check, folder) if bug == EXPERTS else check.load(folder)
+    loaded = load_but_for_stacks(check, folder) if bug == STACKS else check.load(folder)
     loaded.hf_quantizer.compressor.decompress_model(loaded)
     return loaded
 
@@ -44,21 +44,25 @@ def load_around_init(check, folder):
     return check.load(folder, quantization_config=CompressedTensorsConfig(dequantize=True))
 
 
-def load_but_for_experts(check, folder):
-    """transformers has Linear modules for Llama-4's experts as soon as a model is quantized."""
+def missing_stacks(check):
+    """Names in the running model of the stacks that transformers looks for in vain."""
+    if check.family.upstream != STACKS:
+        return set()
+    state = check.original.state_dict()
+    return {name for name in state if ".experts." in name and state[name].ndim > 1}
+
+
+def load_but_for_stacks(check, folder):
+    """transformers looks for stacks of experts, in whatever form, and leaves out matrices."""
     loaded, info = check.kind.from_pretrained(folder, output_loading_info=True)
-    stacks = {
-        name for name, value in check.given.items() if value.ndim == 3 and ".experts." in name
-    }
-    require(stacks, "no stack of experts is in the file: ask for equality here")
-    wanted = {
-        f"{name.rpartition('.')[0]}.{number}.{part}.weight"
-        for name in stacks
-        for number in range(len(check.given[name]))
-        for part in ("gate_proj", "up_proj", "down_proj")
-    }
-    none(set(info.pop("unexpected_keys")) ^ stacks, "unexpected are not just the experts")
-    none(set(info.pop("missing_keys")) ^ wanted, "missing are not just the experts")
+    parts = {"_packed", "_scale", "_global_scale"}
+    matrices = {name for name in check.given if ".experts." in name and name in check.stored}
+    wanted = {name + part for name in matrices for part in parts}
+    wanted |= {name for name in check.given if ".experts." in name and name.endswith(".bias")}
+    gone = missing_stacks(check)
+    require(gone, "no stack of experts is in the model: ask for equality here")
+    none(set(info.pop("unexpected_keys")) ^ wanted, "unexpected are not just the experts")
+    none(set(info.pop("missing_keys")) ^ gone, "missing are not just the experts")
     for what, keys in info.items():
         none(map(str, keys), f"{folder.name}: {what}")
     return loaded.eval()

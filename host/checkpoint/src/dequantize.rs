@@ -142,7 +142,8 @@ fn plan(
     // The name of a part as floats, by the first one the tensor that it begins.
     let mut inside: HashSet<String> = HashSet::new();
     let mut begins: HashMap<String, Joined> = HashMap::new();
-    let table = Families::of_checkpoint(checkpoint).stacks.filter(|_| checkpoint.is_dir());
+    let table =
+        Families::of_checkpoint(checkpoint).stacks.filter(|it| it.only && checkpoint.is_dir());
     if let Some(table) = table {
         for made in joined(checkpoint, read, &quantization.roles, table, element) {
             inside.extend(made.parts.iter().cloned());

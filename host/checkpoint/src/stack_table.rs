@@ -28,6 +28,8 @@ pub(crate) struct Stacks {
     pub(crate) halves: Halves,
     /// Whether published files hold matrices transposed.
     pub(crate) transposed: bool,
+    /// Whether transformers reads floats of experts from stacks only.
+    pub(crate) only: bool,
     /// What the shapes in files are, for the page.
     pub(crate) shapes: &'static str,
     /// The module that each expert's number follows.
@@ -48,6 +50,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         biases: Some(["mlp.experts.gate_up_proj_bias", "mlp.experts.down_proj_bias"]),
         halves: Halves::Interleaved,
         transposed: true,
+        only: true,
         shapes: "`[E, H, 2I]`, `[E, I, H]`; MXFP4: `[E, 2I, H]`, `[E, H, I]`",
         experts: "mlp.experts",
         warning: Some(
@@ -66,6 +69,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         biases: None,
         halves: Halves::Chunked,
         transposed: true,
+        only: true,
         shapes: "`[E, H, 2I]`, `[E, I, H]`",
         experts: "feed_forward.experts",
         warning: None,
@@ -80,6 +84,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         biases: None,
         halves: Halves::Chunked,
         transposed: true,
+        only: true,
         shapes: "`[E, H, 2I]`, `[E, I, H]`",
         experts: "mlp.experts",
         warning: None,
@@ -94,6 +99,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         biases: None,
         halves: Halves::Chunked,
         transposed: false,
+        only: false,
         shapes: "`[E, 2I, H]`, `[E, H, I]`",
         experts: "mlp.experts",
         warning: None,
@@ -108,6 +114,7 @@ pub(crate) const STACKS: [Stacks; 5] = [
         biases: None,
         halves: Halves::Chunked,
         transposed: false,
+        only: true,
         shapes: "`[E, 2I, H]`, `[E, H, I]`",
         experts: "block_sparse_moe.experts",
         warning: None,

@@ -215,6 +215,72 @@ fn fp8_is_dequantized_to_every_type() {
     }
 }
 
+/// Stacks of experts in FP8, with a grid of scales for each.
+#[test]
+fn fp8_stacks_become_matrices_and_whole_floats() {
+    let folder = Folder::new();
+    let [model, out, floats] = ["model", "out", "floats"].map(|name| folder.path(name));
+    let layer = "model.language_model.layers.0";
+    let block = [32, 40];
+    let stack = |rows: usize, cols: usize, seed: u64| {
+        let grid = [rows.div_ceil(block[0]), cols.div_ceil(block[1])];
+        let scales: Vec<f32> =
+            (0..EXPERTS * grid[0] * grid[1]).map(|i| 1e-3 + i as f32 * 1.7e-5).collect();
+        let codes = codes(EXPERTS * rows * cols, seed);
+        let values: Vec<f32> = (0..codes.len())
+            .map(|at| {
+                let (e, row, col) = (at / (rows * cols), at / cols % rows, at % cols);
+                let place = (e * grid[0] + row / block[0]) * grid[1] + col / block[1];
+                e4m3(codes[at]) * scales[place]
+            })
+            .collect();
+        (codes, scales, grid, values)
+    };
+    let (gate_up, down) = (stack(2 * INNER, HIDDEN, 8), stack(HIDDEN, INNER, 9));
+    let mut tensors = vec![weights(&format!("{layer}.self_attn.o_proj.weight"), &[HIDDEN, HIDDEN])];
+    for (name, rows, cols, (codes, scales, grid, _)) in
+        [("gate_up_proj", 2 * INNER, HIDDEN, &gate_up), ("down_proj", HIDDEN, INNER, &down)]
+    {
+        let name = format!("{layer}.mlp.experts.{name}");
+        let shape = [EXPERTS, grid[0], grid[1]];
+        tensors.push(tensor(&name, "F8_E4M3", &[EXPERTS, rows, cols], codes.clone()));
+        tensors.push(tensor(&format!("{name}_scale_inv"), "F32", &shape, f32_bytes(scales)));
+    }
+    let config = json!({"model_type": "qwen3_5_moe",
+        "quantization_config": {"quant_method": "fp8", "weight_block_size": block}});
+    write_model(&model, &config, &tensors);
+    let said = succeed([&"quantize", &model, &out, &"--rule", &"mse"]);
+    assert!(said.contains("9 tensors are read from FP8"), "{said}");
+    for e in 0..EXPERTS {
+        let of = |values: &[f32], rows: usize, cols: usize, first: usize, all: usize| {
+            values[(e * all + first) * cols..(e * all + first + rows) * cols].to_vec()
+        };
+        let gate = of(&gate_up.3, INNER, HIDDEN, 0, 2 * INNER);
+        let up = of(&gate_up.3, INNER, HIDDEN, INNER, 2 * INNER);
+        let amax = |values: &[f32]| values.iter().fold(0.0_f32, |a, v| a.max(v.abs()));
+        let both = amax(&gate).max(amax(&up));
+        let down = of(&down.3, HIDDEN, INNER, 0, HIDDEN);
+        let own = amax(&down);
+        for (name, shape, floats, amax) in [
+            ("gate_proj", [INNER, HIDDEN], gate, both),
+            ("up_proj", [INNER, HIDDEN], up, both),
+            ("down_proj", [HIDDEN, INNER], down, own),
+        ] {
+            let config = Config::rowwise(Rule::MSE);
+            let alone = quantize_with_amax(&floats, shape, &config, Amax::Tensor(amax)).unwrap();
+            let tensor = format!("{layer}.mlp.experts.{e}.{name}.weight");
+            let names = Format::CompressedTensors.part_names(&tensor);
+            assert!(bytes_of(&out, &names.codes) == alone.codes(), "{tensor}");
+            assert!(bytes_of(&out, &names.scales) == alone.scales(), "{tensor}");
+        }
+    }
+    succeed([&"dequantize", &model, &floats, &"--dtype", &"f32"]);
+    for (name, values) in [("gate_up_proj", &gate_up.3), ("down_proj", &down.3)] {
+        let name = format!("{layer}.mlp.experts.{name}");
+        assert!(bytes_of(&floats, &name) == f32_bytes(values), "{name}");
+    }
+}
+
 /// A scale that is not finite or is negative, a code that is NaN, and a weight out of range.
 #[test]
 fn odd_fp8_is_refused_by_its_place() {

@@ -253,6 +253,13 @@ fn dequantize_puts_experts_back_into_their_stacks() {
         succeed([&"quantize", &model, &out, &"--format", &format.name(), &"--no-figures"]);
         succeed([&"dequantize", &out, &back]);
         let made = Checkpoint::open(&out).unwrap();
+        // transformers reads this type's experts one by one, and so they stay.
+        if layout.kind == "qwen3_5_moe" {
+            let back = Checkpoint::open(&back).unwrap();
+            assert_eq!(back.tensors().count(), 3 * EXPERTS + 1);
+            assert!(back.tensors().all(|(_, entry)| entry.shape.len() == 2));
+            continue;
+        }
         let matrix = |e: usize, name: &str| {
             let tensor = format!("{}.{}.{e}.{name}.weight", layout.layer, layout.experts);
             made.stored(&StoredName { tensor, format: *format }).unwrap().dequantize::<bf16>()
@@ -277,7 +284,7 @@ fn dequantize_puts_experts_back_into_their_stacks() {
 fn a_layer_without_all_its_experts_is_dequantized_one_by_one() {
     let folder = Folder::new();
     let [model, out, back] = ["model", "out", "back"].map(|name| folder.path(name));
-    write_model(&model, &LAYOUTS[4]);
+    write_model(&model, &LAYOUTS[5]);
     succeed([&"quantize", &model, &out, &"--no-figures"]);
     let made = Checkpoint::open(&out).unwrap();
     let tensors: Vec<Tensor> = made
