@@ -56,8 +56,14 @@ const CACHE_SCALES: [&str; 9] = [
 ];
 
 /// Names of input scales, after the module or the tensor.
-const INPUT_SCALES: [&str; 4] =
-    [".input_scale", ".input_global_scale", "_input_scale", "_input_global_scale"];
+const INPUT_SCALES: [&str; 6] = [
+    ".input_scale",
+    ".input_global_scale",
+    ".activation_scale",
+    "_input_scale",
+    "_input_global_scale",
+    "_activation_scale",
+];
 
 /// Names that only scales of weights have.
 const WEIGHT_SCALES: [&str; 4] =

@@ -135,10 +135,12 @@ fn fp8_linear(way: &Fp8, module: &str, seed: u64) -> (Vec<Tensor>, Vec<f32>) {
         e4m3(code) * scales[row / way.block[0] * across + col / way.block[1]]
     });
     let weights = weights.collect();
+    // transformers' name beside its blocks, the others' beside theirs.
+    let input = if way.end == "_scale_inv" { "activation_scale" } else { "input_scale" };
     let tensors = vec![
         tensor(&format!("{module}.weight"), "F8_E4M3", &[ROWS, COLS], codes),
         tensor(&format!("{module}.weight{}", way.end), way.dtype, &way.shape, bytes),
-        tensor(&format!("{module}.input_scale"), "F32", &[], f32_bytes(&[0.5])),
+        tensor(&format!("{module}.{input}"), "F32", &[], f32_bytes(&[0.5])),
     ];
     (tensors, weights)
 }
