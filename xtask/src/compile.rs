@@ -1,7 +1,7 @@
 //! The kernels compiled by rustc's own NVPTX back end, and their text cut into modules.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fouroversix_core::instruction_set::Row;
@@ -40,6 +40,16 @@ pub(crate) fn compile_all(
     Ok(texts)
 }
 
+/// A compiler at `path` with another sysroot: Cargo looks for the standard library's sources in that of its
+/// compiler.
+pub(crate) fn with_sysroot(path: &Path, sysroot: &Path) -> Result<PathBuf, String> {
+    let script = format!("#!/bin/sh\nexec rustc \"$@\" --sysroot '{}'\n", sysroot.display());
+    fs::write(path, script).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(path, mode).map_err(|e| e.to_string())?;
+    Ok(path.to_owned())
+}
+
 /// Compiles the kernels for one instruction set, by the manifest in `folder` and with more flags if
 /// any, to one PTX text.
 pub(crate) fn compile(
@@ -49,12 +59,7 @@ pub(crate) fn compile(
     set: InstructionSet,
     more: &str,
 ) -> Result<String, String> {
-    // Cargo looks for the sources in its compiler's sysroot: give it a compiler with ours.
-    let rustc = work.join(format!("rustc-{set}"));
-    let script = format!("#!/bin/sh\nexec rustc \"$@\" --sysroot '{}'\n", sysroot.display());
-    fs::write(&rustc, script).map_err(|e| format!("{}: {e}", rustc.display()))?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(&rustc, mode).map_err(|e| e.to_string())?;
+    let rustc = with_sysroot(&work.join(format!("rustc-{set}")), sysroot)?;
 
     let target = work.join(set.name());
     let Row { cpu, ptx: [major, minor], .. } = set.row();

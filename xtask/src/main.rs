@@ -7,6 +7,7 @@
 //! - `cargo xtask ptx --codegen nvvm --check`: compile that path without that back end.
 //! - `cargo xtask archive [--check]`: write `host/ptx/archive/` from the committed PTX, or compare.
 //! - `cargo xtask graph [--check]`: print the import graph; fail on circles and arrows up.
+//! - `cargo xtask targets [NAME…]`: check what is published for other machines.
 //! - `cargo xtask sass`: assemble the committed PTX and write `docs/benchmarks/sass.*`.
 //! - `cargo xtask sass --check`: assemble the kernels of `sass.md` and compare.
 //! - `cargo xtask sass --arch A --kernel PART [--ptx DIR] [--path]`: print counts, and the hot path.
@@ -22,6 +23,7 @@ mod nvvm;
 mod ptx;
 mod rust_src;
 mod sass;
+mod targets;
 mod workspace;
 
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ use workspace::root;
 const USAGE: &str = "usage: cargo xtask ptx [--check] [--codegen nvvm] [--isa NAME] [--out DIR]
        cargo xtask archive [--check]
        cargo xtask graph [--check]
+       cargo xtask targets [NAME...]
        cargo xtask sass [--check] [--tools DIR] [--arch ARCH] [--kernel PART] [--ptx DIR] [--path]
                         [--ncu CSV]";
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Some((command, rest)) if command == "archive" => archive::run(rest),
         Some((command, rest)) if command == "sass" => sass::run(rest),
         Some((command, rest)) if command == "graph" => graph::run(rest),
+        Some((command, rest)) if command == "targets" => targets::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {

@@ -19,6 +19,12 @@
 //! ```
 
 mod activations;
+#[cfg(target_endian = "big")]
+compile_error!(
+    "fouroversix-checkpoint takes the little-endian bytes of safetensors files as they are: build it \
+     for a little-endian target"
+);
+
 mod apart;
 mod array;
 mod codes;

@@ -3,6 +3,12 @@
 //!
 //! Those of the crate `fouroversix` use [`Path::detect`]. All paths give the same bits.
 
+#[cfg(target_endian = "big")]
+compile_error!(
+    "fouroversix-cpu has run on little-endian machines alone, and packs codes as they do: \
+     build it for a little-endian target"
+);
+
 mod amax;
 mod block;
 mod bound;

@@ -65,10 +65,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
         };
         random(&device, &options, &mut progress)?
     };
-    for report in &reports {
+    finish(&reports)
+}
+
+/// Prints reports and what they come to.
+pub(super) fn finish(reports: &[Report]) -> Outcome {
+    for report in reports {
         print::line(&report.to_string())?;
     }
-    let verdict = Verdict::of(&reports);
+    let verdict = Verdict::of(reports);
     print::line(&verdict.to_string())?;
     verdict.outcome()
 }

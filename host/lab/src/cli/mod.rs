@@ -6,6 +6,7 @@ mod bench_cpu;
 mod bench_grouped;
 mod cross_check;
 mod input;
+mod soak;
 mod study;
 mod transformed;
 mod verify;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Compare a GPU with the CPU path on random tensors, every bit.
     CrossCheck(cross_check::Args),
+    /// Compare a GPU with the CPU path under random shapes, modes, streams, threads, graphs and groups.
+    Soak(soak::Args),
     /// Check every backend of this machine against golden data and the reference, bit for bit.
     Verify(verify::Args),
     /// Measure, with outputs checked first.
@@ -51,6 +54,7 @@ impl Command {
     fn run(&self, begin: Instant) -> Outcome {
         match self {
             Self::CrossCheck(args) => cross_check::run(args),
+            Self::Soak(args) => soak::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Bench(args) => bench::run(args, begin),
             Self::Agreement(args) => agreement::run(args),
