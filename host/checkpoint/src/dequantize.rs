@@ -113,8 +113,36 @@ pub fn dequantize_checkpoint(
         let count = summary.left_out.len();
         observer.note(&format!("{count} scales are left out, the first is {name} ({role})"));
     }
+    for note in rounding(&quantization.roles, element) {
+        observer.note(&note);
+    }
     let mut cpu = CpuQuantizer;
     job.run(&mut Runner::new(&read, &plan, settings, &mut cpu, observer), summary)
+}
+
+/// What floats of `element` lose of FP8 and MXFP4.
+fn rounding(roles: &[Role], element: InputType) -> Vec<String> {
+    let count = |start: &str| {
+        let is =
+            |role: &&Role| matches!(role, Role::Encoded(name) if name.label.starts_with(start));
+        roles.iter().filter(is).count()
+    };
+    let (fp8, mxfp4) = (count("FP8"), count("MXFP4"));
+    let mut notes = Vec::new();
+    match element {
+        InputType::F32 => {}
+        _ if fp8 > 0 => notes.push(format!(
+            "{fp8} FP8 tensors are rounded to {element}: f32 keeps the products of codes and scales"
+        )),
+        _ => {}
+    }
+    if mxfp4 > 0 {
+        notes.push(match element {
+            InputType::F16 => format!("{mxfp4} MXFP4 tensors are exact in f16 from 2^-14 on"),
+            _ => format!("{mxfp4} MXFP4 tensors are exact in {element}"),
+        });
+    }
+    notes
 }
 
 /// `checkpoint` with floats in the place of FP8 and MXFP4.

@@ -209,8 +209,12 @@ fn fp8_is_dequantized_to_every_type() {
             ("f16", floats.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect()),
         ] {
             let out = folder.path(dtype);
-            let said = succeed([&"dequantize", &model, &out, &"--dtype", &dtype]);
+            let output = run([&"dequantize", &model, &out, &"--dtype", &dtype]);
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(output.status.success(), "{said}");
             assert!(said.contains("3 tensors: 2 dequantized to 1"), "{said}");
+            let rounded = said.contains(&format!("1 FP8 tensors are rounded to {dtype}"));
+            assert_eq!(rounded, dtype != "f32", "{said}");
             assert!(bytes_of(&out, "a.weight") == expected, "{dtype}");
             assert!(config_of(&out).get("quantization_config").is_none());
         }
@@ -283,6 +287,15 @@ fn fp8_stacks_become_matrices_and_whole_floats() {
     }
 }
 
+/// Runs the program, which must stop with an error when a tensor's turn comes; what it said.
+#[track_caller]
+fn stopped(arguments: &[&Path]) -> String {
+    let output = program(arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    said
+}
+
 /// A scale that is not finite or is negative, a code that is NaN, and a weight out of range.
 #[test]
 fn odd_fp8_is_refused_by_its_place() {
@@ -308,12 +321,14 @@ fn odd_fp8_is_refused_by_its_place() {
     let folder = Folder::new();
     let path = model(&folder, 0xFF, 1.0);
     for command in ["quantize", "dequantize"] {
-        let said = refuse([&command, &path, &folder.path("out")]);
+        let said = stopped(&[Path::new(command), &path, &folder.path("out")]);
         assert!(said.contains("a.weight holds NaN at [1, 1]"), "{said}");
     }
     let folder = Folder::new();
     let path = model(&folder, 0x7E, 1000.0);
-    let said = refuse([&"dequantize", &path, &folder.path("out"), &"--dtype", &"f16"]);
+    let options = ["--dtype", "f16"].map(Path::new);
+    let out = folder.path("out");
+    let said = stopped(&[Path::new("dequantize"), &path, &out, options[0], options[1]]);
     assert!(said.contains("a.weight") && said.contains("[1, 1]") && said.contains("f16"), "{said}");
 }
 
@@ -471,7 +486,9 @@ fn mxfp4_is_dequantized_as_models_hold_it_and_a_nan_is_refused() {
     let folder = Folder::new();
     let (model, out) = (folder.path("model"), folder.path("out"));
     let mx = write_mx(&model, [-9, 8]);
-    succeed([&"dequantize", &model, &out]);
+    let said = run([&"dequantize", &model, &out]);
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("2 MXFP4 tensors are exact in bf16"), "{said}");
     // Turned round: [experts, columns, rows].
     for (name, rows, cols, (codes, scales)) in
         [("gate_up_proj", 2 * INNER, HIDDEN, &mx.gate_up), ("down_proj", HIDDEN, INNER, &mx.down)]
