@@ -86,7 +86,7 @@ fn scale<T: Element>(row: &[T]) -> f32 {
 }
 
 /// E4M3 of a number, to nearest even, saturated; +448 of NaN.
-fn e4m3(value: f32) -> u8 {
+pub(crate) fn e4m3(value: f32) -> u8 {
     // 2^14: a sum with it has steps of 2^-9, those of numbers below 2^-6.
     const SHIFT: f32 = 16384.0;
     let magnitude = if value.is_nan() { LARGEST } else { value.abs().min(LARGEST) };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::array::{Array, PartOutcome, parts_begun};
 use super::error::CheckpointError;
+use super::modelopt::ModelOptQuantizer;
 use super::options::QuantizeOptions;
 use super::part::Part;
 use super::planned::Planned;
@@ -28,6 +29,8 @@ pub fn quantize_checkpoint(
     quantizer: &mut dyn QuantizePanels,
     observer: &mut dyn Observer,
 ) -> Result<Summary, CheckpointError> {
+    let mut own = ModelOptQuantizer;
+    let quantizer = if options.as_modelopt { &mut own } else { quantizer };
     let planned = Planned::new(checkpoint, output, options)?;
     let job = planned.job(output, options.force);
     let mut runner =
@@ -53,6 +56,8 @@ pub fn quantize_part(
     quantizer: &mut dyn QuantizePanels,
     observer: &mut dyn Observer,
 ) -> Result<PartOutcome, CheckpointError> {
+    let mut own = ModelOptQuantizer;
+    let quantizer = if options.as_modelopt { &mut own } else { quantizer };
     let array = Array::new(checkpoint, output, options, part.count())?;
     array.part(part, quantizer, observer)
 }

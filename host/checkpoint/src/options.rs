@@ -5,6 +5,7 @@ use fouroversix_core::{InputType, Rule, Scaling};
 use super::activations::Activations;
 use super::format::Format;
 use super::fuse::Fuse;
+use super::modelopt::ModelOptQuantizer;
 use super::select::Selection;
 use super::settings::NonFinite;
 use super::summary::RecipeRecord;
@@ -48,6 +49,9 @@ pub struct QuantizeOptions {
     /// The largest input of each module that becomes NVFP4: with it activations are quantized too
     /// (W4A4). Default: none, weights alone.
     pub activations: Option<Activations>,
+    /// Whether block scales are chosen as Model-Optimizer does with 4/6, by a [`ModelOptQuantizer`]
+    /// whoever quantizes else; the rule is [`ModelOptQuantizer::RULE`]. Default: no.
+    pub as_modelopt: bool,
     /// Whether an output that is there is replaced. Default: no.
     pub force: bool,
     /// The recipe that some of these came from, for the output's record. Default: none.
@@ -66,6 +70,7 @@ impl Default for QuantizeOptions {
             figures: true,
             max_shard_bytes: SHARD_BYTES,
             activations: None,
+            as_modelopt: false,
             force: false,
             recipe: None,
         }
@@ -131,6 +136,12 @@ impl QuantizeOptions {
     #[must_use]
     pub fn with_activations(self, activations: Activations) -> Self {
         Self { activations: Some(activations), ..self }
+    }
+
+    /// These options, choosing block scales as Model-Optimizer does.
+    #[must_use]
+    pub fn with_as_modelopt(self) -> Self {
+        Self { as_modelopt: true, rule: ModelOptQuantizer::RULE, ..self }
     }
 
     /// These options with a recipe for the output's record.

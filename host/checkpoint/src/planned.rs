@@ -17,12 +17,13 @@ use super::fuse::is_expert;
 use super::glob::Glob;
 use super::groups::Groups;
 use super::ignore::excluded;
+use super::modelopt::ModelOptQuantizer;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
 use super::prepare::{prepare, source_notes};
 use super::roles::{Quantization, Role};
 use super::select::{Selection, notes};
-use super::settings::Settings;
+use super::settings::{NonFinite, Settings};
 use super::source::Checkpoint;
 use super::summary::Summary;
 
@@ -128,6 +129,16 @@ pub fn decide(
             "activations belong to modules of a model: pass a model directory, or leave them out",
         ));
     }
+    if options.as_modelopt
+        && (options.rule != ModelOptQuantizer::RULE
+            || options.scaling != Scaling::Tensor
+            || options.non_finite != NonFinite::Error)
+    {
+        return Err(option_error(
+            "Model-Optimizer's 4/6 has one rule, tensor scaling, and no meaning for NaN and \
+             infinities: leave out the options that say otherwise",
+        ));
+    }
     if checkpoint.is_dir() && options.scaling == Scaling::Row {
         return Err(option_error(
             "row scaling has no place in a checkpoint that serving stacks load (one global scale \
@@ -223,8 +234,12 @@ pub(super) fn layout(
 
 /// The options that decide the bits.
 fn describe(options: &QuantizeOptions) -> BTreeMap<String, String> {
+    let rule = match options.as_modelopt {
+        true => "modelopt 4o6".to_owned(),
+        false => options.rule.to_string().replace('-', " "),
+    };
     let mut described = BTreeMap::from([
-        ("rule".to_owned(), options.rule.to_string().replace('-', " ")),
+        ("rule".to_owned(), rule),
         ("scaling".to_owned(), options.scaling.to_string()),
         ("fuse".to_owned(), options.fuse.to_string()),
         ("non-finite".to_owned(), options.non_finite.to_string()),

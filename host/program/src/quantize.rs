@@ -114,8 +114,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let config = Config::new(options.rule, options.scaling, Outputs::Rowwise, ScaleLayout::Linear)
         .map_err(fouroversix::Error::from)?;
-    // The end of parts quantizes nothing.
-    let choice = if args.finish { DeviceChoice::Cpu } else { args.device };
+    // The end of parts quantizes nothing, and ModelOpt's rule is the CPU's.
+    let choice = if args.finish || options.as_modelopt { DeviceChoice::Cpu } else { args.device };
     let taken = take(choice, &config)?;
     let mut quantizer = taken.quantizer();
     interrupt::explain(&args.input, &args.output)?;
@@ -164,7 +164,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn options(args: &Args) -> Result<QuantizeOptions, CliError> {
     let (mut rule, recipe) = (args.rule.clone(), recipe(args)?);
     let Recipe { said, record } = recipe;
-    said.fill_rule(&mut rule)?;
+    let as_modelopt = said.fill_rule(&mut rule)?;
     let lists = [
         ("--include", &args.include, "nvfp4", &said.nvfp4),
         ("--fp8", &args.fp8, "fp8", &said.fp8),
@@ -197,6 +197,18 @@ fn options(args: &Args) -> Result<QuantizeOptions, CliError> {
         .with_figures(!args.no_figures)
         .with_max_shard_bytes(args.max_shard_size)
         .with_force(args.force);
+    let options = if as_modelopt {
+        if !matches!(args.device, DeviceChoice::Auto | DeviceChoice::Cpu) {
+            return Err(CliError::said(
+                "modelopt-4o6 is computed on the CPU alone: leave --device out",
+            ));
+        }
+        // Another error path or bound than its own is refused.
+        let rule = options.rule;
+        options.with_as_modelopt().with_rule(rule)
+    } else {
+        options
+    };
     let options = match args.activations.as_ref().or(said.activations.as_ref()) {
         Some(path) => options.with_activations(Activations::read(path)?),
         None => options,

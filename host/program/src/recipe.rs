@@ -3,20 +3,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fouroversix::checkpoint::{Format, Fuse, NonFinite, RecipeRecord};
-use fouroversix::{E4m3Max, ErrorPath, Rule, Scaling};
+use fouroversix::checkpoint::{Format, Fuse, ModelOptQuantizer, NonFinite, RecipeRecord};
+use fouroversix::{E4m3Max, ErrorPath, Scaling};
 use serde::Deserialize;
 
 use super::args::{RULES, RuleArgs};
 use super::error::CliError;
 
 /// Recipes that come with the program.
-pub(crate) const PRESETS: [&str; 3] = ["all-linear", "experts", "experts-fp8-attention"];
+pub(crate) const PRESETS: [&str; 4] =
+    ["all-linear", "experts", "experts-fp8-attention", "modelopt-4o6"];
+
+/// The rule of recipes that options don't have: Model-Optimizer's own 4/6.
+const MODELOPT: &str = "modelopt-4o6";
 
 const TEXTS: [&str; PRESETS.len()] = [
     include_str!("presets/all-linear.toml"),
     include_str!("presets/experts.toml"),
     include_str!("presets/experts-fp8-attention.toml"),
+    include_str!("presets/modelopt-4o6.toml"),
 ];
 
 /// A recipe, and what the output keeps of it; nothing said where there is none.
@@ -89,33 +94,34 @@ impl Recipe {
 }
 
 impl Said {
-    /// Puts what is said here where `rule` says nothing.
+    /// Puts what is said here where `rule` says nothing; whether that is ModelOpt's rule.
     ///
     /// Options of a rule belong to it: where the command line names another rule, those of the recipe's
     /// are not taken.
-    pub(crate) fn fill_rule(&self, rule: &mut RuleArgs) -> Result<(), CliError> {
-        if rule.rule.is_none() {
-            rule.rule = self.rule()?;
-            rule.error_path = rule.error_path.or(self.error_path);
-            rule.e4m3_max = match (rule.e4m3_max, self.e4m3_max) {
-                (None, Some(bound)) => Some(e4m3_max(bound)?),
-                (given, _) => given,
-            };
-        }
+    pub(crate) fn fill_rule(&self, rule: &mut RuleArgs) -> Result<bool, CliError> {
         rule.scaling = rule.scaling.or(self.scaling);
-        Ok(())
-    }
-
-    fn rule(&self) -> Result<Option<Rule>, CliError> {
-        let Some(name) = &self.rule else { return Ok(None) };
-        let known = RULES.contains(&name.as_str()).then(|| name.parse().expect("a rule's name"));
-        match known {
-            Some(rule) => Ok(Some(rule)),
-            None => Err(CliError::said(format!(
-                "the recipe's rule is {name:?}: use one of {}",
-                RULES.join(", ")
-            ))),
+        if rule.rule.is_some() {
+            return Ok(false);
         }
+        rule.error_path = rule.error_path.or(self.error_path);
+        rule.e4m3_max = match (rule.e4m3_max, self.e4m3_max) {
+            (None, Some(bound)) => Some(e4m3_max(bound)?),
+            (given, _) => given,
+        };
+        match self.rule.as_deref() {
+            Some(MODELOPT) => rule.rule = Some(ModelOptQuantizer::RULE),
+            Some(name) if RULES.contains(&name) => {
+                rule.rule = Some(name.parse().expect("a rule's name"));
+            }
+            Some(name) => {
+                return Err(CliError::said(format!(
+                    "the recipe's rule is {name:?}: use one of {}, {MODELOPT}",
+                    RULES.join(", ")
+                )));
+            }
+            None => {}
+        }
+        Ok(self.rule.as_deref() == Some(MODELOPT))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fouroversix::checkpoint::Checkpoint;
 use serde_json::Value;
 
 use crate::common::{
@@ -114,7 +115,7 @@ fn recipes_are_refused_with_the_line_and_the_known_keys() {
             "rule = \"mse\"\nrules = 3\n",
             &["line 2", "rules", "error-path", "non-finite", "fp8"][..],
         ),
-        ("rule = \"best\"\n", &["\"best\"", "plain, mae, mse, search-mse"]),
+        ("rule = \"best\"\n", &["\"best\"", "plain, mae, mse, search-mse", "modelopt-4o6"]),
         ("scaling = \"rows\"\n", &["line 1", "rows", "tensor"]),
         ("e4m3-max = 300\n", &["e4m3-max", "300", "256"]),
         ("fp8 = \"*attn*\"\n", &["line 1", "sequence"]),
@@ -220,4 +221,45 @@ fn a_changed_recipe_does_not_go_on_with_what_another_began() {
     fs::write(&recipe, "# attention\nfp8 = [\"*self_attn*\"]\n").unwrap();
     assert_eq!(with("2/2").0, Some(0));
     assert!(output.exists());
+}
+
+#[test]
+fn the_rule_of_modelopt_is_one_of_recipes() {
+    let folder = Folder::new();
+    let (model, output) = (folder.path("model"), folder.path("out"));
+    write_model(&model, 1, 64);
+    succeed([&"quantize", &model, &output, &"--like", &"modelopt-4o6"]);
+    let told = summary(&output);
+    assert_eq!(told["options"]["rule"], "modelopt 4o6");
+    assert_eq!(told["format"], "modelopt");
+    // The same global scales as 4over6 with A = 256, and codes of its own.
+    let ours = folder.path("ours");
+    succeed([&"quantize", &model, &ours, &"--format", &"modelopt"]);
+    let [a, b] = [&output, &ours].map(|path| Checkpoint::open(path).unwrap());
+    let mut differ = 0;
+    for (file, entry) in a.tensors() {
+        let (other, twin) = b.get(&entry.name).unwrap();
+        let same = file.bytes(entry) == other.bytes(twin);
+        assert!(same || !entry.name.ends_with("_scale_2"), "{}", entry.name);
+        differ += usize::from(!same);
+    }
+    assert!(differ > 0, "ModelOpt's order of operations shows");
+    let preset: [&dyn AsRef<Path>; 2] = [&"--like", &"modelopt-4o6"];
+    let [like, it] = preset;
+    for (option, value) in [
+        ("--error-path", "fast"),
+        ("--e4m3-max", "448"),
+        ("--scaling", "tile"),
+        ("--non-finite", "saturate"),
+    ] {
+        let out = folder.path("refused");
+        let said = refuse([&"quantize", &model, &out, like, it, &option, &value]);
+        assert!(said.contains("Model-Optimizer's 4/6 has one rule"), "{option}: {said}");
+    }
+    let said = refuse([&"quantize", &model, &output, like, it, &"--device", &"cuda"]);
+    assert!(said.contains("on the CPU alone"), "{said}");
+    // Another rule on the command line is that rule.
+    let mae = folder.path("mae");
+    succeed([&"quantize", &model, &mae, like, it, &"--rule", &"mae"]);
+    assert_eq!(summary(&mae)["options"]["rule"], "mae strict 256");
 }
