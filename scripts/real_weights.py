@@ -1,18 +1,30 @@
 #!/usr/bin/env python3
-"""Writes docs/benchmarks/real-weights.md: errors of every rule on a model's Linear weights.
+"""Writes docs/benchmarks/real-weights.md: errors of every rule, and of other packages, on trained weights.
 
-usage: real_weights.py PROGRAM MODEL_DIR NAME_OF_THE_MODEL > docs/benchmarks/real-weights.md
+usage: real_weights.py PROGRAM WORK_FOLDER > docs/benchmarks/real-weights.md
 
-Exits with status 1 if the default rule's error is not below plain NVFP4's on every weight. Needs
-only Python.
+The weights are those of real_models.py. Other packages quantize the same tensors: nvidia-modelopt 0.47.0
+(modelopt_cpu.py) and llmcompressor 0.14.0.1, by their observers. Every figure is computed here, from codes and
+scales, in F64. Exits with status 1 if the default rule's error is not below plain NVFP4's on every weight, or
+if a package's total on some model is below that of the program's closest rule.
 """
 
-import json
 import math
 import pathlib
 import subprocess
 import sys
-import tempfile
+import warnings
+
+import modelopt_cpu
+import real_models
+
+import modelopt
+import modelopt.torch.quantization as mtq
+import torch
+from compressed_tensors.quantization import QuantizationArgs
+from compressed_tensors.quantization.lifecycle.forward import fake_quantize
+from llmcompressor.observers import Observer
+from safetensors.torch import load_file, save_file
 
 RULES = [
     ("plain NVFP4", ["--rule", "plain"]),
@@ -25,25 +37,82 @@ RULES = [
         for path in ("strict", "fast")
         for bound in ("448", "256")
     ),
+    *(
+        (
+            f"search {metric.upper()}, A = {bound}",
+            ["--rule", f"search-{metric}", "--e4m3-max", bound],
+        )
+        for metric in ("mae", "mse")
+        for bound in ("448", "256")
+    ),
+    ("as Model-Optimizer 4/6", ["--like", "modelopt-4o6"]),
 ]
 DEFAULT = "4over6 MSE strict, A = 256"
+CLOSEST = "search MSE, A = 256"
+PACKAGES = {
+    "Model-Optimizer NVFP4": mtq.W4A16_NVFP4_CFG,
+    "Model-Optimizer 4/6": mtq.NVFP4_FOUR_OVER_SIX_CFG,
+    "Model-Optimizer sweep of 126 scales": mtq.NVFP4_W4A4_WEIGHT_MSE_FP8_SWEEP_CFG,
+}
+OBSERVERS = {
+    "llm-compressor memoryless_minmax": "memoryless_minmax",
+    "llm-compressor memoryless_mse": "memoryless_mse",
+    "llm-compressor fouroversix (a sweep)": "fouroversix",
+}
+# The columns of the table of weights.
+SHOWN = ["plain NVFP4", DEFAULT, CLOSEST, *list(PACKAGES)[1:], list(OBSERVERS)[2]]
 
 
-def summary(program, model, options, work):
-    target = pathlib.Path(work) / "-".join(options).strip("-")
-    command = [program, "quantize", model, str(target), "--json", *options]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+def squared_error(weight, codes, scales, multiplier):
+    """Squared differences of a weight and what codes, block scales and a multiplier stand for."""
+    nibbles = torch.stack((codes & 15, codes >> 4), dim=-1).flatten(1).long()
+    values = modelopt_cpu.NUMBERS.double()[nibbles & 7] * (1 - (nibbles >> 3) * 2)
+    scales = scales.double().repeat_interleave(16, dim=1) * multiplier.double()
+    return (values * scales - weight.double()).square().sum().item()
 
 
-def totals(tensors, which):
-    error = math.fsum(tensor[which]["squared_error"] for tensor in tensors)
-    power = math.fsum(tensor[which]["input_power"] for tensor in tensors)
-    map4 = sum(tensor[which]["map4"] for tensor in tensors)
-    return error / power, map4 / sum(tensor[which]["blocks"] for tensor in tensors)
+def ours(program, weights, options, work):
+    """Errors of the program, by a rule."""
+    source, output = work / "in.safetensors", work / "out.safetensors"
+    save_file({f"{name}.weight": weight for name, weight in weights.items()}, source)
+    command = [program, "quantize", source, output, "--format", "modelopt", "--force", "-q"]
+    subprocess.run([*map(str, command), "--no-figures", *options], check=True)
+    made = load_file(output)
+    parts = lambda name: (made[f"{name}.weight{end}"] for end in ("", "_scale", "_scale_2"))
+    return {name: squared_error(weight, *parts(name)) for name, weight in weights.items()}
 
 
-def relative(figures):
-    return figures["squared_error"] / figures["input_power"]
+def of_modelopt(weights, config):
+    made = modelopt_cpu.quantized(weights, config)
+    return {name: squared_error(weight, *made[name]) for name, weight in weights.items()}
+
+
+def of_observer(weights, name):
+    """Errors with the scales that an observer of llm-compressor finds."""
+    errors = {}
+    for key, weight in weights.items():
+        args = QuantizationArgs(
+            num_bits=4,
+            type="float",
+            strategy="tensor_group",
+            group_size=16,
+            symmetric=True,
+            scale_dtype=torch.float8_e4m3fn,
+            observer=name,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            observer = Observer.load_from_registry(name, base_name="weight", args=args)
+        found = observer(weight).get_qparams()
+        made = fake_quantize(
+            weight,
+            found["scale"],
+            found["zero_point"],
+            args,
+            global_scale=found["global_scale"],
+        )
+        errors[key] = (made.double() - weight.double()).square().sum().item()
+    return errors
 
 
 def db(mse):
@@ -51,42 +120,78 @@ def db(mse):
 
 
 def main():
-    program, model, name = sys.argv[1:]
+    program, work = sys.argv[1], pathlib.Path(sys.argv[2])
+    work.mkdir(parents=True, exist_ok=True)
+    modelopt_cpu.on_cpu()
+    results, powers = {}, {}
+    for model, tensors in real_models.models():
+        weights = {f"tensor{i}": weight.contiguous() for i, weight in enumerate(tensors)}
+        powers[model] = {k: it.double().square().sum().item() for k, it in weights.items()}
+        shapes = {k: "×".join(map(str, it.shape)) for k, it in weights.items()}
+        found = {label: ours(program, weights, options, work) for label, options in RULES}
+        found |= {label: of_modelopt(weights, config) for label, config in PACKAGES.items()}
+        found |= {label: of_observer(weights, name) for label, name in OBSERVERS.items()}
+        results[model] = found, shapes
+        print(f"{model}: {len(weights)} weights", file=sys.stderr)
+    sys.exit(0 if write(program, results, powers) else 1)
+
+
+def write(program, results, powers):
     version = subprocess.run([program, "--version"], check=True, stdout=subprocess.PIPE)
-    with tempfile.TemporaryDirectory() as work:
-        results = {label: summary(program, model, options, work) for label, options in RULES}
-    chosen = results[DEFAULT]["tensors"]
-    plain_mse, _ = totals(chosen, "plain")
-    worse = [t["name"] for t in chosen if relative(t["chosen"]) >= relative(t["plain"])]
+    models = list(results)
+    total = {
+        (model, label): math.fsum(errors.values()) / math.fsum(powers[model].values())
+        for model in models
+        for label, errors in results[model][0].items()
+    }
     print("# Errors on real weights\n")
+    counts = ", ".join(f"{len(results[model][1])} of {model}" for model in models)
     print(
-        f"The {len(chosen)} Linear weights of {name}, quantized by `{version.stdout.decode().strip()}` "
-        "with the defaults for a model directory (q/k/v share a global scale). Written by "
-        "`scripts/real_weights.py`; relative MSE is squared error over squared weights.\n"
+        f"The matrices of three trained models that packages carry ({counts}; "
+        f"`scripts/real_models.py`), in F32, each with a global scale of its own, by "
+        f"`{version.stdout.decode().strip()}` and by nvidia-modelopt {modelopt.__version__} and "
+        "llmcompressor 0.14.0.1 on the same tensors. Written by `scripts/real_weights.py`; relative MSE "
+        "is squared error over squared weights, and in parentheses its change against plain NVFP4.\n"
     )
-    better = len(chosen) - len(worse)
-    print(f"The default rule's error is below plain NVFP4's on {better} of {len(chosen)} weights.\n")
-    print("| rule | relative MSE | SQNR (dB) | against plain | map4 |")
-    print("|---|---|---|---|---|")
-    for label, result in results.items():
-        mse, share = totals(result["tensors"], "chosen")
+    print(f"| rule | {' | '.join(models)} |")
+    print("|---|" + "--:|" * len(models))
+    for label in results[models[0]][0]:
+        cells = []
+        for model in models:
+            mse, plain = total[model, label], total[model, "plain NVFP4"]
+            cells.append(f"{mse:.6f} ({100 * (mse / plain - 1):+.2f}%)")
         mark = " (default)" if label == DEFAULT else ""
-        change = f"{100 * (mse / plain_mse - 1):+.2f}%"
-        print(f"| {label}{mark} | {mse:.6f} | {db(mse):.3f} | {change} | {100 * share:.1f}% |")
-    print("\n## Weight by weight\n")
-    print(f"Plain NVFP4 and the default, {DEFAULT}.\n")
-    print("| weight | shape | plain | 4over6 | change | plain SQNR | 4over6 SQNR | map4 |")
-    print("|---|---|---|---|---|---|---|---|")
-    for tensor in chosen:
-        plain, ours = relative(tensor["plain"]), relative(tensor["chosen"])
-        rows, cols = tensor["shape"]
-        share = tensor["chosen"]["map4"] / tensor["chosen"]["blocks"]
-        print(
-            f"| `{tensor['name']}` | {rows}×{cols} | {plain:.6f} | {ours:.6f} | "
-            f"{100 * (ours / plain - 1):+.2f}% | {db(plain):.3f} | {db(ours):.3f} | "
-            f"{100 * share:.1f}% |"
+        print(f"| {label}{mark} | {' | '.join(cells)} |")
+    worse = lower = 0
+    for model in models:
+        found = results[model][0]
+        worse += sum(found[DEFAULT][k] >= found["plain NVFP4"][k] for k in powers[model])
+        best = min(total[model, label] for label in (*PACKAGES, *OBSERVERS))
+        lower += best < total[model, CLOSEST]
+    weights = sum(len(powers[model]) for model in models)
+    print(
+        f"\nThe default rule's error is below plain NVFP4's on {weights - worse} of {weights} weights."
+    )
+    fewer = {
+        label: sum(
+            found[CLOSEST][k] <= found[label][k]
+            for found, _ in results.values()
+            for k in found[CLOSEST]
         )
-    sys.exit(1 if worse else 0)
+        for label in (DEFAULT, *PACKAGES, *OBSERVERS)
+    }
+    print(f"The error of {CLOSEST}, is not above that of")
+    print(", ".join(f"{label} on {count}" for label, count in fewer.items()) + ".")
+    print("\n## Weight by weight\n")
+    print("Relative MSE in thousandths.\n")
+    print(f"| weight | shape | {' | '.join(SHOWN)} |")
+    print("|---|---|" + "--:|" * len(SHOWN))
+    for model in models:
+        found, shapes = results[model]
+        for key, shape in shapes.items():
+            cells = [f"{1000 * found[label][key] / powers[model][key]:.4f}" for label in SHOWN]
+            print(f"| {model} {key.removeprefix('tensor')} | {shape} | {' | '.join(cells)} |")
+    return worse == 0 and lower == 0
 
 
 main()
