@@ -193,6 +193,10 @@ pub const TURNED_TILE_BYTES: u32 = 4 * 544 + 16 + 64 * 32 + 4 * 2048;
 pub const COLUMNS_COLS: u32 = 128;
 /// Bytes of a column of it: 128 rows, or 64 of FP32.
 pub const COLUMNS_BYTES: u32 = 256;
+/// Columns of a thread block of the `amax_columns` kernels.
+pub const AMAX_COLUMNS: u32 = 32;
+/// Warps of it, at most.
+pub const AMAX_COLUMNS_WARPS: u32 = 16;
 
 /// The error of a candidate is measured in the input domain.
 pub const STRICT: u32 = 1;
@@ -209,21 +213,21 @@ pub const SKIPPABLE: u32 = 16;
 /// transforms.
 pub const TRANSFORMS: [u32; 2] = [32, 64];
 
-/// The parameter of `amax_*`, `amax_rows_*` and `global_scales`, and an entry of `amax_grouped_*`.
+/// The parameter of `amax_*`, `amax_rows_*`, `amax_columns_*` and `global_scales`, and an entry of `amax_grouped_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct AmaxParams {
     /// Elements, 16-byte aligned; for `global_scales`, `[count]` FP32 amaxes; for `amax_grouped_*`,
     /// `[gridDim.z]` of these structs in device memory, whose `skip` and `flags` are not looked at.
     pub input: u64,
-    /// [`GlobalScale`]: one, or one for each row.
+    /// [`GlobalScale`]: one, or one for each row or column.
     pub global: u64,
     /// `[2]` u32 (running maximum, finished thread blocks), zero before the first launch; every launch
     /// leaves it zero. Used by `amax_*`; launches that may overlap need one each.
     pub workspace: u64,
     /// A `u32` in device memory, or null: the launch does nothing when it is not zero.
     pub skip: u64,
-    /// `amax_*`: 1. `amax_rows_*`: rows. `global_scales`: number of amaxes.
+    /// `amax_*`: 1. `amax_rows_*` and `amax_columns_*`: rows. `global_scales`: number of amaxes.
     pub rows: u64,
     /// Elements (of a row), a multiple of 16.
     pub cols: u64,

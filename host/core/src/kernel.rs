@@ -8,7 +8,9 @@ mod name;
 
 use core::fmt;
 
-use crate::abi::{COLUMNS_BYTES, COLUMNS_COLS, TURNED_TILE_BYTES};
+use crate::abi::{
+    AMAX_COLUMNS, AMAX_COLUMNS_WARPS, COLUMNS_BYTES, COLUMNS_COLS, TURNED_TILE_BYTES,
+};
 use crate::config::{Feature, InputType, Metric, Outputs, Rule};
 use crate::instruction_set::{Capability, InstructionSet};
 
@@ -16,6 +18,8 @@ pub use name::Name;
 
 /// Shared memory of the kernels that reduce over a thread block.
 const REDUCE_SHARED: u32 = 128;
+/// Shared memory of the kernels that reduce columns: a word for each of a warp's.
+const AMAX_COLUMNS_SHARED: u32 = AMAX_COLUMNS_WARPS * AMAX_COLUMNS * 4;
 /// Shared memory of the 16x16 kernels with columnwise outputs: the tile's codes and scales.
 const TILE_SHARED: u32 = 4 * 544 + 16;
 /// Shared memory of the kernels whose blocks run down columns: their tile.
@@ -294,6 +298,7 @@ impl Kernel {
                 | Operation::AmaxRows,
                 ..,
             ) => REDUCE_SHARED,
+            (Operation::AmaxColumns, ..) => AMAX_COLUMNS_SHARED,
             _ => 0,
         }
     }
@@ -332,7 +337,11 @@ impl Kernel {
             );
             return if rowwise { Some(96) } else { None };
         }
+        // Without conversions to FP8 and with a table's addresses, 48 and 56 spill on sm_86.
+        let more = self.grouped && !set.has(Capability::Fp8Cvt);
         Some(match (blocks, outputs) {
+            (Blocks::Row, Outputs::Rowwise) if more => 56,
+            (Blocks::Tile, Outputs::Columnwise) if more => 64,
             (Blocks::Row, Outputs::Rowwise) => 48,
             (Blocks::Row, Outputs::Columnwise | Outputs::Both) => 64,
             (Blocks::Tile, Outputs::Rowwise | Outputs::Columnwise) => 56,

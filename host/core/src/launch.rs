@@ -37,8 +37,8 @@
 use std::fmt;
 
 use crate::abi::{
-    COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256, QuantizeTensor, ROW_SCALED, Random, STRICT,
-    SWIZZLED, Signs, TILE_COLS, TILE_ROWS, TRANSFORMS,
+    AMAX_COLUMNS, AMAX_COLUMNS_WARPS, COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256,
+    QuantizeTensor, ROW_SCALED, Random, STRICT, SWIZZLED, Signs, TILE_COLS, TILE_ROWS, TRANSFORMS,
 };
 use crate::config::{
     Config, E4m3Max, ErrorPath, Feature, InputType, Outputs, Rounding, Rule, ScaleLayout, Scaling,
@@ -447,7 +447,10 @@ pub fn amax_rows(input: InputType, [rows, cols]: [usize; 2]) -> Result<Launch, L
 pub fn amax_columns(input: InputType, [rows, cols]: [usize; 2]) -> Result<Launch, LaunchError> {
     check_dimension("columns", cols)?;
     check_size(rows, cols)?;
-    Ok(Launch::new(Kernel::amax_columns(input), [(cols as u32).div_ceil(32), 1, 1], 32))
+    let across = (cols as u32).div_ceil(AMAX_COLUMNS);
+    // Two lanes to a row, four rows a thread at a time.
+    let warps = (rows as u32).div_ceil(64).clamp(1, AMAX_COLUMNS_WARPS);
+    Ok(Launch::new(Kernel::amax_columns(input), [across, 1, 1], 32 * warps))
 }
 
 /// The global scales of amaxes that the caller supplies. Takes [`crate::abi::AmaxParams`].

@@ -24,7 +24,7 @@
 
 use super::encoded::Encoded;
 use super::exact;
-use super::isa::{Candidate, Isa, Target};
+use super::isa::{self, Candidate, Isa, Target};
 use super::metric::Metric;
 use super::rounding::Rounding;
 use super::stochastic;
@@ -119,19 +119,20 @@ pub(crate) fn choose<M: Metric, const ROWS: u32>(error6: f32, error4: f32, ratio
 }
 
 /// First half of the hot loop: a block and its scales.
-pub(crate) struct Scaled {
+pub(crate) struct Scaled<T: Input> {
+    raw: T::Raw,
     x: [f32; 16],
     signs: [u32; 2],
     bmax: f32,
     scales: ScalePair,
 }
 
-impl Scaled {
+impl<T: Input> Scaled<T> {
     #[inline(always)]
-    pub(crate) fn new<T: Input, M: Metric>(raw: T::Raw, global: &GlobalScale) -> Self {
+    pub(crate) fn new<M: Metric>(raw: T::Raw, global: &GlobalScale) -> Self {
         let x = T::widen(raw);
         let (bmax, signs) = (Target::amax::<T>(raw, &x), T::signs(raw));
-        Self { x, signs, bmax, scales: scales::<M>(bmax, global) }
+        Self { raw, x, signs, bmax, scales: scales::<M>(bmax, global) }
     }
 
     /// Whether the second half's arithmetic holds for it.
@@ -143,10 +144,14 @@ impl Scaled {
     /// The encoded block, if it is zeros.
     #[inline(always)]
     pub(crate) fn zero(&self) -> Option<Encoded> {
-        // `opaque` keeps the compiler from hoisting this onto the hot path.
-        let [bmax, low, high] =
-            [self.bmax.to_bits(), self.signs[0], self.signs[1]].map(ptx::opaque);
-        (bmax == 0).then(|| Encoded::zero([low, high]))
+        // `opaque` keeps the compilers from hoisting this onto the hot path; signs too, if they are not there.
+        let bmax = ptx::opaque(self.bmax.to_bits());
+        let signs = if Target::SIGNED_CODES {
+            T::signs(T::opaque(self.raw))
+        } else {
+            self.signs.map(ptx::opaque)
+        };
+        (bmax == 0).then(|| Encoded::zero(signs))
     }
 
     /// The choice alone: the candidates' codes are nobody's.
@@ -178,13 +183,13 @@ impl Scaled {
     /// The second half of the hot loop.
     #[inline(always)]
     pub(crate) fn candidates<M: Metric>(&self) -> Candidates {
-        let Self { x, signs, scales, .. } = *self;
+        let Self { x, signs, bmax, scales, .. } = *self;
         if !M::FOUR_OVER_SIX {
-            let [map6] = Target::candidates::<M, 1>(&x, [scales.encode6]);
+            let [map6] = Target::candidates::<M, 1>(&x, [scales.encode6], bmax);
             let choice = Choice { map4: false, certain: true };
             return Candidates { map6, map4: map6, signs, scales, choice };
         }
-        let [map6, map4] = Target::candidates::<M, 2>(&x, [scales.encode6, scales.encode4]);
+        let [map6, map4] = Target::candidates::<M, 2>(&x, [scales.encode6, scales.encode4], bmax);
         let choice = choose::<M, 1>(map6.error, map4.error, scales.ratio);
         Candidates { map6, map4, signs, scales, choice }
     }
@@ -225,7 +230,7 @@ impl Candidates {
     #[inline(always)]
     pub(crate) fn tie(&self) -> bool {
         let Self { map6, map4, scales, .. } = self;
-        Target::same_values(map4.codes, scales.s4, map6.codes, scales.s6)
+        isa::same_values(map6.codes, map4.codes, scales.s6, scales.s4)
     }
 }
 
@@ -241,7 +246,7 @@ pub(crate) fn encode<T: Input, M: Metric, R: Rounding, X: Transform, B: Block>(
     global: &GlobalScale,
     flags: u32,
 ) -> Encoded {
-    let block = Scaled::new::<T, M>(transform.block::<T>(raw), global);
+    let block = Scaled::<T>::new::<M>(transform.block::<T>(raw), global);
     // Shortcut for a warp of zeros. The branch also keeps the compiler from interleaving the halves, which
     // would take more registers and conflict in the register file's banks.
     if M::FOUR_OVER_SIX && Target::IN_HALVES && !warp::any(block.is_regular()) {

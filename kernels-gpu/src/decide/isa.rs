@@ -18,7 +18,7 @@ mod grid;
 #[cfg(fp4_kernels)]
 mod native;
 
-pub(crate) use arithmetic::{Candidate, Isa};
+pub(crate) use arithmetic::{Candidate, Isa, same_values};
 
 #[cfg(not(fp4_kernels))]
 pub(crate) type Target = grid::Grid;

@@ -4,7 +4,7 @@
 //! and the same cheap error, which decides nearly always. The contract's sums go line by line and have a
 //! direction: near ties are settled for rows and for columns separately.
 
-use super::isa::{Candidate, Isa, Target};
+use super::isa::{self, Candidate, Isa, Target};
 use super::metric::Metric;
 use super::rounding::Rounding;
 use super::{block, encoded, exact, near, stochastic};
@@ -79,24 +79,26 @@ pub(crate) fn encode<
     let raw = lines.raw;
     let bmax = largest(ptx::max_nan(T::amax(raw[0]), T::amax(raw[1])), ptx::max_nan);
     let scales = block::scales::<M>(bmax, global);
+    // Before the candidates: after them, the assembler works the scales out again to save registers.
+    let irregular_anywhere = warp::ballot(!scales.regular) != 0;
     let signs = raw.map(T::signs);
     let x = [T::widen(raw[0]), T::widen(raw[1])];
     let mut map4 = [false; 2];
     let mut encoded = if M::FOUR_OVER_SIX {
         let candidates = |encode: [f32; 2]| {
-            let a = Target::candidates::<M, 2>(&x[0], encode);
-            [a, Target::candidates::<M, 2>(&x[1], encode)]
+            let a = Target::candidates::<M, 2>(&x[0], encode, bmax);
+            [a, Target::candidates::<M, 2>(&x[1], encode, bmax)]
         };
         let [[a6, a4], [b6, b4]] = candidates([scales.encode6, scales.encode4]);
         let error6 = sum([a6.error, b6.error]);
         let error4 = sum([a4.error, b4.error]);
         let choice = block::choose::<M, 16>(error6, error4, scales.ratio);
         map4 = [choice.map4; 2];
-        let near = !choice.certain && scales.regular;
-        if warp::ballot(near) != 0 {
+        if warp::ballot(!choice.certain) != 0 {
+            let near = !choice.certain && scales.regular;
             let same_values = |[[a6, a4], [b6, b4]]: [[Candidate; 2]; 2]| {
-                Target::same_values(a4.codes, scales.s4, a6.codes, scales.s6)
-                    && Target::same_values(b4.codes, scales.s4, b6.codes, scales.s6)
+                isa::same_values(a6.codes, a4.codes, scales.s6, scales.s4)
+                    && isa::same_values(b6.codes, b4.codes, scales.s6, scales.s4)
             };
             let same = if R::NEAREST {
                 same_values([[a6, a4], [b6, b4]])
@@ -127,8 +129,8 @@ pub(crate) fn encode<
             Encoded { codes, scale: if map4 { scales.exact4 } else { scales.exact6 } }
         })
     } else {
-        let [a] = Target::candidates::<M, 1>(&x[0], [scales.encode6]);
-        let [b] = Target::candidates::<M, 1>(&x[1], [scales.encode6]);
+        let [a] = Target::candidates::<M, 1>(&x[0], [scales.encode6], bmax);
+        let [b] = Target::candidates::<M, 1>(&x[1], [scales.encode6], bmax);
         let codes = [Target::nibbles(a.codes, signs[0]), Target::nibbles(b.codes, signs[1])];
         [Encoded { codes, scale: scales.exact6 }; 2]
     };
@@ -154,7 +156,7 @@ pub(crate) fn encode<
     // `opaque` each time: a known answer lets the compiler duplicate what follows for either value, and
     // lanes at different copies of one shuffle deadlock.
     let irregular = || ptx::opaque(u32::from(!scales.regular)) != 0;
-    if warp::ballot(irregular()) != 0 {
+    if irregular_anywhere {
         // Tiles of zeros are common: no exact path for them.
         let zero = bmax == 0.0;
         if warp::ballot(irregular() && !zero) != 0 {

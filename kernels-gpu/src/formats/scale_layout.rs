@@ -5,8 +5,9 @@ use crate::ptx::{self, memory};
 /// Offset of a scale in the tensor cores' layout, see [`fouroversix_core::config::ScaleLayout`].
 #[inline(always)]
 pub(crate) fn swizzled(row: u32, block: u32, blocks_per_row: u32) -> usize {
-    let tile = (row / 128) as usize * blocks_per_row.div_ceil(4) as usize + (block / 4) as usize;
-    tile * 512 + ((row % 32) * 16 + (row % 128) / 32 * 4 + block % 4) as usize
+    // Tiles are counted in 32 bits: there are fewer than blocks (launch contract, clause 1), or few more.
+    let tile = row / 128 * blocks_per_row.div_ceil(4) + block / 4;
+    tile as usize * 512 + ((row % 32) * 16 + (row % 128) / 32 * 4 + block % 4) as usize
 }
 
 /// Address of a block's scale in that layout, of `[rows, blocks]` scales. Writes the block's share of the
@@ -22,7 +23,9 @@ pub(crate) unsafe fn swizzled_at(
     let (rows, blocks) = (ptx::opaque(rows), ptx::opaque(blocks));
     // SAFETY: launch contract, clause 5: room for the padding.
     unsafe {
-        zero_padding(scales, [rows, blocks], row, block);
+        if rows % 128 != 0 || blocks % 4 != 0 {
+            zero_padding(scales, [rows, blocks], row, block);
+        }
         (scales as *mut u8).add(swizzled(row, block, blocks))
     }
 }

@@ -5,8 +5,8 @@ use crate::load::input::Input;
 use crate::load::staged::{self, Reader};
 use crate::load::tensor;
 use crate::load::transform::{Hadamard, Identity, Transform};
-use crate::ptx::{self, memory, shared, thread, thread_block};
-use fouroversix_core::abi::{AmaxParams, COLUMNS_COLS, E4M3_MAX_256, GlobalScale};
+use crate::ptx::{self, memory, shared, thread, thread_block, warp};
+use fouroversix_core::abi::{AMAX_COLUMNS, AmaxParams, COLUMNS_COLS, E4M3_MAX_256, GlobalScale};
 
 /// Step 2: `S_enc = min(fl(6·A / amax), FMAX)`, 1 if amax or that is 0; `S_dec = fl(1 / S_enc)`.
 #[inline(always)]
@@ -176,25 +176,55 @@ pub(crate) unsafe fn rows<T: Input>(p: &AmaxParams) {
     }
 }
 
-/// One amax for each column: 32 threads side by side down all rows.
+/// One amax for each column: a thread block for two columns of blocks, two lanes to a row of theirs, from the
+/// last row on for the reason given at [`share`].
 #[inline(always)]
 pub(crate) unsafe fn columns<T: Input>(p: &AmaxParams) {
-    // SAFETY: launch contract, clauses 1, 3 and 4, for a row, column or amax that there is.
+    // SAFETY: launch contract, clauses 1, 3 and 4: loads are clamped to the tensor, stores predicated on it.
     unsafe {
         if tensor::skip_set(p.skip) {
             return;
         }
-        let column = u64::from(thread::global_index());
-        if column >= p.cols {
-            return;
+        let (thread, first) = (thread::index(), thread::block()[0] * AMAX_COLUMNS);
+        let (rows, cols) = (p.rows as u32, p.cols as u32);
+        // Maxima may count a row twice, or a block.
+        let block = (first / 16 + thread % 2).min(cols / 16 - 1);
+        let of_block =
+            (p.input as *const u8).wrapping_add((u64::from(block) * 16 * T::BYTES) as usize);
+        let load = |back: u32| {
+            let row = (rows - 1).saturating_sub(back);
+            T::load(of_block.wrapping_add((u64::from(row) * p.cols * T::BYTES) as usize))
+        };
+        let step = thread::count() / 2;
+        let (mut amax, mut back) = (T::Raw::default(), thread / 2);
+        let mut done = 0;
+        while done < rows {
+            // Four loads in flight.
+            let [a, b, c, d] =
+                [load(back), load(back + step), load(back + 2 * step), load(back + 3 * step)];
+            amax = T::larger(amax, T::larger(T::larger(a, b), T::larger(c, d)));
+            back += 4 * step;
+            done += 4 * step;
         }
-        let mut at = (p.input as *const u8).add((column * T::BYTES) as usize);
-        let mut amax = 0.0;
-        for _ in 0..p.rows {
-            amax = ptx::max(amax, T::element(at).abs());
-            at = at.add((p.cols * T::BYTES) as usize);
+        let mut amax = T::widen(amax).map(|x| ptx::max(x.abs(), 0.0));
+        for mask in [16, 8, 4, 2] {
+            amax = amax.map(|x| ptx::max(x, warp::shuffle_xor(x, mask)));
         }
-        store((p.global as *mut GlobalScale).add(column as usize), of_amax(amax, p.flags));
+        let at = |warp: u32, column: u32| shared::base() + (warp * AMAX_COLUMNS + column) * 4;
+        if thread % 32 < 2 {
+            for i in 0..16 {
+                shared::store_b32(at(thread / 32, thread % 2 * 16 + i), amax[i as usize].to_bits());
+            }
+        }
+        shared::barrier();
+        if thread < AMAX_COLUMNS && first + thread < cols {
+            let mut amax = 0.0;
+            for warp in 0..thread::count() / 32 {
+                amax = ptx::max(amax, f32::from_bits(shared::load_b32(at(warp, thread))));
+            }
+            let global = (p.global as *mut GlobalScale).add((first + thread) as usize);
+            store(global, of_amax(amax, p.flags));
+        }
     }
 }
 

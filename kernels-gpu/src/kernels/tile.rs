@@ -38,7 +38,7 @@ pub(crate) unsafe fn kernel<
         }
         let tensor = tensor::of_launch::<GROUPED>(p);
         let [x, y, _] = thread::block();
-        if y * EDGE >= tensor.rows || x * EDGE >= tensor.cols {
+        if (y * EDGE >= tensor.rows) | (x * EDGE >= tensor.cols) {
             return;
         }
         let (lane, warp) = (thread::index() % 32, thread::index() / 32);
@@ -48,7 +48,8 @@ pub(crate) unsafe fn kernel<
         let present = tile < row_tiles && block < blocks;
         let (tile, block) = (tile.min(row_tiles - 1), block.min(blocks - 1));
         let rows = [0, 8].map(|half| tile * 16 + lane / 4 + half);
-        let index = rows.map(|row| row * blocks + block);
+        let first = rows[0] * blocks + block;
+        let index = [first, first + 8 * blocks];
         let input = tensor.input as *const u8;
         let at = index.map(|index| input.add(index as usize * 16 * T::BYTES as usize));
         let number = tensor::number::<GROUPED>();
@@ -77,15 +78,21 @@ pub(crate) unsafe fn kernel<
         );
         if ROWWISE && present {
             let scale = e4m3::byte(rowwise.scale);
+            let index = index.map(|index| index as usize);
             for i in 0..2 {
-                let index = index[i] as usize;
-                memory::store_v2((tensor.codes as *mut u8).add(index * 8), rowwise.codes[i]);
-                let mut at = (tensor.scales as *mut u8).add(index);
-                if p.flags & SWIZZLED != 0 {
+                memory::store_v2((tensor.codes as *mut u8).add(index[i] * 8), rowwise.codes[i]);
+            }
+            // Branches of their own: one store after either needs its address moved between registers.
+            if p.flags & SWIZZLED != 0 {
+                for row in rows {
                     let shape = [tensor.rows, blocks];
-                    at = scale_layout::swizzled_at(tensor.scales, shape, rows[i], block);
+                    let at = scale_layout::swizzled_at(tensor.scales, shape, row, block);
+                    memory::store_b8(at, scale);
                 }
-                memory::store_b8(at, scale);
+            } else {
+                for index in index {
+                    memory::store_b8((tensor.scales as *mut u8).add(index), scale);
+                }
             }
         }
         if COLUMNWISE {
@@ -164,12 +171,14 @@ unsafe fn store_column(
         // SAFETY: launch contract, clauses 3 to 5, for lines and blocks inside the tensor.
         unsafe {
             memory::store_v2((tensor.codes_t as *mut u8).add(index * 8), codes);
-            let mut at = (tensor.scales_t as *mut u8).add(index);
+            // Branches of their own, as of the rowwise output.
             if flags & SWIZZLED != 0 {
                 let shape = [tensor.cols, blocks];
-                at = scale_layout::swizzled_at(tensor.scales_t, shape, line, block);
+                let at = scale_layout::swizzled_at(tensor.scales_t, shape, line, block);
+                memory::store_b8(at, scale);
+            } else {
+                memory::store_b8((tensor.scales_t as *mut u8).add(index), scale);
             }
-            memory::store_b8(at, scale);
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) trait Input {
     /// Bytes an element takes.
     const BYTES: u64;
     /// 16 consecutive elements as they lie in memory.
-    type Raw: Copy;
+    type Raw: Copy + Default;
 
     /// Loads 16 elements. `at` is 16-byte aligned global memory.
     unsafe fn load(at: *const u8) -> Self::Raw;
@@ -27,8 +27,12 @@ pub(crate) trait Input {
     fn running_amax(amax: Self::Running, raw: Self::Raw) -> Self::Running;
     /// The maximum.
     fn finish_amax(amax: Self::Running) -> f32;
+    /// The larger magnitude of each of 16 pairs of elements, with some sign; a NaN loses.
+    fn larger(a: Self::Raw, b: Self::Raw) -> Self::Raw;
     /// Two words that depend on all 16: for copy kernels, whose loads must not be dead code.
     fn fold(raw: Self::Raw) -> [u32; 2];
+    /// The same elements, of which the compiler knows nothing before this point.
+    fn opaque(raw: Self::Raw) -> Self::Raw;
     /// The exact values.
     fn widen(raw: Self::Raw) -> [f32; 16];
     /// Bit 3 of nibble `i` is the sign of element `i`; the other bits are anything.
@@ -184,8 +188,18 @@ impl Input for Bf16 {
     }
 
     #[inline(always)]
+    fn larger(a: [u32; 8], b: [u32; 8]) -> [u32; 8] {
+        core::array::from_fn(|i| ptx::max_abs_bf16x2(a[i], b[i]))
+    }
+
+    #[inline(always)]
     fn fold(w: [u32; 8]) -> [u32; 2] {
         fold_8(w)
+    }
+
+    #[inline(always)]
+    fn opaque(w: [u32; 8]) -> [u32; 8] {
+        w.map(ptx::opaque)
     }
 
     #[inline(always)]
@@ -280,8 +294,18 @@ impl Input for F16 {
     }
 
     #[inline(always)]
+    fn larger(a: [u32; 8], b: [u32; 8]) -> [u32; 8] {
+        core::array::from_fn(|i| ptx::max_abs_f16x2(a[i], b[i]))
+    }
+
+    #[inline(always)]
     fn fold(w: [u32; 8]) -> [u32; 2] {
         fold_8(w)
+    }
+
+    #[inline(always)]
+    fn opaque(w: [u32; 8]) -> [u32; 8] {
+        w.map(ptx::opaque)
     }
 
     #[inline(always)]
@@ -395,9 +419,19 @@ impl Input for F32 {
     }
 
     #[inline(always)]
+    fn larger(a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
+        core::array::from_fn(|i| ptx::max(a[i].abs(), b[i].abs()))
+    }
+
+    #[inline(always)]
     fn fold(x: [f32; 16]) -> [u32; 2] {
         let w: [u32; 8] = core::array::from_fn(|i| x[i].to_bits() ^ x[i + 8].to_bits());
         fold_8(w)
+    }
+
+    #[inline(always)]
+    fn opaque(x: [f32; 16]) -> [f32; 16] {
+        x.map(|x| f32::from_bits(ptx::opaque(x.to_bits())))
     }
 
     #[inline(always)]

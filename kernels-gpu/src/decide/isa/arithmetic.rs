@@ -1,7 +1,9 @@
 //! What a set's E2M1 arithmetic can do: the trait that the files beside this one implement.
 
+use super::Target;
 use crate::decide::metric::Metric;
 use crate::load::input::Input;
+use crate::ptx;
 
 /// A block encoded with one of its two scales.
 #[derive(Clone, Copy)]
@@ -20,6 +22,9 @@ pub(crate) trait Isa {
     /// Whether a branch between the hot loop's halves saves registers, see `decide/block.rs`.
     const IN_HALVES: bool;
 
+    /// Whether a candidate's codes have their signs.
+    const SIGNED_CODES: bool;
+
     /// `E2M1(y)` as a value, for `0 ≤ y < 7·GRID`.
     fn round(y: f32) -> f32;
 
@@ -27,11 +32,35 @@ pub(crate) trait Isa {
     fn amax<T: Input>(raw: T::Raw, x: &[f32; 16]) -> f32;
 
     /// A candidate for each factor of `encode`. Factors and errors include `GRID`; `|x|·encode < 7·GRID`.
-    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], encode: [f32; N]) -> [Candidate; N];
+    /// `bmax` is the largest magnitude.
+    fn candidates<M: Metric, const N: usize>(
+        x: &[f32; 16],
+        encode: [f32; N],
+        bmax: f32,
+    ) -> [Candidate; N];
 
-    /// Whether all 16 values `a·scale_a` equal `b·scale_b` in magnitude.
-    fn same_values(a: [u32; 2], scale_a: f32, b: [u32; 2], scale_b: f32) -> bool;
+    /// A word with bit 0 of each code set.
+    const ONES: u32;
 
     /// A candidate's codes as stored nibbles. `signs` is that of [`Input::signs`].
     fn nibbles(codes: [u32; 2], signs: [u32; 2]) -> [u32; 2];
+}
+
+/// Whether both candidates have the same 16 values, by their codes: map6's are `s6` times E2M1 numbers, map4's
+/// `s4` times.
+///
+/// With `s4 = 1.5·s6` these are the pairs of 6 and 4, 3 and 2, 1.5 and 1, and zeros: map6's code is 7, 5, 3 or
+/// 0, and map4's the even one below. Candidates whose scales have another ratio may have the same values as
+/// well; the answer is no, and the contract's own errors decide.
+#[inline(always)]
+pub(crate) fn same_values(codes6: [u32; 2], codes4: [u32; 2], s6: f32, s4: f32) -> bool {
+    let ones = Target::ONES;
+    let differs = |half: usize| {
+        let (six, four) = (codes6[half], codes4[half]);
+        // Code 1, 0.5, is the odd one without a partner: bit 0 is set where bit 1 or bit 2 is.
+        (six ^ four ^ (six & ones)) | ((six >> 1 | six >> 2) ^ six) & ones
+    };
+    // `opaque` keeps the question from being hoisted onto the hot path.
+    let [s6, s4] = [s6, s4].map(|scale| f32::from_bits(ptx::opaque(scale.to_bits())));
+    s4 == 1.5 * s6 && differs(0) | differs(1) == 0
 }

@@ -61,6 +61,8 @@ fn place(q: [f32; 8]) -> u32 {
 impl Isa for Grid {
     const GRID: f32 = GRID;
     const IN_HALVES: bool = true;
+    const ONES: u32 = 0x2222_2222;
+    const SIGNED_CODES: bool = false;
 
     #[inline(always)]
     fn round(y: f32) -> f32 {
@@ -75,7 +77,11 @@ impl Isa for Grid {
     }
 
     #[inline(always)]
-    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], encode: [f32; N]) -> [Candidate; N] {
+    fn candidates<M: Metric, const N: usize>(
+        x: &[f32; 16],
+        encode: [f32; N],
+        _: f32,
+    ) -> [Candidate; N] {
         let mut codes = [[0; 2]; N];
         let mut error = [[0.0; 2]; N];
         // Both candidates of half a block at a time: few registers, and x is widened once.
@@ -95,22 +101,6 @@ impl Isa for Grid {
         half!(0: 0 1 2 3 4 5 6 7);
         half!(1: 0 1 2 3 4 5 6 7);
         core::array::from_fn(|c| Candidate { codes: codes[c], error: error[c][0] + error[c][1] })
-    }
-
-    #[inline(always)]
-    fn same_values(a: [u32; 2], scale_a: f32, b: [u32; 2], scale_b: f32) -> bool {
-        // Exact in FP16: q·s has six significant bits and, times 2⁻¹⁴, is a multiple of 2⁻²⁴.
-        let scale_a = ptx::cvt_rn_f16x2_f32(scale_a, scale_a);
-        let scale_b = ptx::cvt_rn_f16x2_f32(scale_b, scale_b);
-        let mut difference = 0;
-        macro_rules! each {
-            ($($half:literal: $shift:tt $by:literal),*) => {$(
-                difference |= ptx::mul_rn_f16x2((a[$half] $shift $by) & 0x0E00_0E00, scale_a)
-                    ^ ptx::mul_rn_f16x2((b[$half] $shift $by) & 0x0E00_0E00, scale_b);
-            )*};
-        }
-        each!(0: << 8, 0: << 4, 0: << 0, 0: >> 4, 1: << 8, 1: << 4, 1: << 0, 1: >> 4);
-        difference == 0
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 //! 2. **Packing is part of the conversion.** The machine's conversion to E2M1 shifts a word up and puts two
 //!    codes below: four of them make a word of eight codes, and the conversion back selects a byte. The
 //!    assembler does this only where the word is the codes' one use. So the conversion back reads
-//!    `word ^ (encode & 2³¹)`: the same bits, as `encode` is positive, but opaque to the assembler.
+//!    `word ^ (bmax & 2³¹)`: the same bits, as `bmax` has no sign, but opaque to the assembler.
 //! 3. **Differences** `q − y` have an FP16 operand (`sub.rn.f32.f16`): one rounding, no conversion.
 //! 4. **bmax** is the maximum of widened elements: the assembler fuses two maxima into one instruction of
 //!    three operands, with magnitudes for free.
@@ -44,7 +44,7 @@ fn codes(y: [f32; 8]) -> u32 {
     codes
 }
 
-/// The values of eight codes, two FP16 numbers a word. `positive` is any positive number.
+/// The values of eight codes, two FP16 numbers a word. `positive` is any number without a sign.
 #[cfg(fp4_cvt)]
 #[inline(always)]
 fn values(codes: u32, positive: f32) -> [u32; 4] {
@@ -110,7 +110,7 @@ fn encode(x: &[f32; 16], encode: f32) -> [u32; 2] {
 
 /// Both candidates' codes and errors.
 #[inline(always)]
-fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2]) -> [Candidate; 2] {
+fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2], bmax: f32) -> [Candidate; 2] {
     let mut words = [[0; 2]; 2];
     let mut error = [F32x2::new([0.0; 2]); 2];
     let factors = F32x2::new(encode);
@@ -120,7 +120,7 @@ fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2]) -> [Candidate; 2] {
             let mut q = [[0; 4]; 2];
             for c in 0..2 {
                 words[c][$half] = codes([$(y[$i][c]),*]);
-                q[c] = values(words[c][$half], encode[c]);
+                q[c] = values(words[c][$half], bmax);
             }
             $(
                 let six = ptx::sub_rn_f32_f16::<{ $i % 2 }>(q[0][$i / 2], y[$i][0]);
@@ -142,6 +142,8 @@ fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2]) -> [Candidate; 2] {
 impl Isa for Native {
     const GRID: f32 = 1.0;
     const IN_HALVES: bool = false;
+    const ONES: u32 = 0x1111_1111;
+    const SIGNED_CODES: bool = true;
 
     #[inline(always)]
     fn round(y: f32) -> f32 {
@@ -159,29 +161,17 @@ impl Isa for Native {
     }
 
     #[inline(always)]
-    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], factors: [f32; N]) -> [Candidate; N] {
+    fn candidates<M: Metric, const N: usize>(
+        x: &[f32; 16],
+        factors: [f32; N],
+        bmax: f32,
+    ) -> [Candidate; N] {
         if M::FOUR_OVER_SIX {
-            let both = compare::<M>(x, [factors[0], factors[N - 1]]);
+            let both = compare::<M>(x, [factors[0], factors[N - 1]], bmax);
             core::array::from_fn(|c| both[c])
         } else {
             factors.map(|factor| Candidate { codes: encode(x, factor), error: 0.0 })
         }
-    }
-
-    #[inline(always)]
-    fn same_values(a: [u32; 2], scale_a: f32, b: [u32; 2], scale_b: f32) -> bool {
-        // Exact in FP16: q·s has six significant bits and lies between 2⁻¹⁰ and 2688.
-        let pair_a = ptx::cvt_rn_f16x2_f32(scale_a, scale_a);
-        let pair_b = ptx::cvt_rn_f16x2_f32(scale_b, scale_b);
-        let mut difference = 0;
-        for half in 0..2 {
-            let (a, b) = (values(a[half], scale_a), values(b[half], scale_b));
-            for i in 0..4 {
-                let value_a = ptx::mul_rn_f16x2(a[i], pair_a);
-                difference |= (value_a ^ ptx::mul_rn_f16x2(b[i], pair_b)) & 0x7FFF_7FFF;
-            }
-        }
-        difference == 0
     }
 
     #[inline(always)]
