@@ -5,9 +5,11 @@
 //! that ordinary data take and on the longest one. The tables are committed in
 //! `docs/benchmarks/sass.md` and `sass.csv`. `--check` assembles what `sass.md` lists, an eighth of
 //! all (bf16 and the kernels without an element type, none for groups, a target for each
-//! generation), and compares all of `sass.md` and those lines of `sass.csv`. The assembler is one
+//! generation), and compares all of `sass.md` and those lines of `sass.csv`. Both fail where a hot path is over its
+//! [`budget`]. The assembler is one
 //! pinned release: another one counts otherwise.
 
+mod budget;
 mod disassembly;
 mod kernel;
 mod lanes;
@@ -101,6 +103,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         let folder = root.join("docs/benchmarks");
         let version = tools.version()?;
         report::finish(&folder, &measured, &notes, &version, options.check)?;
+        budget::check(&root, &measured)?;
     }
     if spilling.is_empty() {
         Ok(())

@@ -135,12 +135,12 @@ fn of_blocks(votes: &[Vote]) -> Option<Fallback> {
     votes.last().is_some_and(|vote| vote.ballot).then_some(sum)
 }
 
-/// Eight lanes have a tile (`decide::tile::encode`): near, all lanes a tie, near and none; irregular, and
-/// not zeros.
+/// Eight lanes have a tile (`decide::tile::encode`): irregular; not certain, which an irregular one nearly always is
+/// too; all lanes a tie; near and no tie; irregular and not zeros.
 fn of_tiles(votes: &[Vote]) -> Option<Fallback> {
-    let [near, tie, settled, irregular, exact] = votes else { return None };
+    let [irregular, uncertain, tie, settled, exact] = votes else { return None };
     votes.iter().all(|vote| vote.ballot).then_some(Fallback {
-        uncertain: (near.yes + irregular.yes) / 8,
+        uncertain: uncertain.yes.max(irregular.yes) / 8,
         exact: (settled.yes + exact.yes) / 8,
         left: (tie.lanes + exact.lanes) / 32,
         ..Fallback::default()

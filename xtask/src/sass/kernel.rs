@@ -24,6 +24,8 @@ pub(crate) struct Work {
     pub(crate) packs: u32,
     /// Bytes of an element: loads of that size are the exact path's.
     pub(crate) element: Option<u32>,
+    /// Whether only the exact path ballots.
+    pub(crate) exact_ballots: bool,
     /// Bytes that a block of 16 moves to and from memory, each once.
     pub(crate) traffic: u32,
 }
@@ -32,7 +34,15 @@ pub(crate) struct Work {
 pub(crate) fn work(kernel: Kernel) -> Option<Work> {
     let element = kernel.input()?.bytes() as u32;
     let input = 16 * element;
-    let base = Work { blocks: 1, loads: input, stores: 0, packs: 0, element: None, traffic: input };
+    let base = Work {
+        blocks: 1,
+        loads: input,
+        stores: 0,
+        packs: 0,
+        element: None,
+        exact_ballots: false,
+        traffic: input,
+    };
     match kernel.operation() {
         Operation::Quantize | Operation::QuantizeRows => quantize(kernel, element),
         Operation::CopyQuantize => Some(Work { stores: 9, traffic: input + 9, ..base }),
@@ -77,6 +87,7 @@ fn quantize(kernel: Kernel, element: u32) -> Option<Work> {
         stores: blocks * 9 * outputs,
         packs: blocks * 8 * encodings * candidates,
         element: Some(element),
+        exact_ballots: !tiles,
         traffic: input + 9 * outputs,
     })
 }
@@ -102,6 +113,15 @@ pub(crate) fn loaded(instruction: &Instruction) -> u32 {
 pub(crate) fn stored(instruction: &Instruction) -> u32 {
     let padding = instruction.operands.ends_with(", RZ");
     if instruction.mnemonic() == "STG" && !padding { bytes(instruction) } else { 0 }
+}
+
+/// Whether it gives a bit for each lane.
+pub(crate) fn ballots(instruction: &Instruction) -> bool {
+    ["VOTE", "VOTEU"].contains(&instruction.mnemonic())
+        && ["R", "UR"].iter().any(|register| {
+            let number = instruction.operands.trim_start().strip_prefix(register);
+            number.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
 }
 
 /// Whether it makes codes of two elements: E2M1 where it is native, else FP16.
