@@ -313,7 +313,12 @@ fn quantize_checked(
             [across, down, COLUMNS_THREADS]
         }
         (Blocks::Tile, _) => {
-            let [across, down] = tiles(shapes, [TILE_ROWS, TILE_COLS]);
+            let [mut across, down] = tiles(shapes, [TILE_ROWS, TILE_COLS]);
+            // Without columns a thread block has four tiles side by side: four thread blocks, as many strips of
+            // 16 rows, for four times the columns.
+            if outputs == Outputs::Rowwise {
+                across = across.next_multiple_of(TILE_COLS / 16);
+            }
             [across, down, TILE_THREADS]
         }
     };

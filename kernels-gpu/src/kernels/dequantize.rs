@@ -98,21 +98,24 @@ pub(crate) unsafe fn kernel<T: Output>(p: &DequantizeParams) {
         if tensor::skip_set(p.skip) || block >= p.rows * blocks_per_row {
             return;
         }
-        let mut scale_offset = block as usize;
-        let mut amax = p.amax as *const u8;
+        let mut scale_at = (p.scales as *const u8).add(block as usize);
+        // Loaded where its address is known: one load after either needs it moved between registers.
+        let mut amax = memory::load_b32(p.amax as *const u8);
         if p.flags & (ROW_SCALED | SWIZZLED) != 0 {
             let row = p.by_blocks.divide(block);
             if p.flags & ROW_SCALED != 0 {
-                amax = amax.add(row as usize * ((p.flags >> 16) as usize * 4));
+                let offset = row as usize * ((p.flags >> 16) as usize * 4);
+                amax = memory::load_b32((p.amax as *const u8).add(offset));
             }
             if p.flags & SWIZZLED != 0 {
                 let column = block - row * blocks_per_row;
-                scale_offset = scale_layout::swizzled(row, column, blocks_per_row);
+                let offset = scale_layout::swizzled(row, column, blocks_per_row);
+                scale_at = (p.scales as *const u8).add(offset);
             }
         }
-        let amax = f32::from_bits(memory::load_b32(amax));
+        let amax = f32::from_bits(amax);
         let [lo, hi] = memory::load_v2((p.codes as *const u8).add(block as usize * 8));
-        let byte = memory::load_b8((p.scales as *const u8).add(scale_offset));
+        let byte = memory::load_b8(scale_at);
         let scale = e4m3::value(byte);
         let per_six_a =
             if p.flags & E4M3_MAX_256 != 0 { 1.0 / (6.0 * 256.0) } else { 1.0 / (6.0 * 448.0) };

@@ -44,30 +44,29 @@ pub(crate) unsafe fn share<T: Input, X: Transform>(
     transform: X,
 ) -> f32 {
     let running = |amax, raw| T::running_amax(amax, transform.block::<T>(raw));
-    let bytes = 16 * T::BYTES;
-    let mut left = (elements / 16) as i64 - 1 - i64::from(first);
-    let mut at = input.wrapping_offset((left * bytes as i64) as isize);
-    let back = (u64::from(step) * bytes) as usize;
+    // There are fewer than 2³¹ blocks (launch contract, clause 1). `opaque`: addresses made from the number in the
+    // loop take one instruction each, four pointers that are stepped two each, and two more to load from.
+    let (mut left, step) = ((elements / 16) as i32 - 1 - first as i32, step as i32);
+    let at = |block: i32| input.wrapping_offset(block as isize * (16 * T::BYTES) as isize);
     let mut amax = T::Running::default();
     // Four loads in flight.
-    while left >= 3 * i64::from(step) {
+    while left >= 3 * step {
+        let block = ptx::opaque(left as u32) as i32;
         // SAFETY: launch contract, clause 3: four blocks of the input.
         unsafe {
-            let a = T::load(at);
-            let b = T::load(at.wrapping_sub(back));
-            let c = T::load(at.wrapping_sub(2 * back));
-            let d = T::load(at.wrapping_sub(3 * back));
+            let a = T::load(at(block));
+            let b = T::load(at(block - step));
+            let c = T::load(at(block - 2 * step));
+            let d = T::load(at(block - 3 * step));
             amax = running(running(amax, a), b);
             amax = running(running(amax, c), d);
         }
-        at = at.wrapping_sub(4 * back);
-        left -= 4 * i64::from(step);
+        left -= 4 * step;
     }
     while left >= 0 {
         // SAFETY: launch contract, clause 3: a block of the input.
-        amax = running(amax, unsafe { T::load(at) });
-        at = at.wrapping_sub(back);
-        left -= i64::from(step);
+        amax = running(amax, unsafe { T::load(at(left)) });
+        left -= step;
     }
     T::finish_amax(amax)
 }

@@ -1,8 +1,9 @@
 //! 16x16 blocks, for the rowwise output, the columnwise one or both.
 //!
-//! A thread block of 128 threads takes 64x64 elements. Warp w has rows 16w to 16w+15, a lane two blocks,
-//! eight rows apart: a warp's loads are coalesced to whole lines of 128 bytes. Columnwise codes are the
-//! rowwise ones, transposed in shared memory; four lanes write 32 coalesced bytes.
+//! A thread block of 128 threads takes 64x64 elements, or for the rowwise output alone 16x256. A warp has 16x64,
+//! a lane two blocks, eight rows apart: a warp's loads are coalesced to whole lines of 128 bytes. Four warps side by
+//! side write whole lines of rowwise codes; below each other they have whole lines of columnwise ones, which are
+//! the rowwise ones, transposed in shared memory: four lanes write 32 coalesced bytes.
 
 use super::transpose;
 use crate::decide::metric::Metric;
@@ -17,8 +18,10 @@ use fouroversix_core::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLE
 
 /// Rows and columns of a thread block.
 const EDGE: u32 = TILE_COLS;
+/// 16x16 blocks along an edge, and warps.
+const TILES: u32 = EDGE / 16;
 
-/// Encodes 64x64 elements and stores them.
+/// Encodes a thread block's elements and stores them.
 #[inline(always)]
 pub(crate) unsafe fn kernel<
     T: Input,
@@ -38,12 +41,21 @@ pub(crate) unsafe fn kernel<
         }
         let tensor = tensor::of_launch::<GROUPED>(p);
         let [x, y, _] = thread::block();
-        if (y * EDGE >= tensor.rows) | (x * EDGE >= tensor.cols) {
-            return;
-        }
         let (lane, warp) = (thread::index() % 32, thread::index() / 32);
         let (row_tiles, blocks) = (tensor.rows / 16, tensor.cols / 16);
-        let (tile, block) = (y * (EDGE / 16) + warp, x * (EDGE / 16) + lane % 4);
+        let (tile, first) = if COLUMNWISE {
+            if (y * EDGE >= tensor.rows) | (x * EDGE >= tensor.cols) {
+                return;
+            }
+            (y * TILES + warp, x * TILES)
+        } else {
+            let (tile, first) = (y * TILES + x % TILES, (x / TILES * TILES + warp) * TILES);
+            if (tile >= row_tiles) | (first >= blocks) {
+                return;
+            }
+            (tile, first)
+        };
+        let block = first + lane % 4;
         // Lanes past the edge encode the last tile and store nothing: votes and shuffles need all lanes.
         let present = tile < row_tiles && block < blocks;
         let (tile, block) = (tile.min(row_tiles - 1), block.min(blocks - 1));
