@@ -75,7 +75,10 @@ impl Output {
 
     /// The steps in which the two blocks are inside the tensor and take one store: bits 0 and 2.
     #[inline(always)]
-    fn present(&self) -> u32 {
+    fn present(&self, is_whole: bool) -> u32 {
+        if is_whole && !self.ragged {
+            return 0b101;
+        }
         let inside = self.block < self.blocks && !self.ragged;
         let left = if inside { self.lines.wrapping_sub(self.line) as i32 } else { 0 };
         u32::from(left > 0) | u32::from(left > STEP as i32) << 2
@@ -230,8 +233,9 @@ pub(crate) unsafe fn kernel<
         }
         let (mut row, mut column) = (to_rows.place(p.flags), to_columns.place(p.flags));
         // `opaque`: one register instead of those it is computed from.
-        let of_rows = if ROWWISE { to_rows.present() } else { 0 };
-        let mut present = ptx::opaque(to_columns.present() | of_rows << 1);
+        let is_whole = staged::is_whole::<T>([rows, cols], [first_row, first_column]);
+        let of_rows = if ROWWISE { to_rows.present(is_whole) } else { 0 };
+        let mut present = ptx::opaque(to_columns.present(is_whole) | of_rows << 1);
         let mut reader = Reader::new::<T>(thread);
         shared::cp_async_wait_all();
         shared::barrier();

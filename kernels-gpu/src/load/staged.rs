@@ -6,6 +6,7 @@ use super::block::Block;
 use super::input::Input;
 use super::swizzle::{self, fold, offset, pitch, spread};
 use crate::ptx::{self, shared};
+use fouroversix_core::abi::COLUMNS_COLS;
 
 /// Bytes an element takes.
 const fn bytes<T: Input>() -> u32 {
@@ -31,19 +32,35 @@ pub(crate) unsafe fn copy<T: Input>(
     let (row, piece) = (thread / pieces, thread % pieces);
     let (line, block) = (first_row + row, first_column / 16 + piece / T::BYTES as u32);
     let blocks = cols / 16;
-    // `opaque`: hoisted out of the loop, one comparison a copy.
-    let left = ptx::opaque(if block < blocks { rows.wrapping_sub(line) } else { 0 }) as i32;
     let index = (line * blocks + block) as usize;
     let within = piece % T::BYTES as u32 * 16;
     let mut from = input.wrapping_add(index * (16 * T::BYTES as usize) + within as usize);
-    for i in 0..swizzle::rows(bytes::<T>()) / step {
+    let mut copy = |i: u32, inside: bool| {
         // A thread's rows have the parity of its first.
         let at = offset(bytes::<T>(), row, piece) ^ (spread(i * step) * 16);
         let to = shared::base() + at + i * step * pitch(bytes::<T>());
         // SAFETY: launch contract, clauses 1, 3 and 4: predicated on the row being inside the tensor.
-        unsafe { shared::cp_async_16(to, from, left > (i * step) as i32) }
+        unsafe { shared::cp_async_16(to, from, inside) }
         from = from.wrapping_add((step * blocks) as usize * (16 * T::BYTES as usize));
+    };
+    let copies = swizzle::rows(bytes::<T>()) / step;
+    if is_whole::<T>([rows, cols], [first_row, first_column]) {
+        for i in 0..copies {
+            copy(i, true);
+        }
+        return;
     }
+    // `opaque`: hoisted out of the loop, one comparison a copy.
+    let left = ptx::opaque(if block < blocks { rows.wrapping_sub(line) } else { 0 }) as i32;
+    for i in 0..copies {
+        copy(i, left > (i * step) as i32);
+    }
+}
+
+/// Whether all of the tile that begins at `first` is inside the tensor: no element of it needs asking.
+#[inline(always)]
+pub(crate) fn is_whole<T: Input>([rows, cols]: [u32; 2], [row, column]: [u32; 2]) -> bool {
+    (row + tile_rows::<T>() <= rows) & (column + COLUMNS_COLS <= cols)
 }
 
 /// A thread's blocks of the tile: two neighbours in line `thread/4 + 64·step`, for rows, and for columns of
