@@ -371,6 +371,9 @@ fn row_threads(cols: usize, most: u32) -> u32 {
 
 /// The tensor's amax and its global scale. Takes [`crate::abi::AmaxParams`] with `rows · cols`
 /// elements, a multiple of 16. `multiprocessors` is the device's.
+///
+/// # Panics
+/// From 2³⁵ elements on, which [`check_shape`] refuses.
 #[must_use]
 pub fn amax(input: InputType, elements: u64, multiprocessors: u32) -> Launch {
     let across = amax_blocks(elements, amax_resident(multiprocessors));
@@ -409,6 +412,9 @@ pub fn amax_transform(
 ///
 /// # Errors
 /// [`LaunchError::TooManyTensors`].
+///
+/// # Panics
+/// As [`amax`].
 pub fn amax_grouped(
     input: InputType,
     elements: &[u64],
@@ -432,6 +438,8 @@ fn amax_resident(multiprocessors: u32) -> u32 {
 /// A thread for each block of elements, while that is at most `most` thread blocks. An empty
 /// tensor has an amax too: 0.
 fn amax_blocks(elements: u64, most: u32) -> u32 {
+    // Kernels count down from the last block, and below 0.
+    assert!(elements / 16 < MAX_BLOCKS, "{elements} elements are more than one amax kernel counts");
     (elements / 16).div_ceil(u64::from(AMAX_THREADS)).clamp(1, u64::from(most)) as u32
 }
 

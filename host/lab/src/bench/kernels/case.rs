@@ -170,6 +170,8 @@ pub(super) fn all(shape: [usize; 2]) -> Vec<Case> {
         let case = new("amax", Rule::Plain, Scaling::Tensor).element(element);
         cases.push(Case { work: Work::Amax, name: format!("amax {}", element), ..case });
     }
+    let case = new("amax", Rule::Plain, Scaling::Row).outputs(Outputs::Columnwise);
+    cases.push(Case { work: Work::Amax, name: "amax of columns bf16".to_owned(), ..case });
     for rule in [Rule::Plain, Rule::MAE_FAST, Rule::MSE] {
         let case = new("amax", rule, Scaling::Tensor);
         cases.push(case.work(Work::AmaxAndQuantize, "with amax pass"));
