@@ -1,4 +1,4 @@
-//! From elements to codes and a scale: the choice between map6 and map4.
+//! From elements to codes and a scale: the choice between map6 and map4, or of 13.
 
 pub(crate) mod block;
 pub(crate) mod encoded;
@@ -9,5 +9,6 @@ pub(crate) mod metric;
 pub(crate) mod near;
 mod philox;
 pub(crate) mod rounding;
+pub(crate) mod search;
 pub(crate) mod stochastic;
 pub(crate) mod tile;

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use fouroversix_core::config::Feature;
-
 use crate::case::{Case, Outcome};
 use crate::dequantize_case::DequantizeCase;
 
@@ -21,17 +19,6 @@ impl SkipReason {
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// Refuses a case that uses a feature which a backend lacks.
-///
-/// # Errors
-/// Which one.
-pub fn lacks(case: &Case, features: &[Feature]) -> Result<(), SkipReason> {
-    match features.iter().find(|feature| case.config.uses(**feature)) {
-        None => Ok(()),
-        Some(feature) => Err(SkipReason::new(format!("has no {feature}"))),
     }
 }
 

@@ -143,8 +143,14 @@ fn training_words(config: &Config) -> String {
     words
 }
 
-/// Every rule: plain, and the eight of Four Over Six.
+/// Every rule of the first contract: plain, and the eight of Four Over Six.
 #[must_use]
 pub fn every_rule() -> Vec<Rule> {
     Rule::ALL.to_vec()
+}
+
+/// Those and the four of scale search.
+#[must_use]
+pub fn with_searches() -> Vec<Rule> {
+    [&Rule::ALL[..], &Rule::SEARCHES[..]].concat()
 }

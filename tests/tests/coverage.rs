@@ -37,6 +37,7 @@ fn missing(suite: &Suite) -> Vec<Kernel> {
 fn every_kernel_has_a_generated_case() {
     let mut suite = Suite::generated(1);
     suite.extend(Suite::generated_training(1));
+    suite.extend(Suite::generated_search(1));
     assert_eq!(missing(&suite), []);
 }
 
@@ -44,6 +45,7 @@ fn every_kernel_has_a_generated_case() {
 fn every_kernel_has_a_carried_golden_case() {
     let mut suite = Suite::carried().unwrap();
     suite.extend(Suite::carried_training().unwrap());
+    suite.extend(Suite::carried_search().unwrap());
     assert_eq!(missing(&suite), []);
 }
 

@@ -21,5 +21,6 @@ mod random;
 mod roundings;
 mod runner;
 mod search_golden;
+mod search_properties;
 mod training_golden;
 mod training_properties;

@@ -24,6 +24,8 @@ static SUITE: LazyLock<Suite> = LazyLock::new(|| {
     let mut suite = Suite::carried().expect("the carried selection follows its format");
     suite.extend(Suite::generated(4));
     suite.extend(Suite::generated_training(4));
+    suite.extend(Suite::carried_search().expect("as the others"));
+    suite.extend(Suite::generated_search(4));
     suite
 });
 

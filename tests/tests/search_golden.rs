@@ -1,5 +1,5 @@
 //! The cases of scale search on the reference and on every CPU path: the carried ones, and all of
-//! `shared/golden-search` when it lies beside the workspace.
+//! `shared/golden-search` when it lies beside the workspace. Kernels: `ptx_golden.rs`.
 
 use crate::common;
 use std::collections::BTreeSet;

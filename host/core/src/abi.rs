@@ -66,7 +66,8 @@ pub struct QuantizeParams {
     pub group: u64,
     /// With [`SKIPPABLE`], a `u32` in device memory: the launch does nothing when it is not zero.
     pub skip: u64,
-    /// [`STRICT`], [`E4M3_MAX_256`], [`ROW_SCALED`], [`SWIZZLED`], [`SKIPPABLE`].
+    /// [`STRICT`], [`E4M3_MAX_256`], [`ROW_SCALED`], [`SWIZZLED`], [`SKIPPABLE`], [`TRANSFORMS`],
+    /// [`MAGNITUDES`].
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
@@ -212,6 +213,9 @@ pub const SKIPPABLE: u32 = 16;
 /// The rowwise and the columnwise output are transformed: looked at by kernels of both outputs with
 /// transforms.
 pub const TRANSFORMS: [u32; 2] = [32, 64];
+
+/// Scale search compares sums of magnitudes instead of squares.
+pub const MAGNITUDES: u32 = 128;
 
 /// The parameter of `amax_*`, `amax_rows_*`, `amax_columns_*` and `global_scales`, and an entry of `amax_grouped_*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

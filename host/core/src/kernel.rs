@@ -11,7 +11,7 @@ use core::fmt;
 use crate::abi::{
     AMAX_COLUMNS, AMAX_COLUMNS_WARPS, COLUMNS_BYTES, COLUMNS_COLS, TURNED_TILE_BYTES,
 };
-use crate::config::{Feature, InputType, Metric, Outputs, Rule};
+use crate::config::{InputType, Metric, Outputs, Rule};
 use crate::instruction_set::{Capability, InstructionSet};
 
 pub use name::Name;
@@ -59,7 +59,7 @@ pub enum Blocks {
     Tile,
 }
 
-/// What of a rule is compiled in. Error path and E4M3 bound are flags of a launch.
+/// What of a rule is compiled in. Error path and E4M3 bound are flags of a launch; a search's metric too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KernelRule {
     /// One candidate.
@@ -68,18 +68,17 @@ pub enum KernelRule {
     Mae,
     /// Two, compared by the sum of squares.
     Mse,
+    /// 13 neighbouring scales. Rounds to nearest, without a transform.
+    Search,
 }
 
-impl TryFrom<Rule> for KernelRule {
-    /// What the kernels lack.
-    type Error = Feature;
-
-    fn try_from(rule: Rule) -> Result<Self, Feature> {
+impl From<Rule> for KernelRule {
+    fn from(rule: Rule) -> Self {
         match rule {
-            Rule::Plain => Ok(Self::Plain),
-            Rule::FourOverSix { metric: Metric::Mae, .. } => Ok(Self::Mae),
-            Rule::FourOverSix { metric: Metric::Mse, .. } => Ok(Self::Mse),
-            Rule::Search { .. } => Err(Feature::Search),
+            Rule::Plain => Self::Plain,
+            Rule::FourOverSix { metric: Metric::Mae, .. } => Self::Mae,
+            Rule::FourOverSix { metric: Metric::Mse, .. } => Self::Mse,
+            Rule::Search { .. } => Self::Search,
         }
     }
 }
@@ -148,6 +147,7 @@ impl Kernel {
     #[must_use]
     pub const fn stochastically(self) -> Self {
         assert!(self.quantizes(), "only codes are rounded");
+        assert!(!self.searches(), "a search rounds to nearest");
         Self { stochastic: true, ..self }
     }
 
@@ -156,6 +156,7 @@ impl Kernel {
     #[must_use]
     pub const fn transformed(self) -> Self {
         assert!(matches!(self.operation, Operation::Quantize) && !self.grouped);
+        assert!(!self.searches(), "a search has no transform");
         assert!(
             matches!(self.blocks, Some(Blocks::Row)),
             "groups that are transformed are 1x16 blocks"
@@ -277,10 +278,16 @@ impl Kernel {
         matches!(self.operation, Operation::Quantize | Operation::QuantizeRows)
     }
 
-    /// Whether it has two candidates for each block: it quantizes, and not by the plain rule.
+    /// Whether it has two candidates for each block: map6 and map4.
     #[must_use]
     pub const fn compares(self) -> bool {
         matches!(self.rule, Some(KernelRule::Mae | KernelRule::Mse))
+    }
+
+    /// Whether it has 13 candidates for each block.
+    #[must_use]
+    pub const fn searches(self) -> bool {
+        matches!(self.rule, Some(KernelRule::Search))
     }
 
     /// Bytes of dynamic shared memory of a thread block.
@@ -337,9 +344,11 @@ impl Kernel {
             );
             return if rowwise { Some(96) } else { None };
         }
+        // Without conversions to FP8 and with a table's addresses, 48 and 56 spill on sm_86.
+        let more = self.grouped && !set.has(Capability::Fp8Cvt);
         Some(match (blocks, outputs) {
-            // Without conversions to FP8 and with a table's addresses 48 spill on sm_86.
-            (Blocks::Row, Outputs::Rowwise) if self.grouped && !set.has(Capability::Fp8Cvt) => 56,
+            (Blocks::Row, Outputs::Rowwise) if more => 56,
+            (Blocks::Tile, Outputs::Columnwise) if more => 64,
             (Blocks::Row, Outputs::Rowwise) => 48,
             (Blocks::Row, Outputs::Columnwise | Outputs::Both) => 64,
             (Blocks::Tile, Outputs::Rowwise | Outputs::Columnwise) => 56,
@@ -395,6 +404,7 @@ impl Kernel {
             Some(KernelRule::Plain) => "plain",
             Some(KernelRule::Mae) => "mae",
             Some(KernelRule::Mse) => "mse",
+            Some(KernelRule::Search) => "search",
             None => "",
         };
         let transform = if self.transform && self.quantizes() { "transform" } else { "" };
@@ -452,6 +462,10 @@ mod tests {
                 Kernel::quantize(Blocks::Row, Outputs::Rowwise, true, F32, KernelRule::Mse)
                     .stochastically(),
                 "quantize_1d_rowwise_grouped_f32_mse_stochastic",
+            ),
+            (
+                Kernel::quantize(Blocks::Tile, Outputs::Both, true, Bf16, KernelRule::Search),
+                "quantize_2d_both_grouped_bf16_search",
             ),
             (Kernel::amax(false, Bf16), "amax_bf16"),
             (Kernel::amax(true, F32), "amax_grouped_f32"),

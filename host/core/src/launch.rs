@@ -38,11 +38,12 @@ use std::fmt;
 
 use crate::abi::{
     AMAX_COLUMNS, AMAX_COLUMNS_WARPS, COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256,
-    QuantizeTensor, ROW_SCALED, Random, STRICT, SWIZZLED, Signs, TILE_COLS, TILE_ROWS, TRANSFORMS,
+    MAGNITUDES, QuantizeTensor, ROW_SCALED, Random, STRICT, SWIZZLED, Signs, TILE_COLS, TILE_ROWS,
+    TRANSFORMS,
 };
 use crate::config::{
-    Config, E4m3Max, ErrorPath, Feature, InputType, Outputs, Rounding, Rule, ScaleLayout, Scaling,
-    Transforms,
+    Config, E4m3Max, ErrorPath, Feature, InputType, Metric, Outputs, Rounding, Rule, ScaleLayout,
+    Scaling, Transforms,
 };
 use crate::kernel::{Blocks, Kernel};
 use crate::shape::{ShapeError, check_dimension};
@@ -95,10 +96,10 @@ pub enum LaunchError {
         /// What was asked for.
         with: &'static str,
     },
-    /// There are no such kernels.
-    Unsupported {
-        /// What they lack.
-        feature: Feature,
+    /// A search with what its kernels don't have.
+    Search {
+        /// What was asked for.
+        with: &'static str,
     },
 }
 
@@ -114,9 +115,10 @@ impl fmt::Display for LaunchError {
                 f,
                 "{with} was asked for with a group of tensors, which has none: quantize them one by one"
             ),
-            Self::Unsupported { feature } => write!(
+            Self::Search { with } => write!(
                 f,
-                "the kernels don't do {feature} yet: use the CPU path, or a configuration without it"
+                "{with} was asked for with scale search, which the kernels don't have: use the CPU path, or \
+                 Four Over Six"
             ),
         }
     }
@@ -126,7 +128,7 @@ impl std::error::Error for LaunchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Shape(error) => error.source(),
-            Self::TooManyTensors { .. } | Self::Group { .. } | Self::Unsupported { .. } => None,
+            Self::TooManyTensors { .. } | Self::Group { .. } | Self::Search { .. } => None,
         }
     }
 }
@@ -134,12 +136,6 @@ impl std::error::Error for LaunchError {
 impl From<ShapeError> for LaunchError {
     fn from(error: ShapeError) -> Self {
         Self::Shape(error)
-    }
-}
-
-impl From<Feature> for LaunchError {
-    fn from(feature: Feature) -> Self {
-        Self::Unsupported { feature }
     }
 }
 
@@ -174,6 +170,9 @@ pub fn rule_flags(rule: Rule) -> u32 {
     if let Rule::FourOverSix { error_path: ErrorPath::Strict, .. } = rule {
         flags |= STRICT;
     }
+    if let Rule::Search { metric: Metric::Mae, .. } = rule {
+        flags |= MAGNITUDES;
+    }
     if rule.e4m3_max() == E4m3Max::M256 {
         flags |= E4M3_MAX_256;
     }
@@ -193,10 +192,12 @@ pub fn random(config: &Config, shape: [usize; 2]) -> Random {
 /// Checks that there are kernels for a configuration.
 ///
 /// # Errors
-/// [`LaunchError::Unsupported`] where there are none.
+/// [`LaunchError::Search`] where there are none.
 pub fn check_features(config: &Config) -> Result<(), LaunchError> {
-    match Feature::Search {
-        feature if config.uses(feature) => Err(LaunchError::Unsupported { feature }),
+    let missing =
+        [(Feature::Stochastic, "stochastic rounding"), (Feature::Transform, "a transform")];
+    match missing.into_iter().find(|(feature, _)| config.uses(*feature)) {
+        Some((_, with)) if config.uses(Feature::Search) => Err(LaunchError::Search { with }),
         _ => Ok(()),
     }
 }
@@ -322,7 +323,7 @@ fn quantize_checked(
             [across, down, TILE_THREADS]
         }
     };
-    let kernel = Kernel::quantize(blocks, outputs, grouped, input, config.rule().try_into()?);
+    let kernel = Kernel::quantize(blocks, outputs, grouped, input, config.rule().into());
     let kernel = if config.transforms().is_none() { kernel } else { kernel.transformed() };
     let kernel = rounding(kernel, config);
     Ok(Launch::new(kernel, [across, down, shapes.len() as u32], threads))
@@ -360,7 +361,7 @@ pub fn quantize_rows(
     let grid = [if cols == 0 { 0 } else { rows as u32 }, 1, 1];
     // Measured on H100: many small thread blocks overlap better than few large ones.
     let threads = row_threads(cols, 128);
-    let kernel = rounding(Kernel::quantize_rows(input, config.rule().try_into()?), config);
+    let kernel = rounding(Kernel::quantize_rows(input, config.rule().into()), config);
     Ok(Launch::new(kernel, grid, threads))
 }
 

@@ -27,6 +27,7 @@ use super::exact;
 use super::isa::{self, Candidate, Isa, Target};
 use super::metric::Metric;
 use super::rounding::Rounding;
+use super::search;
 use super::stochastic;
 use crate::formats::e4m3;
 use crate::load::block::{Block, Placed};
@@ -55,7 +56,7 @@ pub(crate) struct ScalePair {
 
 /// `RN(1/t)`, for `t` and `1/t` well inside the normal range.
 #[inline(always)]
-fn reciprocal(t: f32) -> f32 {
+pub(crate) fn reciprocal(t: f32) -> f32 {
     let r = ptx::rcp_approx(t);
     ptx::fma_rn(r, ptx::fma_rn(-t, r, 1.0), r)
 }
@@ -70,7 +71,7 @@ fn reciprocals(t: F32x2) -> F32x2 {
 
 /// `RN(bmax/6)`, for `bmax ≥ 2⁻¹⁰⁰`.
 #[inline(always)]
-fn sixth(bmax: f32) -> f32 {
+pub(crate) fn sixth(bmax: f32) -> f32 {
     const SIXTH: f32 = 1.0 / 6.0;
     const REST: f32 = (1.0 / 6.0 - SIXTH as f64) as f32;
     ptx::fma_rn(bmax, SIXTH, bmax * REST)
@@ -246,6 +247,9 @@ pub(crate) fn encode<T: Input, M: Metric, R: Rounding, X: Transform, B: Block>(
     global: &GlobalScale,
     flags: u32,
 ) -> Encoded {
+    if M::SEARCH {
+        return search::encode::<T, B>(raw, thread, block_of, global, flags);
+    }
     let block = Scaled::<T>::new::<M>(transform.block::<T>(raw), global);
     // Shortcut for a warp of zeros. The branch also keeps the compiler from interleaving the halves, which
     // would take more registers and conflict in the register file's banks.

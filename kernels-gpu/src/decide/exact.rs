@@ -74,6 +74,14 @@ impl Encoder {
         [codes as u32, (codes >> 32) as u32]
     }
 
+    /// The contract's fast difference of one element (step 6).
+    #[inline(always)]
+    pub(crate) fn fast(self, x: f32, global: &GlobalScale) -> f32 {
+        let q = self.magnitude(x);
+        let q = if x < 0.0 { -q } else { q };
+        q * self.scale - x * global.s_enc
+    }
+
     /// The contract's term of one element (steps 6 and 7).
     #[inline(always)]
     fn term<M: Metric>(self, x: f32, global: &GlobalScale, flags: u32) -> f32 {

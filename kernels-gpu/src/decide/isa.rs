@@ -16,7 +16,7 @@ mod arithmetic;
 #[cfg(not(fp4_kernels))]
 mod grid;
 #[cfg(fp4_kernels)]
-mod native;
+pub(crate) mod native;
 
 pub(crate) use arithmetic::{Candidate, Isa, same_values};
 

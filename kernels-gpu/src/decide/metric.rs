@@ -14,6 +14,8 @@ use crate::ptx::packed::{self, F32x2};
 pub(crate) trait Metric {
     /// Whether there are two candidates at all.
     const FOUR_OVER_SIX: bool = true;
+    /// Whether there are 13, which `decide/search.rs` compares by the launch's own metric.
+    const SEARCH: bool = false;
     /// `sum + term(d)`, any rounding: for cheap errors.
     fn add(sum: f32, d: f32) -> f32;
     /// `term(d)` of a pair, any rounding.
@@ -35,6 +37,8 @@ pub(crate) trait Metric {
 pub(crate) struct Mae;
 /// Sum of squared differences.
 pub(crate) struct Mse;
+/// Scale search: none of this trait's sums.
+pub(crate) struct Search;
 /// Plain NVFP4: one candidate, no error.
 pub(crate) struct Plain;
 
@@ -105,6 +109,37 @@ impl Metric for Mse {
 
 impl Metric for Plain {
     const FOUR_OVER_SIX: bool = false;
+    const OF_SCALE: f32 = 0.0;
+    const OF_ERROR: f32 = 0.0;
+
+    #[inline(always)]
+    fn add(_: f32, _: f32) -> f32 {
+        0.0
+    }
+
+    #[inline(always)]
+    fn pair(d: [f32; 2]) -> F32x2 {
+        F32x2::new(d)
+    }
+
+    #[inline(always)]
+    fn add_pair(sum: F32x2, _: [f32; 2]) -> F32x2 {
+        sum
+    }
+
+    #[inline(always)]
+    fn term(_: f32) -> f32 {
+        0.0
+    }
+
+    #[inline(always)]
+    fn weight(_: f32) -> f32 {
+        0.0
+    }
+}
+
+impl Metric for Search {
+    const SEARCH: bool = true;
     const OF_SCALE: f32 = 0.0;
     const OF_ERROR: f32 = 0.0;
 

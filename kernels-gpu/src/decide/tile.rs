@@ -7,7 +7,7 @@
 use super::isa::{self, Candidate, Isa, Target};
 use super::metric::Metric;
 use super::rounding::Rounding;
-use super::{block, encoded, exact, near, stochastic};
+use super::{block, encoded, exact, near, search, stochastic};
 use crate::load::block::{Block, Placed, Strided};
 use crate::load::input::Input;
 use crate::ptx::{self, warp};
@@ -38,7 +38,7 @@ pub(crate) struct Encoded {
 
 /// The contract's sum of 16 lines (step 8): i + (i+8), then +4, +2, +1.
 #[inline(always)]
-fn sum(lines: [f32; 2]) -> f32 {
+pub(crate) fn sum(lines: [f32; 2]) -> f32 {
     let r = lines[0] + lines[1];
     let r = r + warp::shuffle_xor(r, 16);
     let r = r + warp::shuffle_xor(r, 8);
@@ -47,7 +47,7 @@ fn sum(lines: [f32; 2]) -> f32 {
 
 /// The largest of a tile's eight lanes.
 #[inline(always)]
-fn largest(v: f32, max: fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn largest(v: f32, max: fn(f32, f32) -> f32) -> f32 {
     let v = max(v, warp::shuffle_xor(v, 16));
     let v = max(v, warp::shuffle_xor(v, 8));
     max(v, warp::shuffle_xor(v, 4))
@@ -58,6 +58,13 @@ fn largest(v: f32, max: fn(f32, f32) -> f32) -> f32 {
 fn in_all_lanes(condition: bool, lane: u32) -> bool {
     let tile = 0x1111_1111 << (lane % 4);
     warp::ballot(condition) & tile == tile
+}
+
+/// Both candidates of both lines.
+#[inline(always)]
+fn candidates<M: Metric>(x: &[[f32; 16]; 2], encode: [f32; 2], bmax: f32) -> [[Candidate; 2]; 2] {
+    let a = Target::candidates::<M, 2>(&x[0], encode, bmax);
+    [a, Target::candidates::<M, 2>(&x[1], encode, bmax)]
 }
 
 /// Encodes a tile for the rowwise and for the columnwise output, whichever are wanted. All lanes of
@@ -76,6 +83,9 @@ pub(crate) fn encode<
     global: &GlobalScale,
     flags: u32,
 ) -> [Encoded; 2] {
+    if M::SEARCH {
+        return search::encode_tile::<T, ROWWISE, COLUMNWISE>(lines, global, flags);
+    }
     let raw = lines.raw;
     let bmax = largest(ptx::max_nan(T::amax(raw[0]), T::amax(raw[1])), ptx::max_nan);
     let scales = block::scales::<M>(bmax, global);
@@ -85,11 +95,7 @@ pub(crate) fn encode<
     let x = [T::widen(raw[0]), T::widen(raw[1])];
     let mut map4 = [false; 2];
     let mut encoded = if M::FOUR_OVER_SIX {
-        let candidates = |encode: [f32; 2]| {
-            let a = Target::candidates::<M, 2>(&x[0], encode, bmax);
-            [a, Target::candidates::<M, 2>(&x[1], encode, bmax)]
-        };
-        let [[a6, a4], [b6, b4]] = candidates([scales.encode6, scales.encode4]);
+        let [[a6, a4], [b6, b4]] = candidates::<M>(&x, [scales.encode6, scales.encode4], bmax);
         let error6 = sum([a6.error, b6.error]);
         let error4 = sum([a4.error, b4.error]);
         let choice = block::choose::<M, 16>(error6, error4, scales.ratio);
@@ -105,7 +111,8 @@ pub(crate) fn encode<
             } else {
                 // `opaque`: kept from the hot path, all codes would take registers.
                 let again = |factor: f32| f32::from_bits(ptx::opaque(factor.to_bits()));
-                same_values(candidates([scales.encode6, scales.encode4].map(again)))
+                let encode = [again(scales.encode6), again(scales.encode4)];
+                same_values(candidates::<M>(&x, encode, bmax))
             };
             let tie = in_all_lanes(same, lines.lane);
             let mut settled = [false; 2];

@@ -6,7 +6,7 @@
 #![allow(unreachable_pub, reason = "entries are reached by name")]
 
 use super::{columns, copy, dequantize, global_scale, row, rowwise, tile};
-use crate::decide::metric::{Mae, Mse, Plain};
+use crate::decide::metric::{Mae, Mse, Plain, Search};
 use crate::decide::rounding::{Nearest, Stochastic};
 use crate::load::input::{Bf16, F16, F32};
 use crate::load::transform::{Hadamard, Identity};

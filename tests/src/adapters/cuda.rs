@@ -1,11 +1,11 @@
 //! The device as a backend of the conformance suite.
 
-use fouroversix_core::{Element, Error, Feature, InputType, Nvfp4Tensor, Quantized, launch};
+use fouroversix_core::{Element, Error, InputType, Nvfp4Tensor, Quantized, launch};
 use fouroversix_cuda::Device;
 use half::{bf16, f16};
 
 use super::cpu::supplied;
-use crate::backend::{Backend, BackendError, SkipReason, lacks};
+use crate::backend::{Backend, BackendError, SkipReason};
 use crate::case::{Case, Outcome, Output};
 use crate::dequantize_case::DequantizeCase;
 
@@ -51,7 +51,6 @@ impl Backend for CudaBackend {
     }
 
     fn supports(&self, case: &Case) -> Result<(), SkipReason> {
-        lacks(case, &[Feature::Search])?;
         launch::check_features(&case.config).map_err(|error| SkipReason::new(error.to_string()))
     }
 

@@ -41,6 +41,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode, AnyError> {
     suite.extend(Suite::generated(4));
     suite.extend(Suite::carried_training()?);
     suite.extend(Suite::generated_training(4));
+    suite.extend(Suite::carried_search()?);
+    suite.extend(Suite::generated_search(4));
     let step = arguments.step.max(1);
     suite.cases = suite.cases.into_iter().step_by(step).collect();
     suite.cases.extend(large::cases());

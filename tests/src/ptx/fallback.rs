@@ -49,10 +49,7 @@ impl Fallback {
 /// If there is no such kernel.
 #[must_use]
 pub fn kernel(config: &Config, input: InputType) -> Kernel {
-    let rule = match config.rule().try_into() {
-        Ok(rule) => rule,
-        Err(feature) => panic!("the kernels have no {feature}"),
-    };
+    let rule = config.rule().into();
     match config.scaling() {
         Scaling::Row if config.outputs() == Outputs::Rowwise => Kernel::quantize_rows(input, rule),
         Scaling::Tile => Kernel::quantize(Blocks::Tile, config.outputs(), false, input, rule),

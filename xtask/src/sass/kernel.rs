@@ -44,6 +44,8 @@ pub(crate) fn work(kernel: Kernel) -> Option<Work> {
         traffic: input,
     };
     match kernel.operation() {
+        // Nearly all of a search is a loop over its candidates, which no path shows.
+        Operation::Quantize | Operation::QuantizeRows if kernel.searches() => None,
         Operation::Quantize | Operation::QuantizeRows => quantize(kernel, element),
         Operation::CopyQuantize => Some(Work { stores: 9, traffic: input + 9, ..base }),
         Operation::CopyDequantize => {

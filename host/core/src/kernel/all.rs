@@ -19,7 +19,9 @@ const STOCHASTIC: usize = QUANTIZE + ROWS;
 const TRANSFORM: usize = 3 * 3 * 3;
 /// Kernels that transform and find an amax: outputs, element types.
 const AMAX_TRANSFORM: usize = 2 * 3;
-const COUNT: usize = NEAREST + STOCHASTIC + 2 * TRANSFORM + AMAX_TRANSFORM;
+/// Kernels that search: blocks, outputs, one tensor or many, element types, and rows in one pass.
+const SEARCH: usize = (2 * 3 * 2 + 1) * 3;
+const COUNT: usize = NEAREST + STOCHASTIC + 2 * TRANSFORM + AMAX_TRANSFORM + SEARCH;
 
 impl Kernel {
     /// Every kernel, by name. Each instruction set has them all.
@@ -53,8 +55,14 @@ impl Kernel {
         match n {
             0..NEAREST => Self::nth_nearest(n),
             _ if n < NEAREST + STOCHASTIC => Self::nth_nearest(n - NEAREST).stochastically(),
-            _ => Self::nth_transform(n - NEAREST - STOCHASTIC),
+            _ if n < COUNT - SEARCH => Self::nth_transform(n - NEAREST - STOCHASTIC),
+            _ => Self::nth_search(n - (COUNT - SEARCH)),
         }
+    }
+
+    /// Those that search: as many as there are of another rule with nearest rounding.
+    const fn nth_search(n: usize) -> Self {
+        Self { rule: Some(KernelRule::Search), ..Self::nth_nearest(3 * n) }
     }
 
     /// Those that transform.

@@ -154,6 +154,8 @@ fn works() -> Vec<Work> {
         ("MAE fast", Rule::MAE_FAST),
         ("MSE strict", Rule::MSE),
         ("MSE fast", Rule::MSE_FAST),
+        ("search MAE", Rule::SEARCH_MAE),
+        ("search MSE", Rule::SEARCH_MSE),
     ];
     let shapes = [
         ("", Scaling::Tensor, Outputs::Rowwise),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use fouroversix::cpu::Path;
 use fouroversix_conformance::adapters::CpuBackend;
 use fouroversix_conformance::backend::Backend;
+use fouroversix_conformance::golden::GoldenError;
 use fouroversix_conformance::oracle::Reference;
 use fouroversix_conformance::suite::{Counts, Suite};
 
@@ -39,7 +40,10 @@ enum BackendName {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let Found { backends, absent } = find(&args.backend)?;
-    let mut suite = Suite::carried().map_err(|error| CliError::said(error.to_string()))?;
+    let said = |error: GoldenError| CliError::said(error.to_string());
+    let mut suite = Suite::carried().map_err(said)?;
+    suite.extend(Suite::carried_search().map_err(said)?);
+    suite.extend(Suite::carried_training().map_err(said)?);
     for directory in &args.golden {
         suite.extend(Suite::golden(directory).map_err(|error| {
             CliError::said(format!(

@@ -58,6 +58,14 @@ fn place(q: [f32; 8]) -> u32 {
     pack([q[6], q[4], q[2], q[0]]) + pack([q[7], q[5], q[3], q[1]]) * 16
 }
 
+impl Grid {
+    /// Eight codes, each nibble doubled, from eight values that include `GRID`.
+    #[inline(always)]
+    pub(crate) fn place(q: [f32; 8]) -> u32 {
+        place(q)
+    }
+}
+
 impl Isa for Grid {
     const GRID: f32 = GRID;
     const IN_HALVES: bool = true;

@@ -25,7 +25,7 @@ pub(crate) struct Native;
 /// Eight scaled elements to their codes.
 #[cfg(fp4_cvt)]
 #[inline(always)]
-fn codes(y: [f32; 8]) -> u32 {
+pub(crate) fn codes(y: [f32; 8]) -> u32 {
     let codes: u32;
     // SAFETY: register-to-register, no side effects.
     unsafe {
@@ -47,7 +47,7 @@ fn codes(y: [f32; 8]) -> u32 {
 /// The values of eight codes, two FP16 numbers a word. `positive` is any number without a sign.
 #[cfg(fp4_cvt)]
 #[inline(always)]
-fn values(codes: u32, positive: f32) -> [u32; 4] {
+pub(crate) fn values(codes: u32, positive: f32) -> [u32; 4] {
     let (a, b, c, d): (u32, u32, u32, u32);
     // SAFETY: register-to-register, no side effects.
     unsafe {
@@ -70,7 +70,7 @@ fn values(codes: u32, positive: f32) -> [u32; 4] {
 /// Eight scaled elements to their codes, emulated: to measure these kernels on Hopper.
 #[cfg(not(fp4_cvt))]
 #[inline(always)]
-fn codes(y: [f32; 8]) -> u32 {
+pub(crate) fn codes(y: [f32; 8]) -> u32 {
     let mut codes = 0;
     macro_rules! each {
         ($($i:literal)*) => {$(
@@ -87,7 +87,7 @@ fn codes(y: [f32; 8]) -> u32 {
 /// The values of eight codes, emulated.
 #[cfg(not(fp4_cvt))]
 #[inline(always)]
-fn values(codes: u32, _: f32) -> [u32; 4] {
+pub(crate) fn values(codes: u32, _: f32) -> [u32; 4] {
     [0, 8, 16, 24].map(|shift| {
         let byte = codes >> shift;
         let w = (byte & 7) << 9 | (byte & 0x70) << 21 | (byte & 8) << 12 | (byte & 0x80) << 24;
@@ -97,7 +97,7 @@ fn values(codes: u32, _: f32) -> [u32; 4] {
 
 /// One candidate's codes.
 #[inline(always)]
-fn encode(x: &[f32; 16], encode: f32) -> [u32; 2] {
+pub(crate) fn encode(x: &[f32; 16], encode: f32) -> [u32; 2] {
     macro_rules! half {
         ($($i:literal)*) => {{
             let encode = F32x2::new([encode; 2]);

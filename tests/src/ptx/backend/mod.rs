@@ -13,13 +13,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use fouroversix_core::config::Feature;
 use fouroversix_core::launch::{self, Launch};
 use fouroversix_core::{InstructionSet, Kernel};
 use fouroversix_ptx as ptx;
 
 use super::host::{Plain, bytes_of};
-use crate::backend::{Backend, BackendError, SkipReason, lacks};
+use crate::backend::{Backend, BackendError, SkipReason};
 use crate::case::{Case, Outcome};
 use crate::dequantize_case::DequantizeCase;
 use fouroversix_ptx_executor::{ApproxError, Machine, Module, Source, Stats};
@@ -227,7 +226,6 @@ impl Backend for PtxBackend {
     }
 
     fn supports(&self, case: &Case) -> Result<(), SkipReason> {
-        lacks(case, &[Feature::Search])?;
         launch::check_features(&case.config).map_err(|error| SkipReason::new(error.to_string()))
     }
 

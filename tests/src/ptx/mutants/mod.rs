@@ -55,6 +55,8 @@ impl Cases {
         suite.extend(Suite::generated(4));
         suite.extend(Suite::carried_training()?);
         suite.extend(Suite::generated_training(4));
+        suite.extend(Suite::carried_search()?);
+        suite.extend(Suite::generated_search(4));
         suite.cases.extend(large::cases());
         suite.cases.extend(stochastic_cases(&large::cases(), 0));
         suite.cases.extend(transform_cases(&large::cases(), 0));

@@ -216,6 +216,23 @@ pub(super) fn all(shape: [usize; 2]) -> Vec<Case> {
             cases.push(with_amax(case.transformed().stochastic()));
         }
     }
+    for rule in [Rule::SEARCH_MSE, Rule::SEARCH_MAE] {
+        for scaling in [Scaling::Tensor, Scaling::Tile] {
+            let case = new("search", rule, scaling);
+            cases.push(case.clone());
+            for outputs in [Outputs::Columnwise, Outputs::Both] {
+                cases.push(case.clone().outputs(outputs));
+            }
+            for data in [Data::Constant, Data::Zeros, Data::Weights] {
+                cases.push(case.clone().data(data));
+            }
+        }
+        for element in [F16, F32] {
+            cases.push(new("search", rule, Scaling::Tensor).element(element));
+        }
+        let case = new("search", rule, Scaling::Row);
+        cases.push(Case { name: format!("{} one pass with row amax", case.name), ..case });
+    }
     cases.extend(small());
     cases
 }
