@@ -1,10 +1,13 @@
-//! Which files of an unfinished output are complete, a line of JSON each.
+//! Which files of an unfinished output are complete, a line each: its checksum, and JSON. What a line says
+//! of a file's tensors goes to the output, so a line that is not what was written is none.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::error::CheckpointError;
 use super::record::TensorRecord;
@@ -69,18 +72,27 @@ pub(crate) fn fresh(path: &Path) -> PathBuf {
 }
 
 fn json_line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).expect("records are JSON");
+    let json = serde_json::to_vec(value).expect("records are JSON");
+    let mut line = format!("{:032x} ", xxh3_128(&json)).into_bytes();
+    line.extend(json);
     line.push(b'\n');
     line
+}
+
+/// What a line holds, if it is as it was written.
+fn read_line<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    let (sum, json) = line.split_at_checked(33)?;
+    let right = sum == format!("{:032x} ", xxh3_128(json)).as_bytes();
+    right.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
 /// Whether the journal is of this run, and its complete lines.
 pub(crate) fn read_journal(path: &Path, fingerprint: &str) -> (bool, Vec<Finished>) {
     let Ok(text) = fs::read(path) else { return (false, Vec::new()) };
     let mut lines = text.split(|&byte| byte == b'\n');
-    let first: Option<FirstLine> = lines.next().and_then(|line| serde_json::from_slice(line).ok());
+    let first: Option<FirstLine> = lines.next().and_then(read_line);
     if first.is_none_or(|first| first.fingerprint != fingerprint) {
         return (false, Vec::new());
     }
-    (true, lines.map_while(|line| serde_json::from_slice(line).ok()).collect())
+    (true, lines.map_while(read_line).collect())
 }

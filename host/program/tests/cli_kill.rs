@@ -141,3 +141,32 @@ fn other_options_start_over() {
     assert!(quantize(&model, &fresh).args(["--rule", "plain"]).status().unwrap().success());
     assert!(contents(&output) == contents(&fresh));
 }
+
+/// A journal that is not what was written, a byte of a tensor's name on the disk gone wrong (found by
+/// fuzzing): the shard is made again, and nothing of the line gets into the output.
+#[test]
+fn a_damaged_journal_is_not_believed() {
+    let folder = Folder::new();
+    let (model, output) = (folder.path("model"), folder.path("out"));
+    write_model(&model, 1, 64);
+    let undisturbed = folder.path("undisturbed");
+    assert!(quantize(&model, &undisturbed).status().unwrap().success());
+    let lost = write_unreadable(&model);
+    let journal = folder.path("out.partial/journal.jsonl");
+    assert!(!quantize(&model, &output).status().unwrap().success());
+    let left = fs::read(&journal).unwrap();
+    let places = left.windows(4).enumerate().filter(|(_, word)| *word == b"mlp.").map(|(at, _)| at);
+    let places: Vec<usize> = places.chain((0..left.len()).step_by(97)).collect();
+    assert!(places.len() > 8, "{}", String::from_utf8_lossy(&left));
+    for at in places {
+        let mut damaged = left.clone();
+        damaged[at] ^= 1;
+        fs::write(&journal, damaged).unwrap();
+        fs::remove_file(&lost).unwrap();
+        assert!(quantize(&model, &output).status().unwrap().success());
+        assert!(contents(&output) == contents(&undisturbed), "byte {at} of the journal");
+        fs::remove_dir_all(&output).unwrap();
+        symlink("/proc/self/mem", &lost).unwrap();
+        assert!(!quantize(&model, &output).status().unwrap().success());
+    }
+}
