@@ -22,6 +22,7 @@
 //! 5. **Irregular blocks** (saturated, subnormal or zero scales, NaN, ∞) have `bmax·e ≥ 6.5` or NaN. One
 //!    comparison sends them to the exact path.
 
+use super::division::{reciprocal, sixth};
 use super::encoded::Encoded;
 use super::exact;
 use super::isa::{self, Candidate, Isa, Target};
@@ -54,27 +55,12 @@ pub(crate) struct ScalePair {
     pub(crate) regular: bool,
 }
 
-/// `RN(1/t)`, for `t` and `1/t` well inside the normal range.
-#[inline(always)]
-pub(crate) fn reciprocal(t: f32) -> f32 {
-    let r = ptx::rcp_approx(t);
-    ptx::fma_rn(r, ptx::fma_rn(-t, r, 1.0), r)
-}
-
 /// [`reciprocal`] of a pair.
 #[inline(always)]
 fn reciprocals(t: F32x2) -> F32x2 {
     let r = F32x2::new(t.split().map(ptx::rcp_approx));
     let rest = packed::fma_rn_f32x2(F32x2::new(t.split().map(ptx::neg)), r, F32x2::new([1.0; 2]));
     packed::fma_rn_f32x2(r, rest, r)
-}
-
-/// `RN(bmax/6)`, for `bmax ≥ 2⁻¹⁰⁰`.
-#[inline(always)]
-pub(crate) fn sixth(bmax: f32) -> f32 {
-    const SIXTH: f32 = 1.0 / 6.0;
-    const REST: f32 = (1.0 / 6.0 - SIXTH as f64) as f32;
-    ptx::fma_rn(bmax, SIXTH, bmax * REST)
 }
 
 /// The scales of a block whose largest magnitude is `bmax` (NaN if it has one): steps 3 to 5.
@@ -231,7 +217,7 @@ impl Candidates {
     #[inline(always)]
     pub(crate) fn tie(&self) -> bool {
         let Self { map6, map4, scales, .. } = self;
-        isa::same_values(map6.codes, map4.codes, scales.s6, scales.s4)
+        isa::same_values::<Target>(map6.codes, map4.codes, scales.s6, scales.s4)
     }
 }
 

@@ -5,53 +5,14 @@
 //! direction: near ties are settled for rows and for columns separately.
 
 use super::isa::{self, Candidate, Isa, Target};
+use super::lines::{Encoded, Lines, largest, sum};
 use super::metric::Metric;
 use super::rounding::Rounding;
 use super::{block, encoded, exact, near, search, stochastic};
-use crate::load::block::{Block, Placed, Strided};
+use crate::load::block::{Block, Placed};
 use crate::load::input::Input;
 use crate::ptx::{self, warp};
 use fouroversix_core::abi::GlobalScale;
-
-/// A lane's share of a tile.
-pub(crate) struct Lines<T: Input> {
-    /// Rows j and j+8, in registers.
-    pub(crate) raw: [T::Raw; 2],
-    /// Where they are.
-    pub(crate) rows: [Strided; 2],
-    /// Where columns j and j+8 are.
-    pub(crate) columns: [Strided; 2],
-    /// The lane.
-    pub(crate) lane: u32,
-    /// The numbers of the rows' blocks in the rowwise output, and of the columns' in the columnwise one.
-    pub(crate) segments: [[u64; 2]; 2],
-}
-
-/// A lane's two rows of a tile, encoded with one scale; for a columnwise output that is rounded
-/// stochastically, its two columns.
-#[derive(Clone, Copy)]
-pub(crate) struct Encoded {
-    pub(crate) codes: [[u32; 2]; 2],
-    /// Before its rounding to E4M3.
-    pub(crate) scale: f32,
-}
-
-/// The contract's sum of 16 lines (step 8): i + (i+8), then +4, +2, +1.
-#[inline(always)]
-pub(crate) fn sum(lines: [f32; 2]) -> f32 {
-    let r = lines[0] + lines[1];
-    let r = r + warp::shuffle_xor(r, 16);
-    let r = r + warp::shuffle_xor(r, 8);
-    r + warp::shuffle_xor(r, 4)
-}
-
-/// The largest of a tile's eight lanes.
-#[inline(always)]
-pub(crate) fn largest(v: f32, max: fn(f32, f32) -> f32) -> f32 {
-    let v = max(v, warp::shuffle_xor(v, 16));
-    let v = max(v, warp::shuffle_xor(v, 8));
-    max(v, warp::shuffle_xor(v, 4))
-}
 
 /// Whether a condition holds in all lanes of this lane's tile.
 #[inline(always)]
@@ -103,8 +64,8 @@ pub(crate) fn encode<
         if warp::ballot(!choice.certain) != 0 {
             let near = !choice.certain && scales.regular;
             let same_values = |[[a6, a4], [b6, b4]]: [[Candidate; 2]; 2]| {
-                isa::same_values(a6.codes, a4.codes, scales.s6, scales.s4)
-                    && isa::same_values(b6.codes, b4.codes, scales.s6, scales.s4)
+                isa::same_values::<Target>(a6.codes, a4.codes, scales.s6, scales.s4)
+                    && isa::same_values::<Target>(b6.codes, b4.codes, scales.s6, scales.s4)
             };
             let same = if R::NEAREST {
                 same_values([[a6, a4], [b6, b4]])

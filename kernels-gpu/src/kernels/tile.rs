@@ -6,9 +6,10 @@
 //! the rowwise ones, transposed in shared memory: four lanes write 32 coalesced bytes.
 
 use super::transpose;
+use crate::decide::lines::{Encoded, Lines};
 use crate::decide::metric::Metric;
 use crate::decide::rounding::Rounding;
-use crate::decide::tile::{self, Encoded, Lines};
+use crate::decide::tile;
 use crate::formats::{e4m3, scale_layout};
 use crate::load::block::Strided;
 use crate::load::input::Input;

@@ -1,6 +1,5 @@
 //! What a set's E2M1 arithmetic can do: the trait that the files beside this one implement.
 
-use super::Target;
 use crate::decide::metric::Metric;
 use crate::load::input::Input;
 use crate::ptx;
@@ -53,8 +52,8 @@ pub(crate) trait Isa {
 /// 0, and map4's the even one below. Candidates whose scales have another ratio may have the same values as
 /// well; the answer is no, and the contract's own errors decide.
 #[inline(always)]
-pub(crate) fn same_values(codes6: [u32; 2], codes4: [u32; 2], s6: f32, s4: f32) -> bool {
-    let ones = Target::ONES;
+pub(crate) fn same_values<I: Isa>(codes6: [u32; 2], codes4: [u32; 2], s6: f32, s4: f32) -> bool {
+    let ones = I::ONES;
     let differs = |half: usize| {
         let (six, four) = (codes6[half], codes4[half]);
         // Code 1, 0.5, is the odd one without a partner: bit 0 is set where bit 1 or bit 2 is.

@@ -1,6 +1,6 @@
 //! The 13 candidates in the contract's order, and the best of them.
 
-use super::super::block::{reciprocal, sixth};
+use super::super::division::{reciprocal, sixth};
 use super::weigh::Sums;
 use crate::formats::e4m3;
 use crate::ptx::rolled::eight;

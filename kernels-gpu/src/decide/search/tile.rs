@@ -4,8 +4,8 @@
 //! orders. One sweep along rows serves both where the best candidate is better by more than that explains:
 //! 20 roundings on the way to each sum. Where it is not, each output asks the contract's own sums.
 
+use super::super::lines::{Encoded, Lines, largest, sum};
 use super::super::rounding::Nearest;
-use super::super::tile::{Encoded, Lines, largest, sum};
 use super::exact;
 use super::sweep::{self, Errors, Start};
 use super::weigh::{Line, Sums};
