@@ -24,8 +24,8 @@ pub(crate) struct Work {
     pub(crate) packs: u32,
     /// Bytes of an element: loads of that size are the exact path's.
     pub(crate) element: Option<u32>,
-    /// Whether only the exact path ballots.
-    pub(crate) exact_ballots: bool,
+    /// Whether those are to FP16 toward zero: of stochastic rounding, where only ties convert otherwise.
+    pub(crate) toward_zero: bool,
     /// Bytes that a block of 16 moves to and from memory, each once.
     pub(crate) traffic: u32,
 }
@@ -40,7 +40,7 @@ pub(crate) fn work(kernel: Kernel) -> Option<Work> {
         stores: 0,
         packs: 0,
         element: None,
-        exact_ballots: false,
+        toward_zero: false,
         traffic: input,
     };
     match kernel.operation() {
@@ -89,7 +89,7 @@ fn quantize(kernel: Kernel, element: u32) -> Option<Work> {
         stores: blocks * 9 * outputs,
         packs: blocks * 8 * encodings * candidates,
         element: Some(element),
-        exact_ballots: !tiles,
+        toward_zero: kernel.is_stochastic(),
         traffic: input + 9 * outputs,
     })
 }
@@ -117,18 +117,9 @@ pub(crate) fn stored(instruction: &Instruction) -> u32 {
     if instruction.mnemonic() == "STG" && !padding { bytes(instruction) } else { 0 }
 }
 
-/// Whether it gives a bit for each lane.
-pub(crate) fn ballots(instruction: &Instruction) -> bool {
-    ["VOTE", "VOTEU"].contains(&instruction.mnemonic())
-        && ["R", "UR"].iter().any(|register| {
-            let number = instruction.operands.trim_start().strip_prefix(register);
-            number.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        })
-}
-
 /// Whether it makes codes of two elements: E2M1 where it is native, else FP16.
-pub(crate) fn packs(instruction: &Instruction) -> bool {
+pub(crate) fn packs(instruction: &Instruction, toward_zero: bool) -> bool {
     let has = |suffix| instruction.has(suffix);
     let packs = instruction.mnemonic() == "F2FP" && (has("PACK_AB") || has("PACK_AB_MERGE_C"));
-    packs && !has("E4M3") && !has("BF16")
+    packs && !has("E4M3") && !has("BF16") && (has("RZ") || !toward_zero)
 }

@@ -5,8 +5,8 @@
 //!
 //! **Hot path**: the shortest way from the entry to an exit that does a thread's whole work (loads,
 //! stores and conversions, see [`Work`]) without the exact path. The exact path shows by what only
-//! it does: it calls subroutines (the slow cases of division and reciprocal), loads single
-//! elements and, where a lane has a block, asks which lanes want it by a ballot. "Shortest" settles the other branches as ordinary data and options do: compact scales,
+//! it does: it calls subroutines (the slow cases of division and reciprocal) and loads single
+//! elements. "Shortest" settles the other branches as ordinary data and options do: compact scales,
 //! one global scale, one tensor, every tie-breaker skipped, no padding. Branches that the thread's
 //! number decides are settled by it ([`super::lanes`]). Loops are gone through as often as the work
 //! needs.
@@ -71,12 +71,9 @@ fn effect(block: &Block, work: &Work) -> Option<Done> {
         let loaded = kernel::loaded(instruction);
         done[0] += loaded;
         done[1] += kernel::stored(instruction);
-        done[2] += u32::from(kernel::packs(instruction));
+        done[2] += u32::from(kernel::packs(instruction, work.toward_zero));
         if work.element == Some(loaded) {
             // Skip flags are words too, but no kernel for words looks at one on its hot path.
-            return None;
-        }
-        if work.exact_ballots && kernel::ballots(instruction) {
             return None;
         }
     }
@@ -195,7 +192,8 @@ impl Slow<'_> {
             self.work.element == Some(kernel::loaded(i)) || i.mnemonic() == "SHFL"
         };
         let count = |f: &dyn Fn(&Instruction) -> bool| own().filter(|i| f(i)).count() as u64;
-        let (packs, elements) = (count(&kernel::packs), count(&takes));
+        let (packs, elements) =
+            (count(&|i: &Instruction| kernel::packs(i, self.work.toward_zero)), count(&takes));
         if count(&|i| ["FLO", "UFLO"].contains(&i.mnemonic())) > 0 {
             32
         } else if packs >= 8 {
