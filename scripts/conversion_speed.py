@@ -118,8 +118,8 @@ def main():
     log = arguments.work / "llmcompressor.log"
     runs = [
         ("`cp -r`", ["cp", "-r", str(model), str(target)]),
-        ("fouroversix, MSE, error figures (the default)", ours),
-        ("fouroversix, MSE, `--no-figures`", [*ours, "--no-figures"]),
+        ("fouroversix, scale search, error figures (the default)", ours),
+        ("fouroversix, MSE, `--no-figures`", [*ours, "--rule", "mse", "--no-figures"]),
         ("fouroversix, plain, `--no-figures`", [*ours, "--rule", "plain", "--no-figures"]),
         ("llmcompressor, plain, one worker", [*theirs, "1"]),
         (f"llmcompressor, plain, {cores} workers", [*theirs, str(cores)]),

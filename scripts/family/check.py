@@ -87,7 +87,8 @@ class Check:
     def quantize(self, format):
         """Quantizes and takes back: both folders and their tensors."""
         folder, back = self.work / format, self.work / f"{format}-dequantized"
-        options = ["--format", format, "--device", "cpu", "--no-figures", "-q"]
+        # The rule of the committed table.
+        options = ["--format", format, "--rule", "mse", "--device", "cpu", "--no-figures", "-q"]
         for command in (
             ("quantize", self.source, folder, *options),
             ("dequantize", folder, back, "-q"),

@@ -276,7 +276,7 @@ impl Quantized {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Choices {
-    /// Blocks that took map4; none under the plain rule.
+    /// Blocks that took map4; none under the plain rule and under scale search.
     pub map4: u64,
     /// All blocks.
     pub blocks: u64,

@@ -34,7 +34,7 @@ impl QuantizePanels for Device {
         out.scales.copy_from_slice(tensor.scales());
         out.global_amax.copy_from_slice(tensor.global_amax());
         let mut choices = choices_from_codes(tensor.codes(), shape[1], config.scaling());
-        if config.rule() == Rule::Plain {
+        if !matches!(config.rule(), Rule::FourOverSix { .. }) {
             choices.map4 = 0;
         }
         Ok(choices)

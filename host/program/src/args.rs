@@ -16,7 +16,7 @@ pub(crate) const RULES: [&str; 5] = ["plain", "mae", "mse", "search-mse", "searc
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RuleArgs {
     /// Plain NVFP4, Four Over Six by absolute (mae) or squared (mse) error, or scale search by
-    /// either, the slowest and closest [default: mse]
+    /// either, the slowest and closest [default: search-mse; with --error-path mse]
     #[arg(long, value_parser = named::<Rule>(RULES))]
     pub(crate) rule: Option<Rule>,
 
@@ -46,7 +46,7 @@ where
 impl RuleArgs {
     pub(crate) fn rule(&self) -> Result<Rule, CliError> {
         let e4m3_max = self.e4m3_max.unwrap_or_default();
-        match self.rule.unwrap_or_default() {
+        match self.rule.unwrap_or(self.default_rule()) {
             Rule::FourOverSix { metric, .. } => {
                 let error_path = self.error_path.unwrap_or_default();
                 Ok(Rule::FourOverSix { metric, error_path, e4m3_max })
@@ -58,6 +58,12 @@ impl RuleArgs {
             Rule::Search { metric, .. } => Ok(Rule::Search { metric, e4m3_max }),
             _ => self.plain(),
         }
+    }
+
+    /// The rule where none is named: the one with the lowest error on weights, and Four Over Six
+    /// where an error path is asked for, which search does not have.
+    const fn default_rule(&self) -> Rule {
+        if self.error_path.is_some() { Rule::MSE } else { Rule::SEARCH_MSE }
     }
 
     fn plain(&self) -> Result<Rule, CliError> {

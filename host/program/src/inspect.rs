@@ -100,7 +100,8 @@ fn totals(
         quantized.iter().fold((0, 0), |(map4, blocks), (_, s)| (map4 + s.map4, blocks + s.blocks));
     let share = if blocks == 0 { 0.0 } else { 100.0 * map4 as f64 / blocks as f64 };
     print::line(&format!(
-        "{} files, {} tensors, {}; {} quantized tensors, {share:.1}% of their blocks map4",
+        "{} files, {} tensors, {}; {} quantized tensors, {share:.1}% of their blocks \
+         have 4 as largest code",
         checkpoint.files().len(),
         checkpoint.tensors().count(),
         print::bytes(bytes),
@@ -177,7 +178,8 @@ impl Statistics {
             odd => format!(", {odd} NaN or negative"),
         };
         format!(
-            "{} {:?} NVFP4 ({}), {global}, block scales {low} to {high} ({} zero{odd}), map4 {:.1}%",
+            "{} {:?} NVFP4 ({}), {global}, block scales {low} to {high} ({} zero{odd}), \
+             largest code 4 in {:.1}% of blocks",
             name.tensor,
             self.shape,
             name.format,

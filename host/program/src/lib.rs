@@ -48,7 +48,7 @@ enum Command {
     Quantize(quantize::Args),
     /// Turn what quantize wrote back into floats.
     Dequantize(dequantize::Args),
-    /// Show what is in a checkpoint: tensors, shapes, scale statistics, share of map4.
+    /// Show what is in a checkpoint: tensors, shapes, scale statistics.
     Inspect(inspect::Args),
     /// Show the devices that can quantize.
     Devices(devices::Args),

@@ -55,27 +55,34 @@ pub fn aside(text: &str) {
 /// The heading over [`record`]'s lines when there are figures.
 pub(crate) const RECORD_HEADING: &str = "  rel. MSE  SQNR dB    map4   vs plain  tensor";
 
-/// A quantized tensor in a line, its figures first if it has any.
-pub(crate) fn record(record: &TensorRecord) -> String {
+/// Whether a rule, by the name that the record has for it, takes map4 or not: scale search takes one
+/// of 13 scales, and a share of map4 says nothing about it.
+pub(crate) fn counts_map4(rule: &str) -> bool {
+    !rule.starts_with("search")
+}
+
+/// A quantized tensor in a line, its figures first if it has any, the share of map4 if it `counts`.
+pub(crate) fn record(record: &TensorRecord, counts: bool) -> String {
     let [rows, cols] = record.shape;
     let name = format!("{} [{rows}, {cols}] {}", record.name, record.dtype);
     match &record.chosen {
-        Some(chosen) => format!("{}  {name}", figures(chosen, record.plain.as_ref())),
+        Some(chosen) => format!("{}  {name}", figures(chosen, record.plain.as_ref(), counts)),
         None => name,
     }
 }
 
-/// Error figures in columns; a dash where there is none, as with input that is not finite.
-pub(crate) fn figures(chosen: &Figures, plain: Option<&Figures>) -> String {
+/// Error figures in columns; a dash where there is none, as with input that is not finite, and for
+/// the share of map4 unless it `counts`.
+pub(crate) fn figures(chosen: &Figures, plain: Option<&Figures>, counts: bool) -> String {
     let known = |value: f64, text: String| if value.is_nan() { "-".to_owned() } else { text };
     let mse = chosen.relative_mse();
     let change = plain
         .map_or(f64::NAN, |plain| 100.0 * (chosen.relative_mse() / plain.relative_mse() - 1.0));
+    let map4 = if counts { format!("{:.1}%", 100.0 * chosen.map4_share()) } else { "-".to_owned() };
     format!(
-        "{:>10} {:>8} {:>6.1}%  {:>9}",
+        "{:>10} {:>8} {map4:>7}  {:>9}",
         known(mse, format!("{mse:.6}")),
         known(chosen.sqnr_db(), format!("{:.3}", chosen.sqnr_db())),
-        100.0 * chosen.map4_share(),
         known(change, format!("{change:+.2}%"))
     )
 }
@@ -137,9 +144,11 @@ mod tests {
     #[test]
     fn figures_that_do_not_exist_are_dashes() {
         let none = Figures { squared_error: f64::NAN, input_power: f64::NAN, ..Figures::default() };
-        let text = figures(&none, Some(&none));
-        assert!(!text.contains("NaN") && text.matches('-').count() == 3, "{text}");
-        let columns = RECORD_HEADING.find("  tensor").expect("the last heading");
-        assert_eq!(text.len(), columns, "{text:?} under {RECORD_HEADING:?}");
+        for (counts, dashes) in [(true, 3), (false, 4)] {
+            let text = figures(&none, Some(&none), counts);
+            assert!(!text.contains("NaN") && text.matches('-').count() == dashes, "{text}");
+            let columns = RECORD_HEADING.find("  tensor").expect("the last heading");
+            assert_eq!(text.len(), columns, "{text:?} under {RECORD_HEADING:?}");
+        }
     }
 }

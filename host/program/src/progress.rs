@@ -14,6 +14,7 @@ pub(crate) struct Progress {
     lines: bool,
     notes: bool,
     headed: bool,
+    map4: bool,
     /// The first failure to print: the run goes on, the files are what was asked for.
     printed: io::Result<()>,
 }
@@ -30,7 +31,12 @@ impl Progress {
             ProgressBar::new(bytes).with_style(style)
         };
         let lines = !talk.quiet && !talk.json;
-        Self { bar, lines, notes: !talk.quiet, headed: false, printed: Ok(()) }
+        Self { bar, lines, notes: !talk.quiet, headed: false, map4: true, printed: Ok(()) }
+    }
+
+    /// With the share of map4 of each tensor, or a dash in its place.
+    pub(crate) fn with_map4(self, map4: bool) -> Self {
+        Self { map4, ..self }
     }
 
     /// Takes the bar away.
@@ -52,7 +58,7 @@ impl Observer for Progress {
         if !self.lines || self.printed.is_err() {
             return;
         }
-        let mut text = print::record(record);
+        let mut text = print::record(record, self.map4);
         if record.chosen.is_some() && !std::mem::replace(&mut self.headed, true) {
             text = format!("{}\n{text}", print::RECORD_HEADING);
         }

@@ -10,7 +10,7 @@ use fouroversix::checkpoint::{
     PartOutcome, QuantizeOptions, Selection, Summary, decide, finish_parts, notes, part_of_tensors,
     quantize_checkpoint, quantize_part,
 };
-use fouroversix::{Config, Outputs, ScaleLayout};
+use fouroversix::{Config, Outputs, Rule, ScaleLayout};
 use serde::Serialize;
 
 use super::args::{RuleArgs, TalkArgs, named, parse_bytes};
@@ -122,7 +122,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let bytes: u64 = checkpoint.tensors().map(|(_, entry)| entry.bytes()).sum();
     // Of a part its share, which is about this.
     let parts = args.part.map_or(1, Part::count) as u64;
-    let mut progress = Progress::new(args.talk, bytes / parts);
+    let searches = matches!(options.rule, Rule::Search { .. });
+    let mut progress = Progress::new(args.talk, bytes / parts).with_map4(!searches);
     let start = Instant::now();
     let (output, on, told) = (&args.output, quantizer.as_mut(), &mut progress);
     let result = match args.part {
@@ -262,7 +263,7 @@ fn next_steps(args: &Args) -> String {
     let looked_at = if output.is_dir() && !args.no_figures {
         next::ours("report", &[output], "the error of each weight, as a page and a table")
     } else {
-        next::ours("inspect", &[output], "the tensors, their scales and their share of map4")
+        next::ours("inspect", &[output], "the tensors and their scales")
     };
     if output.is_dir() {
         return looked_at + &next::theirs("vllm serve", &[output], "needs vLLM and an NVIDIA GPU");
@@ -282,7 +283,8 @@ fn overall(summary: &Summary) -> Option<String> {
             any = true;
         }
     }
-    any.then(|| print::figures(&chosen, Some(&plain)))
+    let counts = print::counts_map4(&summary.options["rule"]);
+    any.then(|| print::figures(&chosen, Some(&plain), counts))
 }
 
 fn dry_run(args: &Args, checkpoint: &Checkpoint, decisions: &[Decision]) -> Outcome {

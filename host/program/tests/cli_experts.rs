@@ -198,7 +198,7 @@ fn check(layout: &Layout, output: &Path, format: Format) {
             ("up_proj", [INNER, HIDDEN], both),
             ("down_proj", [HIDDEN, INNER], amax(&matrix(e, "down_proj"))),
         ] {
-            let config = Config::rowwise(Rule::MSE);
+            let config = Config::rowwise(Rule::SEARCH_MSE);
             let alone =
                 quantize_with_amax(&matrix(e, name), shape, &config, Amax::Tensor(amax)).unwrap();
             let weight = format!("{}.{}.{e}.{name}.weight", layout.layer, layout.experts);

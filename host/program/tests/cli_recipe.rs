@@ -234,7 +234,9 @@ fn the_rule_of_modelopt_is_one_of_recipes() {
     assert_eq!(told["format"], "modelopt");
     // The same global scales as 4over6 with A = 256, and codes of its own.
     let ours = folder.path("ours");
-    succeed([&"quantize", &model, &ours, &"--format", &"modelopt"]);
+    let rule: [&dyn AsRef<Path>; 2] = [&"--rule", &"mse"];
+    let [option, mse] = rule;
+    succeed([&"quantize", &model, &ours, &"--format", &"modelopt", option, mse]);
     let [a, b] = [&output, &ours].map(|path| Checkpoint::open(path).unwrap());
     let mut differ = 0;
     for (file, entry) in a.tensors() {

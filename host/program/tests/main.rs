@@ -22,6 +22,7 @@ mod cli_parts;
 mod cli_power;
 mod cli_quantize;
 mod cli_recipe;
+mod cli_rule;
 #[cfg(target_os = "linux")]
 mod cli_safety;
 #[cfg(target_os = "linux")]

@@ -57,8 +57,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
             html.display()
         )));
     }
+    let counts = summary.options.get("rule").is_none_or(|rule| print::counts_map4(rule));
     write(&html, &page::page(&about, &summary, &rows))?;
-    write(&csv, &table(&rows))?;
+    write(&csv, &table(&rows, counts))?;
     tell(args.talk, &rows, &html, &csv).map_err(|error| CliError::output(error, &html))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -123,7 +124,8 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     })
 }
 
-fn table(rows: &[Row<'_>]) -> String {
+/// A line for each tensor; the share of map4 is empty unless it `counts`.
+fn table(rows: &[Row<'_>], counts: bool) -> String {
     let mut text = String::from(
         "tensor,rows,cols,dtype,group,amax,relative_mse,sqnr_db,max_error,map4_share,\
          plain_relative_mse,plain_sqnr_db,plain_max_error,change\n",
@@ -140,7 +142,7 @@ fn table(rows: &[Row<'_>]) -> String {
             row.chosen.relative_mse().to_string(),
             row.chosen.sqnr_db().to_string(),
             row.chosen.max_error.to_string(),
-            row.chosen.map4_share().to_string(),
+            if counts { row.chosen.map4_share().to_string() } else { String::new() },
             row.plain.relative_mse().to_string(),
             row.plain.sqnr_db().to_string(),
             row.plain.max_error.to_string(),

@@ -2,6 +2,7 @@
 
 use fouroversix::checkpoint::{Figures, Histograms, Summary};
 
+use super::super::print::counts_map4;
 use super::about::About;
 use super::escape::escaped;
 use super::row::Row;
@@ -39,11 +40,17 @@ pub(super) fn page(about: &About, summary: &Summary, rows: &[Row<'_>]) -> String
     };
     let (mse, plain_mse) = both(Figures::relative_mse);
     let (sqnr, plain_sqnr) = both(Figures::sqnr_db);
-    let (map4, plain_map4) = both(Figures::map4_share);
     let legend =
         format!("<p><b class=chosen>● {rule}</b> &nbsp; <b class=plain>● plain NVFP4</b></p>");
     let dots = |y, first: &[f64], second: &[f64]| {
         svg::dots(Titles { x: TENSORS, y }, &names, first, second)
+    };
+    let counts = counts_map4(&rule);
+    let map4 = if counts {
+        let (map4, plain_map4) = both(Figures::map4_share);
+        section("Share of map4", &legend, dots("share of blocks", &map4, &plain_map4))
+    } else {
+        String::new()
     };
     let mut worst: Vec<&Row<'_>> = rows.iter().collect();
     worst.sort_by(|a, b| b.chosen.relative_mse().total_cmp(&a.chosen.relative_mse()));
@@ -56,10 +63,10 @@ pub(super) fn page(about: &About, summary: &Summary, rows: &[Row<'_>]) -> String
             dots("SQNR in dB, higher is better", &sqnr, &plain_sqnr),
         ),
         section("Relative MSE", &legend, dots("relative MSE", &mse, &plain_mse)),
-        section("Share of map4", &legend, dots("share of blocks", &map4, &plain_map4)),
+        map4,
         histograms(rows),
-        section("The worst tensors", "", tensor_table(worst.into_iter())),
-        section("Every tensor", "", tensor_table(rows.iter())),
+        section("The worst tensors", "", tensor_table(worst.into_iter(), counts)),
+        section("Every tensor", "", tensor_table(rows.iter(), counts)),
         kept(summary),
     ];
     format!(
@@ -86,10 +93,10 @@ fn totals(summary: &Summary, rows: &[Row<'_>], rule: &str) -> String {
     }
     let line = |name: &str, figures: &Figures| {
         format!(
-            "<tr><td>{name}<td>{:.6}<td>{:.3}<td>{:.1}%</tr>",
+            "<tr><td>{name}<td>{:.6}<td>{:.3}<td>{}</tr>",
             figures.relative_mse(),
             figures.sqnr_db(),
-            100.0 * figures.map4_share()
+            share(figures, counts_map4(rule))
         )
     };
     let better = rows.iter().filter(|row| row.change() < 0.0).count();
@@ -105,6 +112,11 @@ fn totals(summary: &Summary, rows: &[Row<'_>], rule: &str) -> String {
         line(rule, &chosen),
         line("plain NVFP4", &plain)
     )
+}
+
+/// The share of map4, or a dash under a rule that has none.
+fn share(figures: &Figures, counts: bool) -> String {
+    if counts { format!("{:.1}%", 100.0 * figures.map4_share()) } else { "–".to_owned() }
 }
 
 fn histograms(rows: &[Row<'_>]) -> String {
@@ -162,7 +174,7 @@ fn changes(rows: &[Row<'_>]) -> (f64, f64, Vec<u64>) {
     (low, high, counts)
 }
 
-fn tensor_table<'a>(rows: impl Iterator<Item = &'a Row<'a>>) -> String {
+fn tensor_table<'a>(rows: impl Iterator<Item = &'a Row<'a>>, counts: bool) -> String {
     let mut text = String::from(
         "<table><tr><th>tensor<th>shape<th>relative MSE<th>plain<th>change<th>SQNR (dB)\
          <th>plain<th>map4<th>largest error</tr>",
@@ -170,7 +182,7 @@ fn tensor_table<'a>(rows: impl Iterator<Item = &'a Row<'a>>) -> String {
     for row in rows {
         let [rows, cols] = row.record.shape;
         text += &format!(
-            "<tr><td>{}<td>{rows}×{cols}<td>{:.6}<td>{:.6}<td>{:+.2}%<td>{:.3}<td>{:.3}<td>{:.1}%\
+            "<tr><td>{}<td>{rows}×{cols}<td>{:.6}<td>{:.6}<td>{:+.2}%<td>{:.3}<td>{:.3}<td>{}\
              <td>{:.4e}</tr>",
             escaped(&row.record.name),
             row.chosen.relative_mse(),
@@ -178,7 +190,7 @@ fn tensor_table<'a>(rows: impl Iterator<Item = &'a Row<'a>>) -> String {
             100.0 * row.change(),
             row.chosen.sqnr_db(),
             row.plain.sqnr_db(),
-            100.0 * row.chosen.map4_share(),
+            share(&row.chosen, counts),
             row.chosen.max_error
         );
     }
