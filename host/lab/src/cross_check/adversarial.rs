@@ -43,7 +43,8 @@ pub fn adversarial(
             compare(pattern.name, vec![input])?;
         }
         compare("midpoint", midpoints(mode, parts))?;
-        if mode.rule != Rule::Plain && mode.outputs != Outputs::Columnwise {
+        let two_candidates = matches!(mode.rule, Rule::FourOverSix { .. });
+        if two_candidates && mode.outputs != Outputs::Columnwise {
             compare("near-tie", near_ties(mode, parts))?;
         }
         progress(&report.to_string());
