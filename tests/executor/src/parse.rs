@@ -5,6 +5,12 @@ use super::ast::{
 };
 use super::lex::{Token, tokens};
 
+/// Elements that a variable may have: more than any kernel's, and few enough to be given memory.
+const MOST_ELEMENTS: u64 = 1 << 24;
+
+/// Bytes that a variable may be aligned to.
+const MOST_ALIGNED: u64 = 1 << 16;
+
 type Parsed<T> = Result<T, ParseError>;
 
 /// Parses a module's text.
@@ -266,7 +272,7 @@ impl<'a> Parser<'a> {
         let mut align = None;
         let element = loop {
             match self.next() {
-                Token::Dot("align") => align = Some(self.integer()? as u32),
+                Token::Dot("align") => align = Some(self.integer()?),
                 Token::Dot("ptr" | "global" | "shared" | "const" | "local") => {}
                 Token::Dot(name) => match Type::from_name(name) {
                     Some(ty) => break ty,
@@ -292,8 +298,15 @@ impl<'a> Parser<'a> {
             length = if self.peek() == Token::Punct(']') { None } else { Some(self.integer()?) };
             self.require(']')?;
         }
+        if length.is_some_and(|length| length > MOST_ELEMENTS) {
+            return self.error(format!("{name} has more than {MOST_ELEMENTS} elements"));
+        }
         let init = if self.accept('=') { self.initializer()? } else { Vec::new() };
-        let align = align.unwrap_or(element.bytes());
+        let align = align.unwrap_or(u64::from(element.bytes()));
+        if !align.is_power_of_two() || align > MOST_ALIGNED {
+            return self.error(format!("{align} is no power of two up to {MOST_ALIGNED}"));
+        }
+        let align = align as u32;
         Ok(Variable { pos, space, name, align, element, length, init })
     }
 

@@ -13,3 +13,21 @@ fn a_text_without_an_end() {
     refused("\"", "never ends");
     refused("/* ", "never ends");
 }
+
+/// An alignment of 0 divided by it, and one past 32 bits became 0; a length could be past any memory.
+#[test]
+fn variables_of_no_size() {
+    let with = |variable: &str| {
+        format!(".version 8.1\n.target sm_89\n.address_size 64\n.global {variable};\n")
+    };
+    for align in ["0", "3", "131072", "4294967296", "4294967297"] {
+        refused(&with(&format!(".align {align} .b8 x[4]")), "is no power of two up to 65536");
+    }
+    for length in ["16777217", "18446744073709551615"] {
+        refused(&with(&format!(".align 4 .b32 x[{length}]")), "more than 16777216 elements");
+    }
+    let text = with(".align 16 .b8 x[64]");
+    assert!(Module::parse(&text).is_ok(), "{text}");
+    let entry = ".version 8.1\n.target sm_89\n.address_size 64\n.entry f(.param .align 0 .b8 p[56])\n{\nret;\n}\n";
+    refused(entry, "is no power of two");
+}
