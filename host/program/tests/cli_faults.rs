@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::common::{Folder, contents, program, weights, write_model, write_safetensors};
-use crate::trace::{Action, Call, Ended, fault, is_in, traced};
+use crate::trace::{Action, Call, Ended, available, fault, is_in, traced};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -208,6 +208,9 @@ fn at_each(
 
 #[test]
 fn killed_at_every_system_call() {
+    if !available() {
+        return;
+    }
     let slice = Slice::new("killed at system calls", 32);
     for run in RUNS {
         let stage = Stage::new(run);
@@ -219,6 +222,9 @@ fn killed_at_every_system_call() {
 
 #[test]
 fn every_call_on_a_file_fails_once() {
+    if !available() {
+        return;
+    }
     let slice = Slice::new("failing calls on files", 8);
     for run in RUNS {
         let stage = Stage::new(run);
@@ -234,6 +240,9 @@ fn every_call_on_a_file_fails_once() {
 /// From some call on nothing can be written any more: a disk stays full.
 #[test]
 fn a_disk_that_stays_full() {
+    if !available() {
+        return;
+    }
     let slice = Slice::new("a disk that stays full", 8);
     for run in RUNS {
         let stage = Stage::new(run);
@@ -260,6 +269,9 @@ fn a_disk_that_stays_full() {
 /// undisturbed bytes.
 #[test]
 fn an_input_that_shrinks() {
+    if !available() {
+        return;
+    }
     for (run, name) in [
         (Run::Directory, "model/model-00001-of-00002.safetensors"),
         (Run::Directory, "model/model-00002-of-00002.safetensors"),
@@ -304,6 +316,9 @@ fn an_input_that_shrinks() {
 /// What an interrupted run left is dated in the future, as after a clock was set back.
 #[test]
 fn a_clock_set_back() {
+    if !available() {
+        return;
+    }
     let stage = Stage::new(Run::Directory);
     let out = stage.folder.path("out.partial");
     // When the shards are complete.
@@ -328,6 +343,9 @@ fn a_clock_set_back() {
 /// While a run stands still in the middle, another one on the same output is refused and changes nothing.
 #[test]
 fn two_runs_on_one_output() {
+    if !available() {
+        return;
+    }
     for run in [Run::Directory, Run::Replace, Run::File] {
         let stage = Stage::new(run);
         stage.reset();

@@ -127,6 +127,25 @@ fn place(pid: pid_t, number: c_long, arguments: &[u64; 6]) -> Option<PathBuf> {
     open(file)
 }
 
+/// Whether this machine lets a test trace a program; where it does not, that is said.
+pub(crate) fn available() -> bool {
+    let mut calls = 0;
+    let run = std::panic::AssertUnwindSafe(|| {
+        let count = |_: &Call| {
+            calls += 1;
+            Action::Go
+        };
+        traced(&mut Command::new("true"), count, |_, _| {}).status == Some(0)
+    });
+    if std::panic::catch_unwind(run).unwrap_or(false) && calls > 0 {
+        return true;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.ci/not-checked");
+    let status = Command::new(script).args(["ptrace", "a program can't be traced here"]).status();
+    assert!(status.expect("the script runs").success(), "CI must be able to trace");
+    false
+}
+
 /// Runs `command` to its end. `before` is asked about every call; `after` is told of every call that has
 /// returned, and what. The program stands still meanwhile, but for its other threads.
 #[expect(clippy::zombie_processes, reason = "the loop waits for it, and for its threads")]
