@@ -1,4 +1,4 @@
-"""Tensors of checkpoint folders, compared bit for bit; the parts of the two NVFP4 formats."""
+"""Tensors of checkpoint folders, compared bit for bit; the parts of the two NVFP4 formats; checks."""
 
 import json
 import subprocess
@@ -12,6 +12,17 @@ from safetensors.torch import save_file
 
 # What a code's low three bits stand for.
 GRID = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+
+
+# What `check` found wrong.
+failures = []
+
+
+def check(condition, text):
+    """Prints whether what `text` says is so, and remembers it where it is not."""
+    print(("ok    " if condition else "FAIL  ") + text, flush=True)
+    if not condition:
+        failures.append(text)
 
 
 def quiet():
@@ -80,8 +91,9 @@ def multiplied(tensors, name):
 
 
 def save_folder(folder, tensors, config):
-    """A folder of one file and a config.json."""
-    folder.mkdir()
+    """Makes a folder of one file and a config.json."""
+    folder.mkdir(parents=True)
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     save_file(contiguous, folder / "model.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config))
+    return folder

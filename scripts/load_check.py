@@ -29,7 +29,9 @@ from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForC
 from transformers.utils.quantization_config import CompressedTensorsConfig
 
 from checkpoint_files import (
+    check,
     decompressed,
+    failures,
     multiplied,
     packed_weights,
     quiet,
@@ -38,14 +40,6 @@ from checkpoint_files import (
     section_of,
     tensors_of,
 )
-
-failures = []
-
-
-def check(condition, text):
-    print(("ok    " if condition else "FAIL  ") + text, flush=True)
-    if not condition:
-        failures.append(text)
 
 
 def tiny_llama(folder):

@@ -13,43 +13,29 @@ usage: source_check.py PROGRAM WORK_FOLDER
 Any difference ends the script with status 1.
 """
 
-import json
 import pathlib
 import sys
 
 import torch
 from compressed_tensors.compressors import BaseCompressor
 from compressed_tensors.quantization import QuantizationConfig, QuantizationScheme
-from safetensors.torch import save_file
 from transformers.integrations.finegrained_fp8 import Fp8Dequantize
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from checkpoint_files import (
+    check,
     decompressed,
+    failures,
     packed_weights,
     quiet,
     run,
     same_bits,
+    save_folder,
     section_of,
     tensors_of,
 )
 from family import stacks
 from family.models import Family
-
-failures = []
-
-
-def check(condition, text):
-    print(("ok    " if condition else "FAIL  ") + text, flush=True)
-    if not condition:
-        failures.append(text)
-
-
-def write(folder, tensors, config):
-    folder.mkdir(parents=True)
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
 
 
 def mxfp4(program, work):
@@ -63,7 +49,7 @@ def mxfp4(program, work):
         tensors[f"{layer}.{name}_bias"] = torch.randn(experts, rows).bfloat16()
         expected[f"{layer}.{name}"] = convert_moe_packed_tensors(blocks, scales).contiguous()
     config = {"model_type": "gpt_oss", "quantization_config": {"quant_method": "mxfp4"}}
-    source = write(work / "mxfp4", tensors, config)
+    source = save_folder(work / "mxfp4", tensors, config)
     run(program, "dequantize", source, work / "floats", "-q")
     run(program, "quantize", source, work / "packed", "--device", "cpu", "-q")
     run(program, "dequantize", work / "packed", work / "again", "-q")
@@ -112,7 +98,7 @@ def fp8(program, work):
     for number, (what, scale, scales, section, product) in enumerate(ways):
         folder = work / f"fp8-{number}"
         config = {"model_type": "llama", "quantization_config": section}
-        source = write(folder / "source", {name: codes, scale: scales}, config)
+        source = save_folder(folder / "source", {name: codes, scale: scales}, config)
         run(program, "dequantize", source, folder / "floats", "-q")
         found = tensors_of(folder / "floats")
         check(same_bits(found[name], product), f"FP8, {what}: weights are the package's")

@@ -13,6 +13,7 @@ use super::format::Format;
 use super::fuse::{Fuse, fused_group};
 use super::json::read_object;
 use super::kind::Kind;
+use super::names::module;
 use super::source::Checkpoint;
 
 /// 6·448: what the largest input becomes, code times block scale.
@@ -86,11 +87,11 @@ impl Activations {
         decisions: &[Decision],
         families: &Families,
     ) -> Result<HashMap<String, f32>, CheckpointError> {
-        let module = |name: &'_ str| name.strip_suffix(".weight").unwrap_or(name).to_owned();
         let named = |name: &String| {
             checkpoint.get(&format!("{name}.weight")).is_some() || checkpoint.get(name).is_some()
         };
-        let unknown: Vec<&String> = self.amaxes.keys().filter(|name| !named(name)).collect();
+        let unknown: Vec<&str> =
+            self.amaxes.keys().filter(|name| !named(name)).map(String::as_str).collect();
         if !unknown.is_empty() {
             return Err(refused(
                 "activations are given of",
@@ -101,16 +102,15 @@ impl Activations {
         }
         let quantized = checkpoint.tensors().zip(decisions);
         let quantized: Vec<&str> = quantized
-            .filter(|(_, decision)| decision.quantize && decision.kind == Kind::Nvfp4)
+            .filter(|(_, decision)| decision.becomes(Kind::Nvfp4))
             .map(|((_, entry), _)| entry.name.as_str())
             .collect();
-        let missing: Vec<String> = quantized
+        let missing: Vec<&str> = quantized
             .iter()
             .map(|name| module(name))
-            .filter(|name| !self.amaxes.contains_key(name))
+            .filter(|name| !self.amaxes.contains_key(*name))
             .collect();
         if !missing.is_empty() {
-            let missing: Vec<&String> = missing.iter().collect();
             return Err(refused(
                 "no activations are given of",
                 &missing,
@@ -123,10 +123,10 @@ impl Activations {
         for name in &quantized {
             let Some(group) = group(name) else { continue };
             let amax = largest.entry(group).or_default();
-            *amax = amax.max(self.amaxes[&module(name)]);
+            *amax = amax.max(self.amaxes[module(name)]);
         }
         let of = |name: &str| {
-            group(name).map_or_else(|| self.amaxes[&module(name)], |group| largest[&group])
+            group(name).map_or_else(|| self.amaxes[module(name)], |group| largest[&group])
         };
         Ok(quantized.into_iter().map(|name| (name.to_owned(), of(name))).collect())
     }
@@ -162,15 +162,15 @@ pub(crate) fn input_scale(format: Format, amax: f32) -> f32 {
 
 /// What that scale of the tensor called `tensor` is called.
 pub(crate) fn input_scale_name(format: Format, tensor: &str) -> String {
-    let module = tensor.strip_suffix(".weight").unwrap_or(tensor);
+    let module = module(tensor);
     match format {
         Format::CompressedTensors => format!("{module}.input_global_scale"),
         Format::ModelOpt => format!("{module}.input_scale"),
     }
 }
 
-fn refused(what: &str, names: &[&String], remedy: &str) -> CheckpointError {
-    let shown: Vec<&str> = names.iter().take(NAMED).map(|name| name.as_str()).collect();
+fn refused(what: &str, names: &[&str], remedy: &str) -> CheckpointError {
+    let shown = &names[..names.len().min(NAMED)];
     let more = match names.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),

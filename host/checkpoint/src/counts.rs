@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decision::Decision;
 use super::header::TensorEntry;
+use super::kind::Kind;
 use super::roles::Role;
 use super::source::Checkpoint;
 
@@ -48,7 +49,7 @@ impl Counts {
         for ((_, entry), decision) in checkpoint.tensors().zip(decisions) {
             if decision.quantize {
                 counts.quantized += 1;
-                counts.fp8 += usize::from(decision.is_fp8());
+                counts.fp8 += usize::from(decision.becomes(Kind::Fp8));
             } else {
                 counts.unchanged(entry);
                 *counts.reasons.entry(decision.reason.to_string()).or_default() += 1;

@@ -31,8 +31,8 @@ impl Decision {
         Self { kind: Kind::Fp8, ..Self::quantize(format!("FP8 by {}", glob.as_str())) }
     }
 
-    /// Whether it becomes FP8.
-    pub(crate) fn is_fp8(&self) -> bool {
-        self.quantize && self.kind == Kind::Fp8
+    /// Whether it is quantized to `kind`.
+    pub(crate) fn becomes(&self, kind: Kind) -> bool {
+        self.quantize && self.kind == kind
     }
 }

@@ -1,8 +1,8 @@
 //! How the elements of stored matrices are encoded, and what they stand for.
 
 use fouroversix_core::{Element, InputType};
+use fouroversix_cpu::formats::{E2M1_SIGNED, E4M3};
 
-use super::codes::{E2M1_VALUES, E4M3_VALUES};
 use super::header::TensorEntry;
 
 /// Elements that share an E8M0 scale.
@@ -69,7 +69,7 @@ impl Decoder<'_> {
                     let end = out.len().min((place + 1) * block[1] - column);
                     let scale = scales[if scales.len() == 1 { 0 } else { first + place }];
                     for (out, &code) in out[done..end].iter_mut().zip(&codes[at + done..]) {
-                        *out = T::from_f32(E4M3_VALUES[usize::from(code)] * scale);
+                        *out = T::from_f32(E4M3[usize::from(code)] * scale);
                     }
                     done = end;
                 }
@@ -78,7 +78,7 @@ impl Decoder<'_> {
                 for (at, out) in (at..).zip(out) {
                     let code = codes[at / 2] >> (at % 2 * 4) & 15;
                     let scale = power_of_two(scales[at / MX_BLOCK]);
-                    *out = T::from_f32(E2M1_VALUES[usize::from(code)] * scale);
+                    *out = T::from_f32(E2M1_SIGNED[usize::from(code)] * scale);
                 }
             }
         }

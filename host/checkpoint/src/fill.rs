@@ -15,13 +15,11 @@ use super::header::TensorEntry;
 use super::panel::{byte_range, float_type};
 use super::scan::{extent, values};
 use super::source::Checkpoint;
+use super::turn::{SQUARE, turn};
 use super::view::{Base, Cut, View};
 
 /// Bytes of a stored matrix that are looked at before its pages are dropped.
 const STRIPE: usize = 4 << 20;
-
-/// Rows and columns of the squares in which matrices are transposed.
-const SQUARE: [usize; 2] = [16, 64];
 
 impl Base {
     /// What turns codes into floats; floats have none.
@@ -234,28 +232,14 @@ impl Placing<'_> {
     ) {
         let [_, rows, cols] = self.view.base.shape;
         let Cut { first, step, .. } = self.view.cut;
-        let [high, wide] = SQUARE;
+        let high = SQUARE[0];
         let row_bytes = (cols as u64 * self.view.base.encoding.bits() / 8).max(1) as usize;
         let stripe = (STRIPE / row_bytes / high).max(1) * high;
         for start in (0..rows).step_by(stripe) {
             let end = rows.min(start + stripe);
-            out.par_chunks_mut(wide * rows).enumerate().for_each(|(i, out)| {
-                let count = out.len() / rows;
-                let column = first + (lines.start + i * wide) * step;
-                let width = (count - 1) * step + 1;
-                let mut square = vec![E::zeroed(); high * width];
-                for top in (start..end).step_by(high) {
-                    let height = high.min(end - top);
-                    for (y, part) in square.chunks_exact_mut(width).take(height).enumerate() {
-                        decode((matrix * rows + top + y) * cols + column, part);
-                    }
-                    for x in 0..count {
-                        let line = &mut out[x * rows + top..][..height];
-                        for (y, to) in line.iter_mut().enumerate() {
-                            *to = square[y * width + x * step];
-                        }
-                    }
-                }
+            let place = [first + lines.start * step, step];
+            turn(rows, start..end, place, out, |row, column, part| {
+                decode((matrix * rows + row) * cols + column, part);
             });
             self.release(matrix * rows + start, matrix * rows + end);
         }

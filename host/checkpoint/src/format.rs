@@ -4,8 +4,7 @@ use std::fmt;
 
 use fouroversix_core::debug::Few;
 use fouroversix_core::{E4m3Max, Element, named, serde_by_name};
-
-use super::codes::{E2M1_VALUES, E4M3_VALUES};
+use fouroversix_cpu::formats::{E2M1_SIGNED, E4M3};
 
 pub use fouroversix_core::Values;
 
@@ -131,7 +130,7 @@ impl StoredGlobal {
     #[inline]
     #[must_use]
     pub fn block_scale(&self, index: usize, scale: u8) -> f32 {
-        let scale = E4M3_VALUES[usize::from(scale)];
+        let scale = E4M3[usize::from(scale)];
         let pick = |values: &[f32]| if values.len() == 1 { values[0] } else { values[index] };
         match self {
             Self::Divisor(values) => scale / pick(values),
@@ -205,7 +204,7 @@ impl StoredTensor<'_> {
             }
             let codes = &self.codes[index * 8..index * 8 + 8];
             let nibbles = codes.iter().flat_map(|byte| [byte & 15, byte >> 4]);
-            let weights = nibbles.map(|code| T::from_f32(E2M1_VALUES[usize::from(code)] * scale));
+            let weights = nibbles.map(|code| T::from_f32(E2M1_SIGNED[usize::from(code)] * scale));
             let at = weights.map(T::to_f32).position(|weight| !weight.is_finite())?;
             Some([index / blocks, index % blocks * 16 + at])
         })
@@ -233,8 +232,8 @@ impl StoredTensor<'_> {
             for ((block, codes), &scale) in blocks {
                 let scale = self.global.block_scale(global, scale);
                 for (pair, &code) in block.chunks_exact_mut(2).zip(codes) {
-                    pair[0] = T::from_f32(E2M1_VALUES[usize::from(code & 15)] * scale);
-                    pair[1] = T::from_f32(E2M1_VALUES[usize::from(code >> 4)] * scale);
+                    pair[0] = T::from_f32(E2M1_SIGNED[usize::from(code & 15)] * scale);
+                    pair[1] = T::from_f32(E2M1_SIGNED[usize::from(code >> 4)] * scale);
                 }
             }
         }
@@ -252,7 +251,7 @@ impl StoredTensor<'_> {
                 known = (at / 16, self.global.block_scale(global, scales[at / 16]));
             }
             let code = codes[at / 2] >> (at % 2 * 4) & 15;
-            *out = T::from_f32(E2M1_VALUES[usize::from(code)] * known.1);
+            *out = T::from_f32(E2M1_SIGNED[usize::from(code)] * known.1);
         }
     }
 

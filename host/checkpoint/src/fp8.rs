@@ -7,9 +7,9 @@
 //! allowed, count in no maximum: NaN becomes +448, infinities ±448.
 
 use fouroversix_core::{Deviation, Element};
+use fouroversix_cpu::formats::{self, E4M3};
 use rayon::prelude::*;
 
-use super::codes::E4M3_VALUES;
 use super::format::{Format, Values};
 use super::header::{Dtype, TensorEntry};
 
@@ -87,19 +87,9 @@ fn scale<T: Element>(row: &[T]) -> f32 {
 
 /// E4M3 of a number, to nearest even, saturated; +448 of NaN.
 pub(crate) fn e4m3(value: f32) -> u8 {
-    // 2^14: a sum with it has steps of 2^-9, those of numbers below 2^-6.
-    const SHIFT: f32 = 16384.0;
     let magnitude = if value.is_nan() { LARGEST } else { value.abs().min(LARGEST) };
     let sign = if value.is_sign_negative() && !value.is_nan() { 0x80 } else { 0 };
-    let bits = magnitude.to_bits();
-    let code = if magnitude < 0.015_625 {
-        (magnitude + SHIFT).to_bits() - SHIFT.to_bits()
-    } else {
-        // Half a step less one, and one more where the kept part is odd.
-        ((bits + 0x7_FFFF + ((bits >> 20) & 1)) >> 20) - (120 << 3)
-    };
-    // At most 0x7E.
-    sign | code as u8
+    sign | formats::e4m3(magnitude)
 }
 
 /// What a row lost, by the values that loaders compute: `fl32(code · scale)`.
@@ -107,7 +97,7 @@ fn deviation<T: Element>(row: &[T], codes: &[u8], scale: f32) -> Deviation {
     let mut sum = Deviation::default();
     for (value, &code) in row.iter().zip(codes) {
         let value = f64::from(value.to_f32());
-        let error = f64::from(E4M3_VALUES[usize::from(code)] * scale) - value;
+        let error = f64::from(E4M3[usize::from(code)] * scale) - value;
         sum.squared_error += error * error;
         sum.input_power += value * value;
         sum.max_error = sum.max_error.max(error.abs());
@@ -125,7 +115,7 @@ mod tests {
     fn nearest(value: f32) -> u8 {
         let sign = if value.is_sign_negative() { 0x80 } else { 0 };
         let distance =
-            |code: u8| (f64::from(E4M3_VALUES[usize::from(code)]) - f64::from(value.abs())).abs();
+            |code: u8| (f64::from(E4M3[usize::from(code)]) - f64::from(value.abs())).abs();
         let codes = 0..=0x7E_u8;
         let least = codes.clone().map(distance).fold(f64::INFINITY, f64::min);
         let nearest: Vec<u8> = codes.filter(|&code| distance(code) == least).collect();
@@ -143,7 +133,7 @@ mod tests {
             assert_eq!(e4m3(value), nearest(value), "{value:e}");
         }
         for code in 0..0x7E_u8 {
-            let [low, high] = [code, code + 1].map(|code| E4M3_VALUES[usize::from(code)]);
+            let [low, high] = [code, code + 1].map(|code| E4M3[usize::from(code)]);
             let middle = (low + high) / 2.0;
             for value in [low, middle, middle.next_down(), middle.next_up(), -low, -middle] {
                 assert_eq!(e4m3(value), nearest(value), "{value:e}");

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::decision::Decision;
 use super::families::Families;
 use super::kind::Kind;
-use super::names::{common_end, escaped};
+use super::names::{common_end, escaped, module};
 use super::source::Checkpoint;
 
 /// The quantized modules of a checkpoint, by kind.
@@ -35,10 +35,9 @@ impl Groups {
     ) -> Self {
         let of_kind = |kind: Kind| {
             let tensors = checkpoint.tensors().zip(decisions);
-            let quantized = tensors.filter(|(_, it)| it.quantize && it.kind == kind);
-            let names = quantized.map(|((_, entry), _)| entry.name.as_str());
+            let quantized = tensors.filter(|(_, decision)| decision.becomes(kind));
             let names: BTreeSet<&str> =
-                names.map(|name| name.strip_suffix(".weight").unwrap_or(name)).collect();
+                quantized.map(|((_, entry), _)| module(&entry.name)).collect();
             names.into_iter().map(str::to_owned).collect::<Vec<String>>()
         };
         let (nvfp4, fp8) = (of_kind(Kind::Nvfp4), of_kind(Kind::Fp8));

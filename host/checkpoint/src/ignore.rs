@@ -14,7 +14,7 @@ use super::families::Families;
 use super::format::Format;
 use super::glob::Glob;
 use super::linear;
-use super::names::{common_end, escaped, from_stack};
+use super::names::{common_end, escaped, from_stack, module};
 use super::source::Checkpoint;
 
 /// Modules that are left out of quantization.
@@ -80,10 +80,9 @@ pub(crate) fn excluded(
     format: Format,
 ) -> Vec<String> {
     let tensors = || checkpoint.tensors().zip(decisions);
-    let module = |name: &'_ str| name.strip_suffix(".weight").unwrap_or(name).to_owned();
     let names: BTreeSet<String> = tensors()
         .filter(|(_, decision)| decision.quantize)
-        .map(|((_, entry), _)| module(&entry.name))
+        .map(|((_, entry), _)| module(&entry.name).to_owned())
         .collect();
     let quantized: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let mut chosen = Chosen { format, quantized: &quantized, families, found: BTreeSet::new() };

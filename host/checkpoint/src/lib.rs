@@ -27,7 +27,6 @@ compile_error!(
 
 mod apart;
 mod array;
-mod codes;
 mod compare;
 mod configs;
 mod copy;
@@ -84,6 +83,7 @@ mod source;
 mod split;
 mod stack_table;
 mod summary;
+mod turn;
 mod view;
 mod whole;
 mod workdir;

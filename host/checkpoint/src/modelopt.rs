@@ -14,9 +14,9 @@
 //! −0 without its sign.
 
 use fouroversix_core::{Amax, Choices, Config, Element, Error, Nvfp4Mut, Rule};
+use fouroversix_cpu::formats::{E2M1_SIGNED, E4M3, e2m1};
 use rayon::prelude::*;
 
-use super::codes::E4M3_VALUES;
 use super::format::Values;
 use super::fp8::e4m3;
 use super::quantizer::{CpuQuantizer, QuantizePanels};
@@ -104,7 +104,7 @@ impl Tensor {
         let scale = if scale == 0.0 { 1.0 } else { scale };
         let scale = (scale * 256.0 / self.largest_scale).clamp(0.001_953_125, 448.0);
         *stored = e4m3(scale);
-        let step = E4M3_VALUES[usize::from(*stored)] * self.global;
+        let step = E4M3[usize::from(*stored)] * self.global;
         for (pair, code) in block.chunks_exact(2).zip(codes) {
             *code = code_of(pair[0], step) | code_of(pair[1], step) << 4;
         }
@@ -115,9 +115,10 @@ impl Tensor {
     fn error(self, block: &[f32; 16], amax: f32) -> f64 {
         let [before, after] = self.search;
         let scale = amax / 6.0 * before;
-        let scale = E4M3_VALUES[usize::from(e4m3(scale))] * after;
+        let scale = E4M3[usize::from(e4m3(scale))] * after;
         let error = |&value: &f32| {
-            let near = if scale == 0.0 { 0.0 } else { nearest(value.abs() / scale).1 * scale };
+            let nearest = |magnitude| E2M1_SIGNED[usize::from(e2m1(magnitude))];
+            let near = if scale == 0.0 { 0.0 } else { nearest(value.abs() / scale) * scale };
             let lost = value.abs() - near;
             f64::from(lost * lost)
         };
@@ -132,28 +133,7 @@ fn code_of(value: f32, step: f32) -> u8 {
         return 0;
     }
     let scaled = value / step;
-    nearest(scaled.abs()).0 | if value < 0.0 { 8 } else { 0 }
-}
-
-/// Index and value of the E2M1 number nearest to a magnitude, of two the one with the even index.
-fn nearest(magnitude: f32) -> (u8, f32) {
-    // Where the next number begins, and whether the middle is its own.
-    const NEXT: [(f32, bool, f32); 7] = [
-        (0.25, false, 0.5),
-        (0.75, true, 1.0),
-        (1.25, false, 1.5),
-        (1.75, true, 2.0),
-        (2.5, false, 3.0),
-        (3.5, true, 4.0),
-        (5.0, false, 6.0),
-    ];
-    let mut found = (0, 0.0);
-    for (index, &(middle, own, value)) in NEXT.iter().enumerate() {
-        if magnitude > middle || (own && magnitude == middle) {
-            found = (index as u8 + 1, value);
-        }
-    }
-    found
+    e2m1(scaled.abs()) | if value < 0.0 { 8 } else { 0 }
 }
 
 #[cfg(test)]

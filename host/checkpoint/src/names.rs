@@ -1,5 +1,10 @@
 //! Names of modules, and what of them stays when a model runs.
 
+/// The module that the tensor called `name` is the weight of; another tensor's own name.
+pub(crate) fn module(name: &str) -> &str {
+    name.strip_suffix(".weight").unwrap_or(name)
+}
+
 /// The end of `name` that stays whatever a consumer puts before it.
 pub(crate) fn common_end(name: &str) -> &str {
     let mut end = from_stack(name);

@@ -1,6 +1,7 @@
 //! NVFP4 tensors in a checkpoint: found by the names of their parts, checked, and opened.
 
-use super::codes::E4M3_VALUES;
+use fouroversix_cpu::formats::E4M3;
+
 use super::error::CheckpointError;
 use super::file::TensorFile;
 use super::format::{Format, StoredTensor};
@@ -128,7 +129,7 @@ impl Checkpoint {
         if let Some(index) = stored.scales.iter().position(|&byte| byte >= 0x7F) {
             let byte = stored.scales[index];
             let (row, block) = (index / blocks, index % blocks);
-            let value = E4M3_VALUES[usize::from(byte)];
+            let value = E4M3[usize::from(byte)];
             let problem = format!(
                 "{scales} holds {value} (byte {byte:#04X}) for row {row}, block {block}, and a block \
                  scale is neither NaN nor negative: fetch it again, or use the BF16 model that it \

@@ -11,6 +11,7 @@ use super::format::Format;
 use super::fp8;
 use super::header::{Dtype, Header, TensorEntry};
 use super::join::{Join, JoinBiases};
+use super::kind::Kind;
 use super::nvfp4::StoredName;
 use super::source::Checkpoint;
 
@@ -84,7 +85,7 @@ impl Plan {
     ) -> Result<Self, CheckpointError> {
         let mut drafts = Vec::new();
         for ((_, entry), decision) in checkpoint.tensors().zip(decisions) {
-            if decision.is_fp8() {
+            if decision.becomes(Kind::Fp8) {
                 drafts.push(Draft::new(entry, Work::Fp8, fp8::entries(entry, format)));
             } else if decision.quantize {
                 let group = decision.group.clone();

@@ -17,6 +17,7 @@ use super::fuse::is_expert;
 use super::glob::Glob;
 use super::groups::Groups;
 use super::ignore::excluded;
+use super::kind::Kind;
 use super::modelopt::ModelOptQuantizer;
 use super::options::QuantizeOptions;
 use super::plan::{Layout, Plan};
@@ -180,7 +181,8 @@ fn refuse_fp8_experts(
     checkpoint: &Checkpoint,
     decisions: &[Decision],
 ) -> Result<(), CheckpointError> {
-    let mut fp8 = checkpoint.tensors().zip(decisions).filter(|(_, decision)| decision.is_fp8());
+    let mut fp8 =
+        checkpoint.tensors().zip(decisions).filter(|(_, decision)| decision.becomes(Kind::Fp8));
     let Some(((_, entry), _)) = fp8.find(|((_, entry), _)| is_expert(&entry.name)) else {
         return Ok(());
     };

@@ -6,6 +6,9 @@
 //! has the powers 2^-9 (a subnormal number) to 2^8, so exponents `top − 17` to `top` fit.
 
 use fouroversix_core::Rule;
+use fouroversix_cpu::formats::e4m3;
+
+use super::encoding::power_of_two;
 
 /// A rule with E4M3 bound 256, with which figures and the global scale are computed.
 pub(crate) const RULE: Rule = Rule::MSE;
@@ -70,7 +73,7 @@ pub(crate) fn amax(top: i32) -> f32 {
 
 /// 2^exponent, of an FP32 number that is normal.
 fn power(exponent: i32) -> f32 {
-    f32::from_bits(((exponent + 127) as u32) << 23)
+    power_of_two((exponent + 127) as u8)
 }
 
 /// The E4M3 scales of the two blocks of 16 that a block of 32 becomes, for each of `scales`.
@@ -80,21 +83,14 @@ fn power(exponent: i32) -> f32 {
 pub(crate) fn block_scales(scales: &[u8], top: i32, out: &mut [u8]) {
     for (pair, &scale) in out.chunks_exact_mut(2).zip(scales) {
         let exponent = i32::from(scale) - 127 - top + POWERS[1];
-        pair.fill(e4m3(exponent.clamp(POWERS[0], POWERS[1])));
+        pair.fill(e4m3(power(exponent.clamp(POWERS[0], POWERS[1]))));
     }
-}
-
-/// 2^exponent in E4M3, from 2^-9 to 2^8: normal numbers from 2^-6 on, below it a bit of the fraction.
-fn e4m3(exponent: i32) -> u8 {
-    let byte = if exponent >= -6 { (exponent + 7) << 3 } else { 1 << (exponent + 9) };
-    // From 1 to 120.
-    byte as u8
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::codes::E4M3_VALUES;
-    use super::super::encoding::power_of_two;
+    use fouroversix_cpu::formats::E4M3;
+
     use super::*;
 
     fn span(blocks: &[(u8, u8)]) -> Span {
@@ -108,7 +104,7 @@ mod tests {
     #[test]
     fn powers_of_two_are_e4m3s() {
         for exponent in POWERS[0]..=POWERS[1] {
-            let value = E4M3_VALUES[usize::from(e4m3(exponent))];
+            let value = E4M3[usize::from(e4m3(power(exponent)))];
             assert_eq!(value, 2.0_f32.powi(exponent), "{exponent}");
         }
     }
@@ -138,7 +134,7 @@ mod tests {
                 }
                 let mut out = [0; 2];
                 block_scales(&[low], top, &mut out);
-                let scale = E4M3_VALUES[usize::from(out[0])];
+                let scale = E4M3[usize::from(out[0])];
                 let (divisor, multiplier) = (power(8 - top), power(top - 8));
                 for q in [0.0_f32, -0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -6.0] {
                     let meant = (q * power_of_two(low)).to_bits();

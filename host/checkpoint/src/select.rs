@@ -67,7 +67,7 @@ impl Selection {
         for (_, entry) in checkpoint.tensors() {
             let stored = checkpoint.made_of(&entry.name);
             let mut decision = self.decide_one(entry, stored, known, scaling)?;
-            if checkpoint.is_dir() && !decision.is_fp8() {
+            if checkpoint.is_dir() && !decision.becomes(Kind::Fp8) {
                 decision.group = fused_group(&entry.name, &families, fuse);
             }
             decisions.push(decision);

@@ -6,6 +6,7 @@ use super::decision::Decision;
 use super::error::CheckpointError;
 use super::families::Families;
 use super::fuse::{Fuse, loaded_whole};
+use super::kind::Kind;
 use super::source::Checkpoint;
 
 /// Refuses decisions by which parts that are loaded as one matrix, or experts of one layer, would be
@@ -17,13 +18,13 @@ pub(crate) fn refuse_split(
 ) -> Result<(), CheckpointError> {
     let all = || checkpoint.tensors().map(|(_, entry)| entry.name.as_str()).zip(decisions);
     let whole = |name: &str| loaded_whole(name, families, Fuse::Linear);
-    let fp8 = all().filter(|(_, decision)| decision.is_fp8());
+    let fp8 = all().filter(|(_, decision)| decision.becomes(Kind::Fp8));
     let fp8: HashMap<String, &str> =
         fp8.filter_map(|(name, _)| Some((whole(name)?, name))).collect();
     if fp8.is_empty() {
         return Ok(());
     }
-    let others = all().filter(|(_, decision)| !decision.is_fp8());
+    let others = all().filter(|(_, decision)| !decision.becomes(Kind::Fp8));
     let split = others
         .filter_map(|(name, decision)| {
             let group = whole(name)?;

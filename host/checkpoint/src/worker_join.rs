@@ -13,14 +13,12 @@ use super::join::{Join, JoinBiases, Matrix};
 use super::panel::{finite_at, panels};
 use super::plan::Task;
 use super::stack_table::Halves;
+use super::turn::turn;
 use super::worker::Worker;
 use super::write::FileWriter;
 
 /// Bytes of a stack that are made at a time.
 const PANEL: usize = 4 << 20;
-
-/// Rows and columns of the squares in which matrices are turned.
-const SQUARE: [usize; 2] = [16, 64];
 
 /// A matrix whose rows can be read.
 enum Rows<'a> {
@@ -70,7 +68,11 @@ impl Worker<'_> {
             for range in panels(outer, inner * size_of::<T>(), 1, PANEL) {
                 let mut floats = vec![T::zeroed(); range.len() * inner];
                 if join.transposed {
-                    turned(join, &rows, range.start, &mut floats);
+                    let place = [range.start, 1];
+                    turn(lines, 0..lines, place, &mut floats, |line, column, part| {
+                        let (matrix, row) = join.place(line);
+                        rows[matrix].read(row, column, part);
+                    });
                 } else {
                     floats.par_chunks_exact_mut(inner).enumerate().for_each(|(i, out)| {
                         let (matrix, row) = join.place(range.start + i);
@@ -134,25 +136,4 @@ impl Worker<'_> {
         self.observer.advance(task.bytes);
         Ok(())
     }
-}
-
-/// Fills `out` with columns of an expert's matrices from `first` on, as rows.
-fn turned<T: Element + Pod>(join: &Join, rows: &[Rows<'_>], first: usize, out: &mut [T]) {
-    let (lines, [high, wide]) = (join.lines(), SQUARE);
-    out.par_chunks_mut(wide * lines).enumerate().for_each(|(i, out)| {
-        let width = out.len() / lines;
-        let column = first + i * wide;
-        let mut square = vec![T::zeroed(); high * width];
-        for top in (0..lines).step_by(high) {
-            let height = high.min(lines - top);
-            for (y, part) in square.chunks_exact_mut(width).take(height).enumerate() {
-                let (matrix, row) = join.place(top + y);
-                rows[matrix].read(row, column, part);
-            }
-            for x in 0..width {
-                let line = &mut out[x * lines + top..][..height];
-                line.iter_mut().enumerate().for_each(|(y, to)| *to = square[y * width + x]);
-            }
-        }
-    });
 }

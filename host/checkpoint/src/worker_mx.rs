@@ -2,6 +2,7 @@
 
 use fouroversix_core::{Choices, Scaling};
 
+use super::encoding::Encoding;
 use super::error::CheckpointError;
 use super::header::TensorEntry;
 use super::kind::Kind;
@@ -70,7 +71,7 @@ impl Worker<'_> {
     pub(crate) fn span(&self, members: &[String]) -> Result<Option<Span>, CheckpointError> {
         let checkpoint = self.common.checkpoint;
         let views: Vec<&View> = members.iter().filter_map(|name| checkpoint.view(name)).collect();
-        let is_mx = |view: &&View| view.label() == Some("MXFP4");
+        let is_mx = |view: &&View| matches!(view.base.encoding, Encoding::Mxfp4 { .. });
         let all = views.len() == members.len() && views.iter().all(is_mx);
         if !all || self.common.settings.scaling != Scaling::Tensor {
             return Ok(None);

@@ -1,11 +1,13 @@
-//! E2M1 and E4M3 as the quantizer needs them, one value at a time.
+//! E2M1 and E4M3, one value at a time: what codes stand for, and which code a number rounds to.
+//!
+//! The CPU path in whole vectors has its own forms (`lane_scale.rs`, `simd`), which are tested against these.
 
-/// Values of the sixteen E2M1 codes.
-pub(crate) const E2M1_SIGNED: [f32; 16] =
+/// Values of the sixteen E2M1 codes: sign in bit 3, index into {0, 0.5, 1, 1.5, 2, 3, 4, 6} below it.
+pub const E2M1_SIGNED: [f32; 16] =
     [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
-/// Values of all 256 E4M3 codes.
-pub(crate) static E4M3: [f32; 256] = e4m3_table();
+/// Values of all 256 E4M3 codes: bias 7, no infinities, NaN at 0x7F and 0xFF.
+pub static E4M3: [f32; 256] = e4m3_table();
 
 const fn e4m3_table() -> [f32; 256] {
     let mut table = [0.0; 256];
@@ -33,21 +35,30 @@ const fn e4m3_value(code: u8) -> f32 {
 }
 
 /// Rounds `value` in `[0, 448]` to E4M3, to nearest, ties to even; subnormals have step 2^-9.
-pub(crate) fn e4m3(value: f32) -> u8 {
+///
+/// Beyond that range the result means nothing: clamp what may lie there.
+#[inline]
+#[must_use]
+pub fn e4m3(value: f32) -> u8 {
+    // A sum with 2^14 has steps of 2^-9.
+    const SHIFT: f32 = 16384.0;
     debug_assert!((0.0..=448.0).contains(&value), "{value} is outside the clamped range");
-    if value < 1.0 / 64.0 {
-        // The product is exact. 8 is both "eight steps" and the code of 2^-6, so a carry is right.
-        (value * 512.0).round_ties_even() as u8
+    let code = if value < 1.0 / 64.0 {
+        // 8 is both "eight steps" and the code of 2^-6, so a carry is right.
+        (value + SHIFT).to_bits() - SHIFT.to_bits()
     } else {
         let bits = value.to_bits();
-        let rounded = bits + 0x7_FFFF + (bits >> 20 & 1);
-        ((rounded >> 20) - (120 << 3)) as u8
-    }
+        // Half a step less one, and one more where the kept part is odd.
+        ((bits + 0x7_FFFF + (bits >> 20 & 1)) >> 20) - (120 << 3)
+    };
+    code as u8
 }
 
 /// Rounds `value` to E2M1, to nearest, ties to even, saturating; the sign is kept for zeros and
 /// NaN gives 7, as `cvt.rn.satfinite.e2m1x2.f32` does.
-pub(crate) fn e2m1(value: f32) -> u8 {
+#[inline]
+#[must_use]
+pub fn e2m1(value: f32) -> u8 {
     if value.is_nan() {
         return 7;
     }
@@ -82,6 +93,16 @@ pub(crate) fn stochastic_e2m1(value: f32, byte: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn e4m3_values_are_the_formats() {
+        assert_eq!(E4M3[0x01], 2.0_f32.powi(-9));
+        assert_eq!(E4M3[0x08], 2.0_f32.powi(-6));
+        assert_eq!(E4M3[0x38], 1.0);
+        assert_eq!(E4M3[0x7E], 448.0);
+        assert_eq!(E4M3[0xC0], -2.0);
+        assert!(E4M3[0x7F].is_nan() && E4M3[0xFF].is_nan());
+    }
 
     #[test]
     fn e4m3_codes_survive_a_round_trip_and_ties_go_to_even() {

@@ -18,7 +18,7 @@ mod elements;
 mod encode;
 #[cfg(test)]
 mod exhaustive;
-mod formats;
+pub mod formats;
 mod group;
 mod groups;
 mod lane_scale;

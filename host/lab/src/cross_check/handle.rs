@@ -1,10 +1,7 @@
 //! The ways to use a device handle: each must end in the CPU's bits.
 
-use std::sync::Arc;
-
-use cudarc::driver::{CudaGraph, CudaSlice, CudaStream, sys};
 use fouroversix::cuda::internals::{self as memory, check};
-use fouroversix::cuda::{AmaxSource, Device, DeviceError, DeviceQuantized, QuantizeAddresses};
+use fouroversix::cuda::{AmaxSource, Device, DeviceError, QuantizeAddresses, Quantizer};
 use fouroversix::{
     Config, Element, Error, InputType, Outputs, RandomState, Rounding, Rule, ScaleLayout, Scaling,
     quantize_outputs,
@@ -13,6 +10,7 @@ use fouroversix_conformance::case::every_rule;
 use half::{bf16, f16};
 
 use super::fill::{Distribution, fill};
+use super::launched::{Launched, launch_group};
 use super::mode::{Difference, Mode};
 use super::report::Report;
 
@@ -52,49 +50,19 @@ fn both(rule: Rule, scaling: Scaling) -> Config {
     Config::new(rule, scaling, Outputs::Both, ScaleLayout::Swizzled128x4).expect("defined")
 }
 
-/// An input, outputs and their addresses, for launches with raw addresses on one stream.
-struct Bench {
-    stream: Arc<CudaStream>,
-    input: CudaSlice<u8>,
-    out: DeviceQuantized,
-    at: QuantizeAddresses,
+/// Memory of `SHAPE` on a stream of its own.
+fn launched(
+    device: &Device,
+    quantizer: Quantizer,
+    input: &[bf16],
+) -> Result<Launched<bf16>, Error> {
+    Launched::new(&device.stream()?, quantizer, SHAPE, input.to_vec())
 }
 
-impl Bench {
-    fn new(
-        device: &Device,
-        quantizer: &fouroversix::cuda::Quantizer,
-        input: &[bf16],
-    ) -> Result<Self, Error> {
-        let stream = device.stream()?;
-        let mut memory = memory::allocate(&stream, size_of_val(input))?;
-        memory::upload(&stream, memory::Elements::of(input), &mut memory)?;
-        let out = quantizer.allocate(&stream)?;
-        let mut at = out.addresses(&stream);
-        at.input = memory::address(&memory, &stream);
-        Ok(Self { stream, input: memory, out, at })
-    }
-
-    /// A launch as a graph, which must not outlive the memory.
-    fn capture(&self, quantizer: &fouroversix::cuda::Quantizer) -> Result<CudaGraph, Error> {
-        let stream = &self.stream;
-        check("wait for the device", stream.synchronize())?;
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        check("begin a capture", stream.begin_capture(mode))?;
-        // SAFETY: the memory has the shape that was prepared.
-        let launched = unsafe { quantizer.launch(&self.at, stream.cu_stream()) };
-        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
-        launched?;
-        Ok(check("instantiate a graph", graph)?.expect("a capture gives a graph"))
-    }
-
-    fn compare(&self, config: &Config, input: &[bf16], report: &mut Report) -> Result<(), Error> {
-        let shape = [input.len() / SHAPE[1], SHAPE[1]];
-        let expected = quantize_outputs(input, shape, config, None)?;
-        let difference = Difference::between(&expected, &self.out.to_host(&self.stream)?);
-        report.add(input.len(), difference, |_| format!("{config:?}"));
-        Ok(())
-    }
+/// Adds how the outputs compare with the CPU's of their input.
+fn compare(report: &mut Report, at: &Launched<bf16>, config: &Config) -> Result<(), Error> {
+    report.add(at.input.len(), at.difference_from_cpu(config)?, |_| format!("{config:?}"));
+    Ok(())
 }
 
 const SHAPE: [usize; 2] = [272, 1040];
@@ -104,16 +72,15 @@ fn graph(device: &Device, report: &mut Report) -> Result<(), Error> {
     {
         let config = both(rule, scaling);
         let quantizer = device.quantizer(&config, InputType::Bf16, SHAPE, AmaxSource::Input)?;
-        let mut bench = Bench::new(device, &quantizer, &random(1, SHAPE))?;
-        let stream = bench.stream.clone();
-        let graph = bench.capture(&quantizer)?;
+        let mut launched = launched(device, quantizer, &random(1, SHAPE))?;
+        let graph = launched.capture()?;
         for seed in 2..5 {
             let mut input = random::<bf16>(seed, SHAPE);
             // Another amax each time.
             input[7] = bf16::from_f32(4.0 + seed as f32);
-            memory::upload(&stream, memory::Elements::of(&input), &mut bench.input)?;
+            launched.replace(input)?;
             check("launch a graph", graph.launch())?;
-            bench.compare(&config, &input, report)?;
+            compare(report, &launched, &config)?;
         }
     }
     Ok(())
@@ -127,12 +94,11 @@ fn random_replays(device: &Device, report: &mut Report) -> Result<(), Error> {
         let config =
             both(rule, scaling).to_builder().rounding(Rounding::Stochastic(first)).build()?;
         let quantizer = device.quantizer(&config, InputType::Bf16, SHAPE, AmaxSource::Input)?;
-        let input = random(1, SHAPE);
-        let mut bench = Bench::new(device, &quantizer, &input)?;
-        let stream = bench.stream.clone();
+        let mut launched = launched(device, quantizer, &random(1, SHAPE))?;
+        let stream = launched.stream.clone();
         let mut state = memory::zeroed(&stream, 16)?;
-        bench.at.random_state = memory::address(&state, &stream);
-        let graph = bench.capture(&quantizer)?;
+        launched.at.random_state = memory::address(&state, &stream);
+        let graph = launched.capture()?;
         for state_of_replay in [
             first,
             RandomState { seed: 7, offset: 1 },
@@ -143,7 +109,7 @@ fn random_replays(device: &Device, report: &mut Report) -> Result<(), Error> {
             check("launch a graph", graph.launch())?;
             let rounding = Rounding::Stochastic(state_of_replay);
             let expected = config.to_builder().rounding(rounding).build()?;
-            bench.compare(&expected, &input, report)?;
+            compare(report, &launched, &expected)?;
         }
     }
     Ok(())
@@ -154,23 +120,20 @@ fn skip(device: &Device, report: &mut Report) -> Result<(), Error> {
         let config = both(every_rule()[4], scaling);
         let quantizer = device.quantizer(&config, InputType::Bf16, SHAPE, AmaxSource::Input)?;
         let (first, second) = (random::<bf16>(1, SHAPE), random::<bf16>(2, SHAPE));
-        let mut bench = Bench::new(device, &quantizer, &first)?;
-        let mut flag = memory::zeroed(&bench.stream, 4)?;
-        bench.at.skip = memory::address(&flag, &bench.stream);
-        // SAFETY: the bench's memory has the shape that was prepared.
-        unsafe { quantizer.launch(&bench.at, bench.stream.cu_stream())? };
-        bench.compare(&config, &first, report)?;
-        let elements = memory::Elements::of(&second);
-        memory::upload(&bench.stream, elements, &mut bench.input)?;
-        memory::upload(&bench.stream, &[1u32], &mut flag)?;
-        // SAFETY: as above.
-        unsafe { quantizer.launch(&bench.at, bench.stream.cu_stream())? };
+        let mut launched = launched(device, quantizer, &first)?;
+        let mut flag = memory::zeroed(&launched.stream, 4)?;
+        launched.at.skip = memory::address(&flag, &launched.stream);
+        launched.launch()?;
+        compare(report, &launched, &config)?;
+        launched.replace(second)?;
+        memory::upload(&launched.stream, &[1u32], &mut flag)?;
+        launched.launch()?;
         // Skipped: still the first input's.
-        bench.compare(&config, &first, report)?;
-        memory::upload(&bench.stream, &[0u32], &mut flag)?;
-        // SAFETY: as above.
-        unsafe { quantizer.launch(&bench.at, bench.stream.cu_stream())? };
-        bench.compare(&config, &second, report)?;
+        let difference = launched.difference(&quantize_outputs(&first, SHAPE, &config, None)?)?;
+        report.add(first.len(), difference, |_| format!("{config:?}"));
+        memory::upload(&launched.stream, &[0u32], &mut flag)?;
+        launched.launch()?;
+        compare(report, &launched, &config)?;
     }
     Ok(())
 }
@@ -182,37 +145,12 @@ fn groups(device: &Device, report: &mut Report) -> Result<(), Error> {
     let grouped = |mode: &Mode| mode.element == InputType::Bf16 && !mode.transform;
     for mode in Mode::all().into_iter().filter(grouped) {
         let config = mode.config(ScaleLayout::Swizzled128x4).expect("modes are valid");
-        let shapes = rows.map(|rows| [rows, SHAPE[1]]);
-        let group = device.group_quantizer(&config, InputType::Bf16, &shapes, AmaxSource::Input)?;
-        let mut parts = Vec::new();
-        for (seed, shape) in shapes.into_iter().enumerate() {
-            let one = device.quantizer(&config, InputType::Bf16, shape, AmaxSource::Input)?;
-            let input = random::<bf16>(seed as u64, shape);
-            let mut memory = memory::allocate(&stream, size_of_val(input.as_slice()))?;
-            memory::upload(&stream, memory::Elements::of(&input), &mut memory)?;
-            let out = one.allocate(&stream)?;
-            let mut at = out.addresses(&stream);
-            at.input = memory::address(&memory, &stream);
-            parts.push((input, shape, memory, out, at));
-        }
-        let addresses: Vec<_> = parts.iter().map(|part| part.4).collect();
-        let table = group.table(&stream, &addresses)?;
-        // SAFETY: every part's memory was allocated for its shape, on this stream.
-        unsafe { group.launch(&table, 0, stream.cu_stream())? };
-        for (index, (input, shape, _, out, _)) in parts.iter().enumerate() {
-            if !input.is_empty() {
-                // As alone, with the random state that the contract gives it (step T3).
-                let rounding = match config.rounding() {
-                    Rounding::Nearest => Rounding::Nearest,
-                    Rounding::Stochastic(state) => {
-                        Rounding::Stochastic(state.of_tensor(index as u64))
-                    }
-                };
-                let alone = config.to_builder().rounding(rounding).build()?;
-                let expected = quantize_outputs(input, *shape, &alone, None)?;
-                let difference = Difference::between(&expected, &out.to_host(&stream)?);
-                report.add(input.len(), difference, |_| format!("{shape:?} {config:?}"));
-            }
+        let tensors = rows.into_iter().enumerate().map(|(seed, rows)| {
+            let shape = [rows, SHAPE[1]];
+            (shape, random::<bf16>(seed as u64, shape))
+        });
+        for (part, difference) in launch_group(device, &stream, &config, tensors.collect())? {
+            report.add(part.input.len(), difference, |_| format!("{:?} {config:?}", part.shape));
         }
     }
     Ok(())
@@ -240,10 +178,7 @@ fn threads(device: &Device, report: &mut Report) -> Result<(), Error> {
         running.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
     });
     for part in parts {
-        let part = part?;
-        report.elements += part.elements;
-        report.mismatches += part.mismatches;
-        report.first_mismatch = report.first_mismatch.take().or(part.first_mismatch);
+        report.merge(part?);
     }
     Ok(())
 }
@@ -275,39 +210,37 @@ fn workspace(device: &Device, report: &mut Report) -> Result<(), Error> {
     let measured = device.quantizer(&config, InputType::Bf16, SHAPE, source)?;
     let reused = device.quantizer(&config, InputType::Bf16, SHAPE, AmaxSource::Workspace)?;
     let (first, second) = (random::<bf16>(1, SHAPE), random::<bf16>(2, SHAPE));
-    let mut bench = Bench::new(device, &measured, &first)?;
-    // SAFETY: the bench's memory has the shape that was prepared.
-    unsafe { measured.launch(&bench.at, bench.stream.cu_stream())? };
-    memory::upload(&bench.stream, memory::Elements::of(&second), &mut bench.input)?;
-    // SAFETY: as above, and the workspace holds global scales.
-    unsafe { reused.launch(&bench.at, bench.stream.cu_stream())? };
+    let mut launched = launched(device, measured, &first)?;
+    launched.launch()?;
+    launched.replace(second)?;
+    // SAFETY: the memory has the shape that was prepared, and the workspace holds global scales.
+    unsafe { reused.launch(&launched.at, launched.stream.cu_stream())? };
     let amax = fouroversix::Amax::Tensor(fouroversix::amax(&first));
-    let expected = fouroversix::quantize_outputs(&second, SHAPE, &config, Some(amax))?;
-    let difference = Difference::between(&expected, &bench.out.to_host(&bench.stream)?);
-    report.add(second.len(), difference, |_| "with the first input's amax".to_owned());
+    let expected = quantize_outputs(&launched.input, SHAPE, &config, Some(amax))?;
+    let difference = launched.difference(&expected)?;
+    report.add(launched.input.len(), difference, |_| "with the first input's amax".to_owned());
     Ok(())
 }
 
 fn refusals(device: &Device, report: &mut Report) -> Result<(), Error> {
     let config = both(Rule::Plain, Scaling::Tensor);
     let quantizer = device.quantizer(&config, InputType::Bf16, SHAPE, AmaxSource::Input)?;
-    let input = random::<bf16>(1, SHAPE);
-    let bench = Bench::new(device, &quantizer, &input)?;
+    let launched = launched(device, quantizer, &random(1, SHAPE))?;
     let mut wrong = Vec::new();
     for offset in [1, 2, 4, 8] {
-        let mut at = [bench.at; 4];
+        let mut at = [launched.at; 4];
         at[0].input += offset;
         at[1].rowwise.codes += offset;
         at[2].columnwise.scales += offset;
         at[3].workspace += offset;
         wrong.extend(at);
     }
-    wrong.push(QuantizeAddresses { input: 0, ..bench.at });
-    wrong.push(QuantizeAddresses { skip: bench.at.workspace + 2, ..bench.at });
+    wrong.push(QuantizeAddresses { input: 0, ..launched.at });
+    wrong.push(QuantizeAddresses { skip: launched.at.workspace + 2, ..launched.at });
     for at in wrong {
         // SAFETY: refused before anything is enqueued; were it not, the launch would stay within
         // the device, and fail there.
-        let refused = unsafe { quantizer.launch(&at, bench.stream.cu_stream()) };
+        let refused = unsafe { launched.quantizer.launch(&at, launched.stream.cu_stream()) };
         let expected = matches!(
             refused.as_ref().map_err(DeviceError::of),
             Err(Some(DeviceError::Misaligned { .. } | DeviceError::Null { .. }))
@@ -315,9 +248,8 @@ fn refusals(device: &Device, report: &mut Report) -> Result<(), Error> {
         let difference = Difference { count: u64::from(!expected), first: None };
         report.add(0, difference, |_| String::new());
     }
-    // SAFETY: the bench's memory has the shape that was prepared.
-    unsafe { quantizer.launch(&bench.at, bench.stream.cu_stream())? };
-    bench.compare(&config, &input, report)
+    launched.launch()?;
+    compare(report, &launched, &config)
 }
 
 fn shapes(device: &Device, report: &mut Report) -> Result<(), Error> {

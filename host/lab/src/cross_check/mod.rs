@@ -9,6 +9,7 @@ mod faults;
 mod fill;
 mod handle;
 mod large;
+mod launched;
 mod mode;
 mod random;
 mod report;

@@ -38,6 +38,13 @@ impl Report {
             ));
         }
     }
+
+    /// Adds what another thread's part came to.
+    pub(super) fn merge(&mut self, part: Self) {
+        self.elements += part.elements;
+        self.mismatches += part.mismatches;
+        self.first_mismatch = self.first_mismatch.take().or(part.first_mismatch);
+    }
 }
 
 impl fmt::Display for Report {

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cudarc::driver::{CudaStream, sys};
-use fouroversix::cuda::internals::{self as memory, check};
+use cudarc::driver::CudaStream;
+use fouroversix::cuda::internals::check;
 use fouroversix::cuda::{AmaxSource, Device};
 use fouroversix::{
-    Config, Element, Error, InputType, Outputs, Rounding, ScaleLayout, Scaling, quantize_outputs,
+    Config, Element, Error, InputType, Outputs, ScaleLayout, Scaling, quantize_outputs,
 };
 use half::{bf16, f16};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::fill::{Distribution, fill};
+use super::launched::{Launched, launch_group};
 use super::mode::{Difference, Mode};
 use super::report::Report;
 
@@ -76,9 +77,7 @@ pub fn soak(
     let mut reports = WAYS.map(|way| Report::new(way.to_owned()));
     for part in parts {
         for (report, part) in reports.iter_mut().zip(part?) {
-            report.elements += part.elements;
-            report.mismatches += part.mismatches;
-            report.first_mismatch = report.first_mismatch.take().or(part.first_mismatch);
+            report.merge(part);
         }
     }
     Ok(reports.to_vec())
@@ -176,37 +175,19 @@ impl Thread {
     ) -> Result<(), Error> {
         let shape = self.shape(mode);
         let quantizer = self.device.quantizer(config, T::TYPE, shape, AmaxSource::Input)?;
-        let stream = self.stream.clone();
-        let mut input = self.input::<T>(shape);
-        let mut memory = memory::allocate(&stream, size_of_val(input.as_slice()))?;
-        let out = quantizer.allocate(&stream)?;
-        let mut at = out.addresses(&stream);
-        at.input = memory::address(&memory, &stream);
-        let graph = if replayed {
-            check("wait for the device", stream.synchronize())?;
-            let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-            check("begin a capture", stream.begin_capture(mode))?;
-            // SAFETY: the memory has the shape that was prepared.
-            let launched = unsafe { quantizer.launch(&at, stream.cu_stream()) };
-            let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
-            launched?;
-            Some(check("instantiate a graph", graph)?.expect("a capture gives a graph"))
-        } else {
-            None
-        };
+        let input = self.input::<T>(shape);
+        let mut launched = Launched::new(&self.stream, quantizer, shape, input)?;
+        let graph = replayed.then(|| launched.capture()).transpose()?;
         for turn in 0..1 + self.below(4) {
             if turn > 0 {
-                input = self.input::<T>(shape);
+                launched.replace(self.input::<T>(shape))?;
             }
-            memory::upload(&stream, memory::Elements::of(&input), &mut memory)?;
             match &graph {
                 Some(graph) => check("launch a graph", graph.launch())?,
-                // SAFETY: as above.
-                None => unsafe { quantizer.launch(&at, stream.cu_stream())? },
+                None => launched.launch()?,
             }
-            let expected = quantize_outputs(&input, shape, config, None)?;
-            let difference = Difference::between(&expected, &out.to_host(&stream)?);
-            self.add(usize::from(replayed), input.len(), &difference, config, shape);
+            let difference = launched.difference_from_cpu(config)?;
+            self.add(usize::from(replayed), launched.input.len(), &difference, config, shape);
         }
         Ok(())
     }
@@ -215,35 +196,13 @@ impl Thread {
     fn group<T: Element>(&mut self, mode: Mode, config: &Config) -> Result<(), Error> {
         let cols = self.shape(mode)[1];
         let count = 1 + self.below(7);
-        let shapes: Vec<[usize; 2]> =
-            (0..count).map(|_| [self.shape(mode)[0].next_multiple_of(16), cols]).collect();
-        let stream = self.stream.clone();
-        let group = self.device.group_quantizer(config, T::TYPE, &shapes, AmaxSource::Input)?;
-        let mut parts = Vec::new();
-        for shape in &shapes {
-            let one = self.device.quantizer(config, T::TYPE, *shape, AmaxSource::Input)?;
-            let input = self.input::<T>(*shape);
-            let mut memory = memory::allocate(&stream, size_of_val(input.as_slice()))?;
-            memory::upload(&stream, memory::Elements::of(&input), &mut memory)?;
-            let out = one.allocate(&stream)?;
-            let mut at = out.addresses(&stream);
-            at.input = memory::address(&memory, &stream);
-            parts.push((input, memory, out, at));
-        }
-        let addresses: Vec<_> = parts.iter().map(|part| part.3).collect();
-        let table = group.table(&stream, &addresses)?;
-        // SAFETY: every part's memory was allocated for its shape, on this stream.
-        unsafe { group.launch(&table, 0, stream.cu_stream())? };
-        for (index, (input, _, out, _)) in parts.iter().enumerate() {
-            // As alone, with the random state that the contract gives it (step T3).
-            let rounding = match config.rounding() {
-                Rounding::Nearest => Rounding::Nearest,
-                Rounding::Stochastic(state) => Rounding::Stochastic(state.of_tensor(index as u64)),
-            };
-            let alone = config.to_builder().rounding(rounding).build()?;
-            let expected = quantize_outputs(input, shapes[index], &alone, None)?;
-            let difference = Difference::between(&expected, &out.to_host(&stream)?);
-            self.add(2, input.len(), &difference, config, shapes[index]);
+        let tensors = (0..count).map(|_| {
+            let shape = [self.shape(mode)[0].next_multiple_of(16), cols];
+            (shape, self.input::<T>(shape))
+        });
+        let tensors = tensors.collect();
+        for (part, difference) in launch_group(&self.device, &self.stream, config, tensors)? {
+            self.add(2, part.input.len(), &difference, config, part.shape);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use fouroversix::Error;
 use fouroversix::cuda::internals::check;
 
 use super::statistics::Times;
+use crate::captured::captured;
 
 /// Enqueues one launch on the given slot of rotating memory.
 pub(crate) type Enqueue<'a> = dyn Fn(usize, sys::CUstream) -> Result<(), Error> + 'a;
@@ -21,6 +22,38 @@ const ROUNDS: usize = 50;
 pub(crate) fn in_turns(
     stream: &Arc<CudaStream>,
     works: &[&Enqueue<'_>],
+    warmup: usize,
+    iterations: usize,
+) -> Result<Vec<Times>, Error> {
+    timed(stream, works, 1, warmup, iterations)
+}
+
+/// As [`in_turns`], with each work captured `launches` times into a graph that is then replayed:
+/// for work so short that enqueueing it takes longer than doing it. Times are for one launch.
+pub(crate) fn in_graphs(
+    stream: &Arc<CudaStream>,
+    works: &[&Enqueue<'_>],
+    launches: usize,
+    warmup: usize,
+    iterations: usize,
+) -> Result<Vec<Times>, Error> {
+    let graphs = works.iter().map(|work| {
+        captured(stream, || (0..launches).try_for_each(|slot| work(slot, stream.cu_stream())))
+    });
+    let graphs = graphs.collect::<Result<Vec<_>, Error>>()?;
+    let replays: Vec<_> = graphs
+        .iter()
+        .map(|graph| move |_, _| Ok(check("launch a graph", graph.launch())?))
+        .collect();
+    let replays: Vec<&Enqueue<'_>> = replays.iter().map(|replay| replay as _).collect();
+    timed(stream, &replays, launches, warmup, iterations)
+}
+
+/// Times of works in turns, in microseconds for one of the `launches` that each comes to.
+fn timed(
+    stream: &Arc<CudaStream>,
+    works: &[&Enqueue<'_>],
+    launches: usize,
     warmup: usize,
     iterations: usize,
 ) -> Result<Vec<Times>, Error> {
@@ -43,46 +76,6 @@ pub(crate) fn in_turns(
         mark()?;
         for work in works.iter().cycle().take((ROUNDS + 1) * works.len()) {
             work(next(), stream.cu_stream())?;
-            mark()?;
-        }
-        collect(&events, works.len(), 1.0, &mut samples)?;
-    }
-    Ok(samples.into_iter().map(Times::of).collect())
-}
-
-/// As [`in_turns`], with each work captured `launches` times into a graph that is then replayed:
-/// for work so short that enqueueing it takes longer than doing it. Times are for one launch.
-pub(crate) fn in_graphs(
-    stream: &Arc<CudaStream>,
-    works: &[&Enqueue<'_>],
-    launches: usize,
-    warmup: usize,
-    iterations: usize,
-) -> Result<Vec<Times>, Error> {
-    let mut graphs = Vec::new();
-    for work in works {
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        check("begin a capture", stream.begin_capture(mode))?;
-        let captured = (0..launches).try_for_each(|slot| work(slot, stream.cu_stream()));
-        // The capture ends also when a launch failed.
-        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
-        captured?;
-        graphs.push(check("instantiate a graph", graph)?.expect("a capture gives a graph"));
-    }
-    for graph in graphs.iter().cycle().take(warmup * graphs.len()) {
-        check("launch a graph", graph.launch())?;
-    }
-    let mut samples = vec![Vec::with_capacity(iterations); works.len()];
-    let events = events(stream, (ROUNDS + 1) * works.len() + 1)?;
-    while samples[0].len() < iterations {
-        let mut recorded = events.iter();
-        let mut mark = || {
-            let event = recorded.next().expect("one for each launch");
-            check("record an event", event.record(stream))
-        };
-        mark()?;
-        for graph in graphs.iter().cycle().take((ROUNDS + 1) * graphs.len()) {
-            check("launch a graph", graph.launch())?;
             mark()?;
         }
         collect(&events, works.len(), launches as f64, &mut samples)?;
