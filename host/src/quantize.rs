@@ -135,6 +135,9 @@ pub fn quantize_into<T: Element>(
 }
 
 /// The largest magnitude in `input`, NaN ignored; 0 when there is none.
+///
+/// It takes the best path of the machine, whatever `FOUROVERSIX_CPU` says: a name in it that is no path
+/// can't be an error here.
 #[must_use]
 pub fn amax<T: Element>(input: &[T]) -> f32 {
     cpu::amax(Path::best(), input).expect("the best path is available")
