@@ -12,6 +12,8 @@ mod cli_faults;
 #[cfg(target_os = "linux")]
 mod cli_fp8;
 #[cfg(target_os = "linux")]
+mod cli_full;
+#[cfg(target_os = "linux")]
 mod cli_kill;
 #[cfg(target_os = "linux")]
 mod cli_memory;
@@ -32,5 +34,7 @@ mod cli_verify;
 mod common;
 #[cfg(feature = "cuda")]
 mod quantizers;
+#[cfg(target_os = "linux")]
+mod stage;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod trace;

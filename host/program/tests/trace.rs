@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 
 use libc::{c_int, c_long, c_void, pid_t};
 
+use crate::stage::Ended;
+
 /// A system call that is about to happen, or has.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
@@ -28,17 +30,6 @@ pub(crate) enum Action {
     Kill,
     /// It does not happen, and this is its error.
     Fail(c_int),
-}
-
-/// How a traced program ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    /// Its status, if it was not killed.
-    pub(crate) status: Option<i32>,
-    /// The signal that it was killed by.
-    pub(crate) signal: Option<i32>,
-    /// What it said on standard error.
-    pub(crate) said: String,
 }
 
 const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
