@@ -1,7 +1,7 @@
 //! Every rounding of every path over all FP32 values in its range, and every packing of codes.
 //!
-//! `EXTENSIVE=1` tries them all (in release, minutes); else one slice in 256 runs, another one each day,
-//! which is printed; `SLICE=k` repeats slice k.
+//! `EXTENSIVE=1` tries them all (in release, 20 minutes of a core); else one slice in 256 runs, another one
+//! each day, which is printed; `SLICE=k` repeats slice k, `SLICE=k/n` is one of n.
 
 use std::ops::Range;
 
@@ -17,25 +17,28 @@ use crate::simd::vector::Vector;
 use crate::tests::on_every_vector;
 use fouroversix_core::E4m3Max;
 
-const SLICES: u64 = 256;
+const SLICES: &str = "256";
 const CHUNK: u64 = 1 << 18;
 
 /// The chunks of `0..end` that are to be tried, in this run.
 fn chunks(what: &str, end: u64) -> Vec<Range<u32>> {
     let whole = std::env::var("EXTENSIVE").is_ok_and(|value| value == "1");
     let days = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs() / 86_400);
-    let slice = std::env::var("SLICE").ok().and_then(|text| text.parse().ok()).unwrap_or(days);
-    let slice = slice % SLICES;
+    let asked = std::env::var("SLICE").unwrap_or_else(|_| days.to_string());
+    let (slice, slices) = asked.split_once('/').unwrap_or((&asked, SLICES));
+    let [slice, slices]: [u64; 2] =
+        [slice, slices].map(|text| text.parse().expect("SLICE is k or k/n"));
+    let slice = slice % slices;
     let last = end.div_ceil(CHUNK);
     // The ends of the range are in every slice.
-    let chosen = (0..last).filter(|i| whole || i % SLICES == slice || *i == 0 || i + 1 == last);
+    let chosen = (0..last).filter(|i| whole || i % slices == slice || *i == 0 || i + 1 == last);
     let chunks: Vec<_> = chosen
         .map(|i| (i * CHUNK) as u32..((i + 1) * CHUNK).min(end).min(u64::from(u32::MAX)) as u32)
         .collect();
     let count: u64 = chunks.iter().map(|chunk| u64::from(chunk.end - chunk.start)).sum();
     match whole {
         true => println!("{what}: all {count} values"),
-        false => println!("{what}: {count} of {end} values, SLICE={slice} of {SLICES}"),
+        false => println!("{what}: {count} of {end} values, SLICE={slice} of {slices}"),
     }
     chunks
 }
