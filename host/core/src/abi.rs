@@ -310,7 +310,9 @@ mod tests {
     #[test]
     fn divides_like_the_operator() {
         let edges = [0u32, 1, 2, 3, 15, 16, 17, 1000, 65535, 65536, (1 << 31) - 2, (1 << 31) - 1];
-        for d in (1..5000).chain(edges.into_iter().filter(|d| *d > 0)) {
+        // Under Miri few: it takes a minute for a thousand of them.
+        let small = if cfg!(miri) { 1..40 } else { 1..5000 };
+        for d in small.chain(edges.into_iter().filter(|d| *d > 0)) {
             let by = Divisor::new(d);
             for n in edges.into_iter().chain((1..64).flat_map(|k| {
                 let n = (u64::from(d) * k).min((1 << 31) - 1) as u32;
