@@ -12,8 +12,14 @@ use super::view::{Base, Cut, View};
 /// The block of DeepSeek's FP8, where nothing declares another.
 const BLOCK: [usize; 2] = [128, 128];
 
-/// What FP8 scales are called after the weight. All of them multiply, `_scale_inv` too.
+/// What scales are called after the weight. All of them multiply, `_scale_inv` too.
 const SCALES: [&str; 2] = ["_scale_inv", "_scale"];
+
+/// What DeepSeek-V4 calls a scale beside `<module>.weight`, after the module; its inference code calls those
+/// of V3 so too.
+const MODULE_SCALE: &str = ".scale";
+
+const IN_BLOCKS: &str = "FP8 with a scale for each block";
 
 /// A tensor whose codes and scales another encoding than NVFP4 holds, and which is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +59,12 @@ impl Checkpoint {
     /// it is there and fits.
     pub(crate) fn encoded(&self, entry: &TensorEntry) -> Option<Encoded> {
         match entry.dtype.name() {
-            "U8" => self.mxfp4(entry),
-            "F8_E4M3" => SCALES.iter().find_map(|end| self.fp8(entry, end)),
+            "U8" => self.mxfp4(entry).or_else(|| self.mxfp4_packed(entry)),
+            "I8" => self.mxfp4_linear(entry),
+            "F8_E4M3" => {
+                let named = SCALES.iter().find_map(|end| self.fp8(entry, end));
+                named.or_else(|| self.fp8_of_module(entry))
+            }
             _ => None,
         }
     }
@@ -76,8 +86,38 @@ impl Checkpoint {
         fits.then_some(Encoded { name, base, alone })
     }
 
+    /// As compressed-tensors packs it (`mxfp4-pack-quantized`): `<module>.weight_packed` and
+    /// `<module>.weight_scale`, exponents.
+    fn mxfp4_packed(&self, entry: &TensorEntry) -> Option<Encoded> {
+        let tensor = entry.name.strip_suffix("_packed")?;
+        let (_, scales) = self.get(&format!("{tensor}_scale"))?;
+        let is_exponent = ["U8", "F8_E8M0"].contains(&scales.dtype.name());
+        is_exponent.then(|| packed_pairs(entry, scales, tensor)).flatten()
+    }
+
+    /// As DeepSeek-V4 has its experts: `<module>.weight`, a pair in each byte, and `<module>.scale`.
+    fn mxfp4_linear(&self, entry: &TensorEntry) -> Option<Encoded> {
+        let module = entry.name.strip_suffix(".weight")?;
+        let names = [format!("{module}{MODULE_SCALE}"), format!("{}{}", entry.name, SCALES[0])];
+        let (_, scales) = names.iter().find_map(|name| self.get(name))?;
+        let is_exponent = scales.dtype.name() == "F8_E8M0";
+        is_exponent.then(|| packed_pairs(entry, scales, &entry.name)).flatten()
+    }
+
+    /// With a scale for each block, beside the weight. Others of that name are no rule's here.
+    fn fp8_of_module(&self, entry: &TensorEntry) -> Option<Encoded> {
+        let module = entry.name.strip_suffix(".weight")?;
+        let (_, scales) = self.get(&format!("{module}{MODULE_SCALE}"))?;
+        let found = self.fp8_with(entry, scales)?;
+        (found.name.label == IN_BLOCKS).then_some(found)
+    }
+
     fn fp8(&self, entry: &TensorEntry, end: &str) -> Option<Encoded> {
         let (_, scales) = self.get(&format!("{}{end}", entry.name))?;
+        self.fp8_with(entry, scales)
+    }
+
+    fn fp8_with(&self, entry: &TensorEntry, scales: &TensorEntry) -> Option<Encoded> {
         let is_number = scales.dtype.input_type().is_some() || scales.dtype.name() == "F8_E8M0";
         let (shape, alone) = match *entry.shape.as_slice() {
             [rows, cols] => ([1, rows, cols], true),
@@ -115,7 +155,7 @@ impl Checkpoint {
         if let Some(block) = blocks.find(|[high, wide]| {
             *high * *wide > 0 && meant([rows.div_ceil(*high), cols.div_ceil(*wide)])
         }) {
-            return Some((block, "FP8 with a scale for each block"));
+            return Some((block, IN_BLOCKS));
         }
         meant([rows, 1]).then_some(([1, cols], "FP8 with a scale for each row"))
     }
@@ -143,6 +183,17 @@ impl Checkpoint {
             ),
         ))
     }
+}
+
+/// MXFP4 of a matrix `[N, K/2]`, the low nibble first, with exponents `[N, K/32]`.
+fn packed_pairs(codes: &TensorEntry, scales: &TensorEntry, tensor: &str) -> Option<Encoded> {
+    let [rows, pairs] = *codes.shape.as_slice() else { return None };
+    let fits = pairs % 16 == 0 && scales.shape == [rows, pairs / 16];
+    let encoding = Encoding::Mxfp4 { scales: scales.name.clone() };
+    let base = Base { codes: codes.name.clone(), shape: [1, rows, 2 * pairs], encoding };
+    let (tensor, scales) = (tensor.to_owned(), scales.name.clone());
+    let name = EncodedName { tensor, scales, label: "MXFP4" };
+    fits.then_some(Encoded { name, base, alone: true })
 }
 
 /// The sizes of blocks that sections of `config.json` declare: DeepSeek's `weight_block_size`,

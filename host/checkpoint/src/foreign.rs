@@ -15,6 +15,10 @@ pub struct Method {
 const ORIGINAL: &str = "use the BF16 model that it was made from";
 
 const FP8: Method = Method { label: "FP8", remedy: "use the model's BF16 release" };
+const E5M2: Method = Method {
+    label: "FP8 in E5M2, for which no format that is read here has scales",
+    remedy: ORIGINAL,
+};
 const FP8_BLOCKS: Method = Method {
     label: "FP8 with a scale for each block",
     remedy: "use the model's BF16 release, or load it in transformers with \
@@ -157,7 +161,10 @@ pub(crate) fn foreign(
     let is_stack = dtype == "U8" && has(checkpoint, &of_stack[0]);
     scales.extend(of_stack);
     scales.retain(|scale| has(checkpoint, scale));
-    let told = scales.iter().find_map(|scale| by_ending(scale)).filter(|_| base.is_none());
+    let told = scales
+        .iter()
+        .find_map(|scale| by_ending(scale))
+        .filter(|_| base.is_none() && !dtype.starts_with("F8_E5M2"));
     let told = told.or_else(|| is_stack.then_some(&EXPERT_STACK));
     let method = told.unwrap_or_else(|| method_of(dtype, base.is_some()));
     let shown = base.is_some() || scales.iter().any(|scale| !scale.ends_with("_shape"));
@@ -175,6 +182,7 @@ fn method_of(dtype: &str, packed: bool) -> &'static Method {
         _ if packed => &PACKED,
         "I8" => &INT8,
         "F4" | "F6_E2M3" | "F6_E3M2" => &FP4,
+        _ if dtype.starts_with("F8_E5M2") => &E5M2,
         _ if dtype.starts_with("F8") => &FP8,
         _ => &INTEGERS,
     }

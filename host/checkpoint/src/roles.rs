@@ -40,7 +40,7 @@ pub struct Quantization {
 
 /// What can be turned into floats.
 const READ: &str = "NVFP4 of compressed-tensors and ModelOpt, FP8 (E4M3 with a scale for each tensor, row \
-                    or block) and MXFP4 as gpt-oss has it";
+                    or block) and MXFP4 as gpt-oss, DeepSeek-V4 and compressed-tensors have it";
 
 /// Names of KV cache scales, after the attention module or its projections.
 const CACHE_SCALES: [&str; 9] = [

@@ -142,7 +142,7 @@ fn foreign() -> Vec<(&'static str, Vec<Tensor>)> {
             vec![weight("F8_E4M3"), float("a.weight_scale_inv", &[3, 1], 0.5)],
         ),
         ("is FP8", vec![weight("F8_E4M3"), float("a.weight_scale", &[3], 0.5)]),
-        ("is FP8", vec![weight("F8_E5M2"), float("a.scale", &[1, 1], 0.5)]),
+        ("is FP8 in E5M2", vec![weight("F8_E5M2"), float("a.scale", &[1, 1], 0.5)]),
         (
             "MXFP4",
             vec![
@@ -154,7 +154,7 @@ fn foreign() -> Vec<(&'static str, Vec<Tensor>)> {
             "scales are not NVFP4's",
             vec![
                 bytes("a.weight_packed", "U8", &[32, 16], 1),
-                bytes("a.weight_scale", "U8", &[32, 1], 1),
+                bytes("a.weight_scale", "U8", &[32, 2], 1),
             ],
         ),
         (

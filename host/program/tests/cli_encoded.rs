@@ -91,6 +91,8 @@ fn fp8_ways() -> Vec<Fp8> {
         "config_groups": {"group_0": {"targets": ["Linear"],
         "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}, "ignore": ["lm_head"]});
     let deepseek = json!({"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]});
+    let v4 = json!({"quant_method": "fp8", "fmt": "e4m3", "scale_fmt": "ue8m0",
+        "weight_block_size": [128, 128]});
     let other = json!({"quant_method": "fp8", "weight_block_size": [64, 32]});
     let modelopt = json!({"quant_method": "modelopt", "quant_algo": "FP8"});
     vec![
@@ -98,6 +100,8 @@ fn fp8_ways() -> Vec<Fp8> {
         way(deepseek.clone(), "_scale_inv", "F32", &[2, 3], [128, 128]),
         way(deepseek, "_scale_inv", "BF16", &[2, 3], [128, 128]),
         way(other, "_scale_inv", "F8_E8M0", &[4, 10], [64, 32]),
+        // DeepSeek-V4's names.
+        way(v4, ".scale", "F8_E8M0", &[2, 3], [128, 128]),
         way(channel.clone(), "_scale", "BF16", &[ROWS, 1], [1, COLS]),
         way(channel.clone(), "_scale", "F32", &[ROWS], [1, COLS]),
         way(channel, "_scale", "F32", &[1], [ROWS, COLS]),
@@ -135,11 +139,12 @@ fn fp8_linear(way: &Fp8, module: &str, seed: u64) -> (Vec<Tensor>, Vec<f32>) {
         e4m3(code) * scales[row / way.block[0] * across + col / way.block[1]]
     });
     let weights = weights.collect();
+    let owner = if way.end == ".scale" { module.to_owned() } else { format!("{module}.weight") };
     // transformers' name beside its blocks, the others' beside theirs.
     let input = if way.end == "_scale_inv" { "activation_scale" } else { "input_scale" };
     let tensors = vec![
         tensor(&format!("{module}.weight"), "F8_E4M3", &[ROWS, COLS], codes),
-        tensor(&format!("{module}.weight{}", way.end), way.dtype, &way.shape, bytes),
+        tensor(&format!("{owner}{}", way.end), way.dtype, &way.shape, bytes),
         tensor(&format!("{module}.{input}"), "F32", &[], f32_bytes(&[0.5])),
     ];
     (tensors, weights)
@@ -541,6 +546,71 @@ fn mxfp4_is_dequantized_as_models_hold_it_and_a_nan_is_refused() {
     let said = run([&"dequantize", &model, &folder.path("nan")]);
     let said = String::from_utf8(said.stderr).unwrap();
     assert!(said.contains("experts.down_proj holds NaN at [32, 5]"), "{said}");
+}
+
+/// Matrices in MXFP4: as compressed-tensors packs them, and as DeepSeek-V4 has its experts.
+#[test]
+fn mxfp4_matrices_become_nvfp4_and_floats_bit_for_bit() {
+    let module = "model.layers.0.mlp.experts.0.down_proj";
+    let (packed, one) = (format!("{module}.weight_packed"), format!("{module}.weight"));
+    let mxfp4 = json!({"quant_method": "compressed-tensors", "format": "mxfp4-pack-quantized",
+        "config_groups": {"group_0": {"targets": ["Linear"], "format": "mxfp4-pack-quantized",
+        "weights": {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32}}}});
+    let v4 = json!({"quant_method": "fp8", "scale_fmt": "ue8m0", "weight_block_size": [128, 128]});
+    for (codes_name, dtype, scales_name, scale_dtype, quantization) in [
+        (&packed, "U8", format!("{module}.weight_scale"), "U8", &mxfp4),
+        (&packed, "U8", format!("{module}.weight_scale"), "F8_E8M0", &mxfp4),
+        (&one, "I8", format!("{module}.scale"), "F8_E8M0", &v4),
+        (&one, "I8", format!("{module}.weight_scale_inv"), "F8_E8M0", &v4),
+    ] {
+        let folder = Folder::new();
+        let [model, out, floats] = ["model", "out", "floats"].map(|name| folder.path(name));
+        let (rows, cols) = (EXPERTS * HIDDEN, INNER);
+        let (codes, scales) = mx(HIDDEN, INNER, [-9, 8], 12);
+        let values: Vec<f32> = (0..rows * cols).map(|at| mx_value(&codes, &scales, at)).collect();
+        let tensors = [
+            tensor(codes_name, dtype, &[rows, cols / 2], codes),
+            tensor(&scales_name, scale_dtype, &[rows, cols / 32], scales),
+        ];
+        let config = json!({"model_type": "llama", "quantization_config": quantization});
+        write_model(&model, &config, &tensors);
+        let said = succeed([&"quantize", &model, &out]);
+        let lossless = "MXFP4: 1 tensors are written without loss, 0 are quantized anew";
+        assert!(said.contains(lossless), "{said}");
+        let made = Checkpoint::open(&out).unwrap();
+        let name = StoredName { tensor: one.clone(), format: Format::CompressedTensors };
+        let back = made.stored(&name).unwrap().dequantize::<f32>();
+        assert!(f32_bytes(&back) == f32_bytes(&values), "{codes_name} {scales_name}");
+        succeed([&"dequantize", &model, &floats, &"--dtype", &"f32"]);
+        assert!(bytes_of(&floats, &one) == f32_bytes(&values), "{codes_name} {scales_name}");
+        let shape = Checkpoint::open(&floats).unwrap().get(&one).unwrap().1.shape.clone();
+        assert_eq!(shape, [rows, cols]);
+    }
+}
+
+/// Scales that fit no block of 32, or are no exponents: codes of something else.
+#[test]
+fn what_is_not_mxfp4_is_refused() {
+    let [packed, int8] = ["packed codes whose scales are not NVFP4's", "INT8"];
+    for (name, dtype, scale, scale_dtype, shape, label) in [
+        ("a.weight_packed", "U8", "a.weight_scale", "U8", [32, 4], packed),
+        ("a.weight_packed", "U8", "a.weight_scale", "F32", [32, 2], packed),
+        ("a.weight", "I8", "a.scale", "F8_E8M0", [32, 1], int8),
+        ("a.weight", "I8", "a.scale", "F32", [32, 2], int8),
+    ] {
+        let folder = Folder::new();
+        let model = folder.path("model");
+        let bytes = if scale_dtype == "F32" { 4 } else { 1 };
+        let tensors = [
+            tensor(name, dtype, &[32, 32], vec![0x11; 32 * 32]),
+            tensor(scale, scale_dtype, &shape, vec![0; shape[0] * shape[1] * bytes]),
+        ];
+        write_model(&model, &json!({"model_type": "llama"}), &tensors);
+        for command in ["quantize", "dequantize"] {
+            let said = refuse([&command, &model, &folder.path("out")]);
+            assert!(said.contains(label), "{name} {scale_dtype} {shape:?}: {said}");
+        }
+    }
 }
 
 #[test]
