@@ -12,6 +12,9 @@ use crate::tasks;
 /// Elements a task reads: large enough to be worth a task, small enough to balance.
 const CHUNK: usize = 1 << 17;
 
+/// Columns that a task reads.
+const COLUMNS: usize = 128;
+
 /// Of all elements of the rows, NaN ignored; 0 of none. What lies between rows does not count.
 pub(crate) fn tensor<T: Element>(path: Path, input: &[T], shape: InputShape) -> f32 {
     if !shape.is_contiguous() {
@@ -73,7 +76,7 @@ impl<V: Vector> Work<V> for OfU16<'_> {
     #[inline(always)]
     unsafe fn run(self) -> u16 {
         let Self { bits, infinity } = self;
-        let max = bits.iter().fold(0, |max, bits| max.max(bits & 0x7FFF));
+        let max = largest(bits, |bits| bits & 0x7FFF);
         if max <= infinity {
             return max;
         }
@@ -100,22 +103,44 @@ impl<V: Vector> Work<V> for OfF32<'_> {
     #[inline(always)]
     unsafe fn run(self) -> f32 {
         let infinity = f32::INFINITY.to_bits();
-        let bits = |x: &f32| x.to_bits() & 0x7FFF_FFFF;
-        let max = self.0.iter().fold(0, |max, x| bits(x).max(max));
+        let bits = |x: f32| x.to_bits() & 0x7FFF_FFFF;
+        let max = largest(self.0, bits);
         if max <= infinity {
             return f32::from_bits(max);
         }
-        let numbers = self.0.iter().map(bits).filter(|bits| *bits <= infinity);
+        let numbers = self.0.iter().map(|x| bits(*x)).filter(|bits| *bits <= infinity);
         f32::from_bits(numbers.max().unwrap_or(0))
     }
 }
 
-/// Of the columns from `first` on, one for each element of `out`, of rows `stride` apart.
-pub(crate) fn columns<T: Element>(input: &[T], stride: usize, first: usize, out: &mut [f32]) {
-    out.fill(0.0);
-    for row in input.chunks(stride) {
-        for (max, x) in out.iter_mut().zip(&row[first..]) {
-            *max = max.max(x.to_f32().abs());
+/// The largest of `of(x)`, and of 0. Eight places are read at once: a core foresees more of what it will
+/// read, and waits half as long for memory.
+#[inline(always)]
+fn largest<T: Copy, B: Copy + Default + Ord>(values: &[T], of: impl Fn(T) -> B) -> B {
+    const RUN: usize = 64;
+    let (parts, rest) = values.split_at(values.len() / (8 * RUN) * (8 * RUN));
+    let part = parts.len() / 8;
+    let parts: [&[[T; RUN]]; 8] = std::array::from_fn(|i| parts[i * part..][..part].as_chunks().0);
+    let mut max = [B::default(); RUN];
+    for run in 0..part / RUN {
+        for part in parts {
+            for (max, x) in max.iter_mut().zip(&part[run]) {
+                *max = of(*x).max(*max);
+            }
         }
     }
+    let max = max.into_iter().fold(B::default(), B::max);
+    rest.iter().fold(max, |max, x| of(*x).max(max))
+}
+
+/// Of each column, of rows `stride` apart.
+pub(crate) fn columns<T: Element>(input: &[T], stride: usize, out: &mut [f32]) {
+    tasks::fill_parts(out, COLUMNS, &|part, out| {
+        out.fill(0.0);
+        for row in input.chunks(stride) {
+            for (max, x) in out.iter_mut().zip(&row[COLUMNS * part..]) {
+                *max = max.max(x.to_f32().abs());
+            }
+        }
+    });
 }

@@ -9,6 +9,7 @@ use std::ptr;
 
 use crate::block::Block;
 use crate::group::{Group, Load, Specials};
+use crate::simd::prefetch;
 use crate::simd::vector::{Vector, Work};
 use crate::transform::Transform;
 
@@ -108,6 +109,39 @@ impl<V: Vector, E: Elements> Work<V> for Read<'_, V, E> {
     }
 }
 
+/// How far groups or tiles are from the first: they lie in a line, or in lines of as many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    /// From one to the next in its line.
+    pub(crate) step: usize,
+    /// From a line to the next.
+    pub(crate) line: usize,
+    /// How many a line has.
+    pub(crate) per_line: u32,
+}
+
+impl Steps {
+    /// All in one line.
+    pub(crate) const fn of(step: usize) -> Self {
+        Self { step, line: 0, per_line: u32::MAX }
+    }
+
+    /// How far group or tile `index` is.
+    #[inline(always)]
+    pub(crate) const fn at(self, index: usize) -> usize {
+        let Self { step, line, per_line } = self;
+        if index < per_line as usize {
+            return index * step;
+        }
+        // In 32 bits, in which division is fast on old processors, too.
+        let index = index as u32;
+        (index / per_line) as usize * line + (index % per_line) as usize * step
+    }
+}
+
+/// Bytes that rows are asked for ahead of time.
+const AHEAD: usize = 1 << 13;
+
 /// Blocks that lie along rows of a matrix in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<T> {
@@ -115,8 +149,19 @@ pub(crate) struct Rows<T> {
     pub(crate) from: *const T,
     /// Elements from a lane's block to the next lane's; even.
     pub(crate) stride: usize,
-    /// Elements from a group or tile to the next.
-    pub(crate) step: usize,
+    /// Elements between groups or tiles.
+    pub(crate) steps: Steps,
+}
+
+impl<T: Load> Rows<T> {
+    /// Asks for what comes some groups later: further ahead than processors look.
+    #[inline(always)]
+    fn prefetch_ahead(&self, from: *const T, lanes: usize) {
+        let bytes = 16 * lanes * size_of::<T>();
+        for i in 0..bytes / 64 {
+            prefetch(from.cast::<u8>().wrapping_add(AHEAD + 64 * i));
+        }
+    }
 }
 
 impl<T: Load> Elements for Rows<T> {
@@ -125,7 +170,13 @@ impl<T: Load> Elements for Rows<T> {
     #[inline(always)]
     unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> T::Raw<V> {
         // SAFETY: the caller's.
-        unsafe { T::blocks(self.from.add(index * self.step + lane * self.stride), self.stride) }
+        unsafe {
+            let from = self.from.add(self.steps.at(index) + lane * self.stride);
+            if self.stride == 16 {
+                self.prefetch_ahead(from, V::LANES);
+            }
+            T::blocks(from, self.stride)
+        }
     }
 
     #[inline(always)]
@@ -134,7 +185,7 @@ impl<T: Load> Elements for Rows<T> {
         unsafe {
             if self.stride == 16 {
                 // Nothing has to be transposed.
-                return T::bounds::<V>(self.from.add(index * self.step));
+                return T::bounds::<V>(self.from.add(self.steps.at(index)));
             }
             T::bound::<V>(self.raw::<V>(index, 0))
         }
@@ -145,7 +196,7 @@ impl<T: Load> Blocks for Rows<T> {
     unsafe fn block(&self, index: usize, lane: usize) -> Block {
         // SAFETY: the caller's.
         unsafe {
-            let from = self.from.add(index * self.step + lane * self.stride);
+            let from = self.from.add(self.steps.at(index) + lane * self.stride);
             std::array::from_fn(|i| from.add(i).read().to_f32())
         }
     }
@@ -162,13 +213,27 @@ pub(crate) struct Columns<T> {
     pub(crate) step: usize,
 }
 
+impl<T: Load> Columns<T> {
+    /// Asks for the 16 rows below: no processor foresees so many lines so far apart.
+    #[inline(always)]
+    fn prefetch_below(&self, from: *const T) {
+        for i in 16..32 {
+            prefetch(from.wrapping_add(i * self.stride));
+        }
+    }
+}
+
 impl<T: Load> Elements for Columns<T> {
     type Element = T;
 
     #[inline(always)]
     unsafe fn raw<V: Vector>(&self, index: usize, lane: usize) -> T::Raw<V> {
         // SAFETY: the caller's.
-        unsafe { T::columns(self.from.add(index * self.step + lane), self.stride) }
+        unsafe {
+            let from = self.from.add(index * self.step + lane);
+            self.prefetch_below(from);
+            T::columns(from, self.stride)
+        }
     }
 }
 
@@ -215,15 +280,15 @@ pub(crate) struct Segments {
     pub(crate) first: u64,
     /// From a lane's to the next lane's.
     pub(crate) lane: u64,
-    /// From a group's or tile's to the next.
-    pub(crate) step: u64,
+    /// Between groups or tiles.
+    pub(crate) steps: Steps,
 }
 
 impl Segments {
     /// Of the block of one lane of group or tile `index`.
     #[inline(always)]
     pub(crate) const fn of(&self, index: usize, lane: usize) -> u64 {
-        self.first + index as u64 * self.step + lane as u64 * self.lane
+        self.first + self.steps.at(index) as u64 + lane as u64 * self.lane
     }
 }
 

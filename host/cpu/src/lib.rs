@@ -10,6 +10,7 @@ compile_error!(
 );
 
 mod amax;
+mod areas;
 mod block;
 mod bound;
 mod candidate;
@@ -52,6 +53,7 @@ use fouroversix_core::{
     QuantizedMut, Scaling, Transforms, Values, ValuesMut,
 };
 
+use areas::Areas;
 use group::Load;
 use lines::Lines;
 pub use map4::map4;
@@ -135,24 +137,22 @@ impl Run<'_> {
         rowwise: Option<Nvfp4Mut<'_>>,
         columnwise: Option<Nvfp4Mut<'_>>,
     ) -> Choices {
-        let panel = self.config.panel();
-        let mut choices = Choices::default();
-        if let Some(out) = rowwise {
-            choices = choices + self.output(Source::rows(input, shape, panel), out);
-        }
-        if let Some(out) = columnwise {
-            choices = choices + self.output(Source::columns(input, shape, panel), out);
-        }
-        choices
-    }
-
-    fn output<T: Load>(&self, source: Source<'_, T>, out: Nvfp4Mut<'_>) -> Choices {
         let Self { path, config, amax_given } = *self;
-        let rounding = Rounding::new(config.rounding(), source.columns);
-        let transform = transform(config, source.columns);
         let rule = config.rule();
-        let method = Method { path, rule, rounding: &rounding, transform: transform.as_ref() };
-        Lines { method, config, amax_given }.quantize(source, out)
+        let rounding = [false, true].map(|columns| Rounding::new(config.rounding(), columns));
+        let transform = [false, true].map(|columns| transform(config, columns));
+        let [of_rows, of_columns] = [0, 1].map(|side| {
+            let (rounding, transform) = (&rounding[side], transform[side].as_ref());
+            Method { path, rule, rounding, transform }
+        });
+        let rows = Source::rows(input, shape, config.panel());
+        let Some(columnwise) = columnwise else {
+            let quantize = |out| Lines { method: of_rows, config, amax_given }.quantize(rows, out);
+            return rowwise.map_or_else(Choices::default, quantize);
+        };
+        let columns = Source::columns(input, shape, config.panel());
+        let rowwise = rowwise.map(|out| (of_rows, rows, out));
+        Areas { config, amax_given }.quantize(rowwise, (of_columns, columns, columnwise))
     }
 }
 

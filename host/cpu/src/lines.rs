@@ -1,14 +1,13 @@
-//! Work distribution: a quantization is cut into strips of output lines, a task each.
-//!
-//! An output line is a row of the input (rowwise) or a column of it (columnwise); either way it is
-//! a row of the output, and the codes and scales of a strip are contiguous.
+//! Work distribution where only rows are quantized: strips of rows, a task each. The codes and scales
+//! of a strip are contiguous.
 
 use fouroversix_core::{Choices, Config, Nvfp4Mut, ScaleLayout, Scaling};
 
 use crate::group::Load;
 use crate::method::Method;
 use crate::scale::GlobalScale;
-use crate::strip::{Source, Strip};
+use crate::strip::{Source, Strip, Target};
+use crate::strips::Scratch;
 use crate::tasks::Part;
 use crate::{amax, strips, tasks};
 
@@ -28,7 +27,7 @@ pub(crate) struct Lines<'a> {
 
 impl Lines<'_> {
     pub(crate) fn quantize<T: Load>(&self, source: Source<'_, T>, out: Nvfp4Mut<'_>) -> Choices {
-        let Source { lines, length, columns, .. } = source;
+        let Source { lines, length, .. } = source;
         let Nvfp4Mut { codes, scales, global_amax } = out;
         if lines == 0 || length == 0 {
             if !self.amax_given {
@@ -39,7 +38,7 @@ impl Lines<'_> {
         let layout = self.config.scale_layout();
         let by_row = self.config.scaling() == Scaling::Row;
         let bound = self.config.rule().e4m3_max();
-        let one_run = layout == ScaleLayout::Linear && !columns && source.is_contiguous();
+        let one_run = layout == ScaleLayout::Linear && source.is_contiguous();
         if self.config.scaling() == Scaling::Tensor && one_run {
             let global = GlobalScale::new(global_amax[0], bound);
             return self.flat(&source, codes, scales, global);
@@ -69,8 +68,12 @@ impl Lines<'_> {
             if layout == ScaleLayout::Swizzled128x4 {
                 scales.fill(0);
             }
-            let mut strip = Strip { first_line, lines, length, codes, scales, layout, globals };
-            strips::strip(self.method, &source, &mut strip, self.config.scaling())
+            let target = Target::new(first_line, length, codes, scales, layout);
+            // SAFETY: the strip is the whole of the target.
+            let mut strip =
+                unsafe { Strip::new(target, [first_line, lines], [0, length / 16], globals) };
+            let (scaling, mut scratch) = (self.config.scaling(), Scratch::default());
+            strips::strip(self.method, &source, &mut strip, scaling, &mut scratch)
         });
         let tile = if self.config.scaling() == Scaling::Tile { 16 } else { 1 };
         Choices { map4, blocks: (lines / tile * (length / 16)) as u64 }
@@ -97,13 +100,8 @@ impl Lines<'_> {
     }
 
     fn line_amax<T: Load>(&self, source: &Source<'_, T>, first_line: usize, out: &mut [f32]) {
-        let path = self.method.path;
-        if source.columns {
-            amax::columns(source.input, source.stride, first_line, out);
-        } else {
-            for (line, out) in out.iter_mut().enumerate() {
-                *out = amax::slice(path, source.lines(first_line + line, 1));
-            }
+        for (line, out) in out.iter_mut().enumerate() {
+            *out = amax::slice(self.method.path, source.lines(first_line + line, 1));
         }
     }
 }

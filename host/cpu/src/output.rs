@@ -1,6 +1,6 @@
 //! Where the codes and scales of a batch go.
 
-use crate::elements::Segments;
+use crate::elements::{Segments, Steps};
 use crate::scale::GlobalScale;
 use crate::simd::vector::Vector;
 
@@ -14,8 +14,8 @@ pub(crate) struct Output<'a> {
     pub(crate) codes: *mut u8,
     /// Bytes from a lane's codes to the next lane's.
     pub(crate) lane_bytes: usize,
-    /// Bytes from a group's or tile's codes to the next.
-    pub(crate) step_bytes: usize,
+    /// Bytes between groups' or tiles' codes.
+    pub(crate) steps: Steps,
     /// Scales: one byte for each lane of a group, or for each tile.
     pub(crate) scales: *mut u8,
     /// Groups or tiles.
@@ -56,7 +56,7 @@ impl<'a> Output<'a> {
     ) {
         // SAFETY: the caller's; the buffer holds 16 lanes.
         unsafe {
-            let to = self.codes.add(index * self.step_bytes + lane * self.lane_bytes);
+            let to = self.codes.add(self.steps.at(index) + lane * self.lane_bytes);
             if self.lane_bytes == 8 {
                 V::store_interleaved(words[0], words[1], to);
             } else {
@@ -77,7 +77,7 @@ impl<'a> Output<'a> {
     pub(crate) unsafe fn store_block(&self, index: usize, lane: usize, codes: [u8; 8]) {
         // SAFETY: the caller's.
         unsafe {
-            let to = self.codes.add(index * self.step_bytes + lane * self.lane_bytes);
+            let to = self.codes.add(self.steps.at(index) + lane * self.lane_bytes);
             to.cast::<[u8; 8]>().write(codes);
         }
     }

@@ -151,7 +151,7 @@ const fn halves(bits: u64) -> [u32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elements::Segments;
+    use crate::elements::{Segments, Steps};
     use crate::tests::on_every_vector;
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
                 let state = RandomState { seed: 0x0123_4567_89AB_CDEF, offset: 1 << 63 | 5 };
                 let random = Random::new(state, columnwise);
                 for (first, lane) in [(0, 1), (u64::from(u32::MAX) - 3, 1), (1 << 40, 1 << 33)] {
-                    let segments = Segments { first, lane, step: 16 };
+                    let segments = Segments { first, lane, steps: Steps::of(16) };
                     let place = Place { segments, index: 3, lane: 0 };
                     // SAFETY: the path is available.
                     let words = unsafe { random.words::<V>(&place) };

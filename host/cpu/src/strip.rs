@@ -1,5 +1,7 @@
 //! The part of an input that one task quantizes, and where its output goes.
 
+use std::marker::PhantomData;
+
 use fouroversix_core::{InputShape, Panel, ScaleLayout};
 
 use crate::scale::GlobalScale;
@@ -46,7 +48,12 @@ impl<'a, T> Source<'a, T> {
 
     /// `count` lines that are rows, from `first` on, with the gaps between them.
     pub(crate) fn lines(&self, first: usize, count: usize) -> &'a [T] {
-        &self.input[first * self.stride..][..(count - 1) * self.stride + self.length]
+        self.part(first, count, 0, self.length)
+    }
+
+    /// `length` elements, from `i` on, of `count` lines from `first` on, with what lies between them.
+    pub(crate) fn part(&self, first: usize, count: usize, i: usize, length: usize) -> &'a [T] {
+        &self.input[self.index(first, i)..=self.index(first + count - 1, i + length - 1)]
     }
 
     /// Where element `i` of a line is.
@@ -60,31 +67,135 @@ impl<'a, T> Source<'a, T> {
     }
 }
 
-/// The part of the output that one task writes.
+/// Bytes of codes of a target that a core's cache does not hold.
+const LARGE: usize = 1 << 21;
+
+/// An output, or some of its lines, which tasks write parts of.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// The line that is its first.
+    first_line: usize,
+    length: usize,
+    codes: Part<'a>,
+    scales: Part<'a>,
+    layout: ScaleLayout,
+}
+
+/// Bytes that several tasks write, each others.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    bytes: *mut u8,
+    length: usize,
+    of: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: who writes says that nobody else writes there.
+unsafe impl Send for Part<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Part<'_> {}
+
+impl<'a> Part<'a> {
+    fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes: bytes.as_mut_ptr(), length: bytes.len(), of: PhantomData }
+    }
+
+    /// Some of the bytes.
+    ///
+    /// # Safety
+    /// Nobody else uses them meanwhile.
+    unsafe fn get(&self, first: usize, count: usize) -> &'a mut [u8] {
+        assert!(first <= self.length && count <= self.length - first, "bytes of an output");
+        // SAFETY: the caller's, and as asserted.
+        unsafe { std::slice::from_raw_parts_mut(self.bytes.add(first), count) }
+    }
+}
+
+impl<'a> Target<'a> {
+    /// Lines of `length` elements, from `first_line` on.
+    pub(crate) fn new(
+        first_line: usize,
+        length: usize,
+        codes: &'a mut [u8],
+        scales: &'a mut [u8],
+        layout: ScaleLayout,
+    ) -> Self {
+        Self { first_line, length, codes: Part::new(codes), scales: Part::new(scales), layout }
+    }
+
+    /// Bytes of codes from the beginning of a cache line to the target, whole blocks.
+    pub(crate) fn place_in_cache_line(&self) -> usize {
+        self.codes.bytes.addr() % 64 / 8 * 8
+    }
+}
+
+/// The part of the output that one task writes at a time.
 pub(crate) struct Strip<'a> {
     pub(crate) first_line: usize,
     pub(crate) lines: usize,
-    pub(crate) length: usize,
-    pub(crate) codes: &'a mut [u8],
-    pub(crate) scales: &'a mut [u8],
-    pub(crate) layout: ScaleLayout,
+    pub(crate) first_block: usize,
+    pub(crate) blocks: usize,
     /// One global scale for all, or one for each line.
     pub(crate) globals: Vec<GlobalScale>,
+    target: Target<'a>,
 }
 
-impl Strip<'_> {
+impl<'a> Strip<'a> {
+    /// Lines and blocks of `target`.
+    ///
+    /// # Safety
+    /// Nobody else writes them meanwhile.
+    pub(crate) unsafe fn new(
+        target: Target<'a>,
+        [first_line, lines]: [usize; 2],
+        [first_block, blocks]: [usize; 2],
+        globals: Vec<GlobalScale>,
+    ) -> Self {
+        let end = (first_line + lines - target.first_line) * target.length / 2;
+        assert!(first_line >= target.first_line && end <= target.codes.length, "lines of a strip");
+        assert!(first_block + blocks <= target.length / 16, "blocks of a strip");
+        Self { first_line, lines, first_block, blocks, globals, target }
+    }
+
+    /// Where the codes of a block are: those of the lines' blocks are `line_bytes` apart.
+    pub(crate) fn codes(&mut self, line: usize, block: usize) -> *mut u8 {
+        assert!(line < self.lines && block < self.blocks, "codes of a strip");
+        let first = (self.first_line - self.target.first_line + line) * self.line_bytes();
+        // SAFETY: within the target.
+        unsafe { self.target.codes.bytes.add(first + 8 * (self.first_block + block)) }
+    }
+
+    /// Bytes of codes from a line to the next.
+    pub(crate) fn line_bytes(&self) -> usize {
+        self.target.length / 2
+    }
+
+    /// The codes of `blocks` blocks of a line.
+    pub(crate) fn line_codes(&mut self, line: usize, block: usize, blocks: usize) -> &mut [u8] {
+        assert!(blocks <= self.blocks - block, "codes of a strip");
+        // SAFETY: the strip's, as its maker says.
+        unsafe { std::slice::from_raw_parts_mut(self.codes(line, block), 8 * blocks) }
+    }
+
+    /// Whether the codes are too many to stay in a cache.
+    pub(crate) fn is_large(&self) -> bool {
+        self.target.codes.length >= LARGE
+    }
+
     /// Writes the scales of the blocks of a line from `block` on.
-    pub(crate) fn put_scales(&mut self, line: usize, block: usize, scales: &[u8]) {
-        match self.layout {
-            ScaleLayout::Linear => {
-                let start = self.layout.offset(self.length, line, block);
-                self.scales[start..start + scales.len()].copy_from_slice(scales);
-            }
-            ScaleLayout::Swizzled128x4 => {
-                for (i, scale) in scales.iter().enumerate() {
-                    self.scales[self.layout.offset(self.length, line, block + i)] = *scale;
-                }
-            }
+    pub(crate) fn put_scales(&mut self, line: usize, block: usize, mut scales: &[u8]) {
+        assert!(line < self.lines && scales.len() <= self.blocks - block, "scales of a strip");
+        let Target { layout, length, first_line, scales: all, .. } = self.target;
+        let (line, mut block) = (self.first_line - first_line + line, self.first_block + block);
+        while !scales.is_empty() {
+            let together = match layout {
+                ScaleLayout::Linear => scales.len(),
+                ScaleLayout::Swizzled128x4 => scales.len().min(4 - block % 4),
+            };
+            let (now, rest) = scales.split_at(together);
+            // SAFETY: the strip's, as its maker says.
+            let to = unsafe { all.get(layout.offset(length, line, block), together) };
+            to.copy_from_slice(now);
+            (scales, block) = (rest, block + together);
         }
     }
 

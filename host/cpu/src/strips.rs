@@ -3,16 +3,24 @@
 
 use fouroversix_core::Scaling;
 
-use crate::elements::{Columns, Rows, Segments};
+use crate::elements::{Columns, Rows, Segments, Steps};
 use crate::group::Load;
 use crate::method::Method;
 use crate::output::Output;
 use crate::scale::GlobalScale;
+use crate::simd::{stream, streamed};
 use crate::strip::{Source, Strip};
 
 /// Blocks of a line whose codes fill a cache line: columns are quantized that many rows of blocks
 /// at a time, so that whole cache lines are written.
-const BURST: usize = 8;
+pub(crate) const BURST: usize = 8;
+
+/// Bytes that strips use in turns.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    codes: Vec<u8>,
+    scales: Vec<u8>,
+}
 
 /// Quantizes a strip of any kind. Returns how many blocks chose map4.
 pub(crate) fn strip<T: Load>(
@@ -20,12 +28,13 @@ pub(crate) fn strip<T: Load>(
     source: &Source<'_, T>,
     strip: &mut Strip<'_>,
     scaling: Scaling,
+    scratch: &mut Scratch,
 ) -> u64 {
     let tiles = scaling == Scaling::Tile;
     match (source.columns, tiles) {
-        (true, _) => columns(method, source, strip, tiles),
-        (false, true) => tile_rows(method, source, strip),
-        (false, false) => rows(method, source, strip),
+        (true, _) => columns(method, source, strip, tiles, scratch),
+        (false, true) => tile_rows(method, source, strip, scratch),
+        (false, false) => rows(method, source, strip, scratch),
     }
 }
 
@@ -42,97 +51,171 @@ pub(crate) fn line<T: Load>(
     let lanes = method.path.lanes();
     let blocks = input.len() / 16;
     assert!(codes.len() == blocks * 8 && scales.len() == blocks, "buffers of a line do not match");
-    let elements = |from: &[T]| Rows { from: from.as_ptr(), stride: 16, step: 16 * lanes };
-    let output = |codes: &mut [u8], scales: &mut [u8], first: u64| Output {
-        segments: Segments { first, lane: 1, step: lanes as u64 },
+    let whole = blocks / lanes * lanes;
+    let elements = Rows { from: input.as_ptr(), stride: 16, steps: Steps::of(16 * lanes) };
+    let output = Output {
+        segments: Segments { first, lane: 1, steps: Steps::of(lanes) },
         codes: codes.as_mut_ptr(),
         lane_bytes: 8,
-        step_bytes: 8 * lanes,
+        steps: Steps::of(8 * lanes),
         scales: scales.as_mut_ptr(),
-        count: scales.len() / lanes,
+        count: blocks / lanes,
         globals: std::slice::from_ref(global),
     };
     // SAFETY: `count` groups of `lanes` blocks of 16 elements, 8 code bytes and a scale byte each
     // are within the slices.
-    let mut map4 = unsafe { method.groups(&elements(input), &output(codes, scales, first)) };
-    let rest = blocks % lanes;
-    if rest > 0 {
-        // The last blocks go through a group that is filled up with blocks of zeros.
-        let done = blocks - rest;
-        let mut last = [T::from_f32(0.0); 256];
-        last[..16 * rest].copy_from_slice(&input[16 * done..]);
-        let (mut last_codes, mut last_scales) = ([0; 128], [0; 16]);
-        let first = first + done as u64;
-        let output = output(&mut last_codes, &mut last_scales[..lanes], first);
-        // SAFETY: one group of at most 16 blocks, for which there is room.
-        map4 += unsafe { method.groups(&elements(&last), &output) };
-        codes[8 * done..].copy_from_slice(&last_codes[..8 * rest]);
-        scales[done..].copy_from_slice(&last_scales[..rest]);
+    let map4 = unsafe { method.groups(&elements, &output) };
+    let (codes, scales) = (&mut codes[8 * whole..], &mut scales[whole..]);
+    map4 + rest(method, &input[16 * whole..], codes, scales, global, first + whole as u64)
+}
+
+/// [`line`] for fewer blocks than the path has lanes: a group that is filled up with blocks of zeros.
+fn rest<T: Load>(
+    method: Method<'_>,
+    input: &[T],
+    codes: &mut [u8],
+    scales: &mut [u8],
+    global: &GlobalScale,
+    first: u64,
+) -> u64 {
+    if input.is_empty() {
+        return 0;
     }
+    let lanes = method.path.lanes();
+    let mut last = [T::from_f32(0.0); 256];
+    last[..input.len()].copy_from_slice(input);
+    let (mut last_codes, mut last_scales) = ([0; 128], [0; 16]);
+    let elements = Rows { from: last.as_ptr(), stride: 16, steps: Steps::of(16 * lanes) };
+    let output = Output {
+        segments: Segments { first, lane: 1, steps: Steps::of(lanes) },
+        codes: last_codes.as_mut_ptr(),
+        lane_bytes: 8,
+        steps: Steps::of(8 * lanes),
+        scales: last_scales.as_mut_ptr(),
+        count: 1,
+        globals: std::slice::from_ref(global),
+    };
+    // SAFETY: one group of at most 16 blocks, for which there is room.
+    let map4 = unsafe { method.groups(&elements, &output) };
+    codes.copy_from_slice(&last_codes[..codes.len()]);
+    scales.copy_from_slice(&last_scales[..scales.len()]);
     map4
 }
 
 /// A strip of rows.
-fn rows<T: Load>(method: Method<'_>, source: &Source<'_, T>, strip: &mut Strip<'_>) -> u64 {
-    let length = source.length;
-    let mut scales = vec![0; length / 16];
+fn rows<T: Load>(
+    method: Method<'_>,
+    source: &Source<'_, T>,
+    strip: &mut Strip<'_>,
+    scratch: &mut Scratch,
+) -> u64 {
+    let lanes = method.path.lanes();
+    let per_line = strip.blocks / lanes;
+    let whole = per_line * lanes;
+    // Lines with one global scale go together.
+    let together = if strip.globals.len() == 1 { strip.lines } else { 1 };
+    scratch.scales.resize(together * whole, 0);
     let mut map4 = 0;
-    for local in 0..strip.lines {
+    for local in (0..strip.lines).step_by(together) {
         let line_number = strip.first_line + local;
-        let input = source.lines(line_number, 1);
+        let first = source.segment(line_number, strip.first_block);
         let global = *strip.global(local);
-        let codes = &mut strip.codes[local * length / 2..][..length / 2];
-        let first = source.segment(line_number, 0);
-        map4 += line(method, input, codes, &mut scales, &global, first);
-        strip.put_scales(local, 0, &scales);
-    }
-    map4
-}
-
-/// A strip of rows in tiles.
-fn tile_rows<T: Load>(method: Method<'_>, source: &Source<'_, T>, strip: &mut Strip<'_>) -> u64 {
-    let length = source.length;
-    let mut scales = vec![0; length / 16];
-    let mut packed = Vec::new();
-    let mut map4 = 0;
-    for local in (0..strip.lines).step_by(16) {
-        let line = strip.first_line + local;
-        let (input, stride) = even_stride(source, line, &mut packed);
-        let codes = &mut strip.codes[local * length / 2..][..16 * length / 2];
-        let first = source.segment(line, 0);
-        let elements = Rows { from: input.as_ptr(), stride, step: 16 };
-        let output = Output {
-            segments: Segments { first, lane: source.segments_per_line, step: 1 },
-            codes: codes.as_mut_ptr(),
-            lane_bytes: length / 2,
-            step_bytes: 8,
-            scales: scales.as_mut_ptr(),
-            count: scales.len(),
-            globals: &strip.globals,
-        };
-        // SAFETY: 16 rows of `count` tiles are in `input`, their codes in `codes`, and there is
-        // a scale for each tile.
-        map4 += unsafe { method.tiles(&elements, &output) };
-        for row in 0..16 {
-            strip.put_scales(local + row, 0, &scales);
+        if whole > 0 {
+            let input = source.part(line_number, together, 16 * strip.first_block, 16 * whole);
+            let steps = |step, line| Steps { step, line, per_line: per_line as u32 };
+            let elements =
+                Rows { from: input.as_ptr(), stride: 16, steps: steps(16 * lanes, source.stride) };
+            let output = Output {
+                segments: Segments {
+                    first,
+                    lane: 1,
+                    steps: steps(lanes, source.segments_per_line as usize),
+                },
+                codes: strip.codes(local, 0),
+                lane_bytes: 8,
+                steps: steps(8 * lanes, strip.line_bytes()),
+                scales: scratch.scales.as_mut_ptr(),
+                count: together * per_line,
+                globals: std::slice::from_ref(&global),
+            };
+            // SAFETY: `per_line` groups of each of these lines are in the input and in the strip,
+            // and there is a scale for each of their blocks.
+            map4 += unsafe { method.groups(&elements, &output) };
+        }
+        for line in local..local + together {
+            if whole > 0 {
+                strip.put_scales(line, 0, &scratch.scales[(line - local) * whole..][..whole]);
+            }
+            let left = strip.blocks - whole;
+            if left > 0 {
+                let block = strip.first_block + whole;
+                let input = source.part(strip.first_line + line, 1, 16 * block, 16 * left);
+                let first = source.segment(strip.first_line + line, block);
+                let (mut codes, mut scales) = ([0; 128], [0; 16]);
+                let (codes, scales) = (&mut codes[..8 * left], &mut scales[..left]);
+                map4 += rest(method, input, codes, scales, &global, first);
+                strip.line_codes(line, whole, left).copy_from_slice(codes);
+                strip.put_scales(line, whole, scales);
+            }
         }
     }
     map4
 }
 
-/// 16 rows and their stride; rows an odd number of elements apart, which pairs of elements are not
-/// loaded from, are copied to `packed`.
+/// A strip of rows in tiles.
+fn tile_rows<T: Load>(
+    method: Method<'_>,
+    source: &Source<'_, T>,
+    strip: &mut Strip<'_>,
+    scratch: &mut Scratch,
+) -> u64 {
+    let blocks = strip.blocks;
+    scratch.scales.resize(blocks, 0);
+    let mut packed = Vec::new();
+    let mut map4 = 0;
+    for local in (0..strip.lines).step_by(16) {
+        let line = strip.first_line + local;
+        let (input, stride) = even_stride(source, line, strip, &mut packed);
+        let elements = Rows { from: input.as_ptr(), stride, steps: Steps::of(16) };
+        let output = Output {
+            segments: Segments {
+                first: source.segment(line, strip.first_block),
+                lane: source.segments_per_line,
+                steps: Steps::of(1),
+            },
+            codes: strip.codes(local, 0),
+            lane_bytes: strip.line_bytes(),
+            steps: Steps::of(8),
+            scales: scratch.scales.as_mut_ptr(),
+            count: blocks,
+            globals: &strip.globals,
+        };
+        // SAFETY: 16 rows of `count` tiles are in `input`, their codes in the strip, and there is
+        // a scale for each tile.
+        map4 += unsafe { method.tiles(&elements, &output) };
+        for row in 0..16 {
+            strip.put_scales(local + row, 0, &scratch.scales);
+        }
+    }
+    map4
+}
+
+/// A strip's elements of 16 rows and their stride; rows an odd number of elements apart, which pairs
+/// of elements are not loaded from, are copied to `packed`.
 fn even_stride<'a, T: Load>(
     source: &Source<'a, T>,
     first: usize,
+    strip: &Strip<'_>,
     packed: &'a mut Vec<T>,
 ) -> (&'a [T], usize) {
+    let (from, length) = (16 * strip.first_block, 16 * strip.blocks);
     if source.stride.is_multiple_of(2) {
-        return (source.lines(first, 16), source.stride);
+        return (source.part(first, 16, from, length), source.stride);
     }
     packed.clear();
-    (first..first + 16).for_each(|line| packed.extend_from_slice(source.lines(line, 1)));
-    (packed, source.length)
+    (first..first + 16)
+        .for_each(|line| packed.extend_from_slice(source.part(line, 1, from, length)));
+    (packed, length)
 }
 
 /// A strip of columns, in tiles or not.
@@ -141,38 +224,39 @@ fn columns<T: Load>(
     source: &Source<'_, T>,
     strip: &mut Strip<'_>,
     tiles: bool,
+    Scratch { codes, scales }: &mut Scratch,
 ) -> u64 {
-    let (lines, length) = (strip.lines, source.length);
+    let lines = strip.lines;
     let width = if tiles { 16 } else { method.path.lanes() };
     let per_block = if tiles { lines / 16 } else { lines };
-    let mut codes = vec![0; lines * 8 * BURST];
-    let mut scales = vec![0; per_block * BURST];
+    codes.resize(lines * 8 * BURST, 0);
+    scales.resize(per_block * BURST, 0);
     let mut map4 = 0;
-    let blocks = length / 16;
-    for first in (0..blocks).step_by(BURST) {
-        let burst = BURST.min(blocks - first);
+    let mut first = 0;
+    while first < strip.blocks {
+        // To the end of a cache line, where lines are whole ones apart.
+        let place = strip.codes(0, first).addr() / 8 % BURST;
+        let burst = (BURST - place).min(strip.blocks - first);
         for block in 0..burst {
-            // The last element of the last row ends the bounds check.
-            let from = source.index(strip.first_line, 16 * (first + block));
-            let end = source.index(strip.first_line + lines - 1, 16 * (first + block) + 15) + 1;
-            let from = source.input[from..end].as_ptr();
+            let number = strip.first_block + first + block;
+            let input = source.part(strip.first_line, lines, 16 * number, 16);
             let segments = source.segments_per_line;
-            let elements = Columns { from, stride: source.stride, step: width };
+            let elements = Columns { from: input.as_ptr(), stride: source.stride, step: width };
             let output = Output {
                 segments: Segments {
-                    first: source.segment(strip.first_line, first + block),
+                    first: source.segment(strip.first_line, number),
                     lane: segments,
-                    step: segments * width as u64,
+                    steps: Steps::of(segments as usize * width),
                 },
-                codes: codes[block * 8..].as_mut_ptr(),
-                lane_bytes: 8 * BURST,
-                step_bytes: 8 * BURST * width,
+                codes: codes[block * 8 * lines..].as_mut_ptr(),
+                lane_bytes: 8,
+                steps: Steps::of(8 * width),
                 scales: scales[block * per_block..][..per_block].as_mut_ptr(),
                 count: lines / width,
                 globals: &strip.globals,
             };
             // SAFETY: 16 rows of `lines` columns are in the input, and the buffers have 8 code
-            // bytes for each column every `8·BURST`, and a scale for each column or tile.
+            // bytes for each column, and a scale for each column or tile.
             map4 += unsafe {
                 if tiles {
                     method.tiles(&elements, &output)
@@ -181,14 +265,29 @@ fn columns<T: Load>(
                 }
             };
         }
+        let (of_blocks, _) = codes.as_chunks::<8>();
+        let large = strip.is_large();
         for line in 0..lines {
-            let done = &codes[line * 8 * BURST..][..8 * burst];
-            strip.codes[line * length / 2 + first * 8..][..8 * burst].copy_from_slice(done);
+            let (to, _) = strip.line_codes(line, first, burst).as_chunks_mut::<8>();
+            match to.first_chunk_mut::<BURST>() {
+                Some(to) if large => {
+                    stream(to, std::array::from_fn(|block| of_blocks[block * lines + line]));
+                }
+                _ => {
+                    for (block, to) in to.iter_mut().enumerate() {
+                        *to = of_blocks[block * lines + line];
+                    }
+                }
+            }
             let index = if tiles { line / 16 } else { line };
-            let column: [u8; BURST] =
-                std::array::from_fn(|block| scales[block * per_block + index]);
+            let mut column = [0; BURST];
+            for (block, scale) in column.iter_mut().enumerate() {
+                *scale = scales[block * per_block + index];
+            }
             strip.put_scales(line, first, &column[..burst]);
         }
+        first += burst;
     }
+    streamed();
     map4
 }

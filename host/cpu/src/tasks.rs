@@ -3,6 +3,11 @@
 
 use rayon::prelude::*;
 
+/// Threads that tasks run on.
+pub(crate) fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
 /// What one task writes.
 pub(crate) struct Part<'a> {
     /// Which of all parts.
@@ -21,9 +26,19 @@ pub(crate) fn sum(parts: Vec<Part<'_>>, run: &(dyn Fn(Part<'_>) -> u64 + Sync)) 
     parts.into_par_iter().rev().map(run).sum()
 }
 
+/// The sum of `run(0)` to `run(count - 1)`, backwards as [`sum`].
+pub(crate) fn count(count: usize, run: &(dyn Fn(usize) -> u64 + Sync)) -> u64 {
+    (0..count).into_par_iter().rev().map(run).sum()
+}
+
 /// The largest of `run(0)` to `run(count - 1)`, and of 0.
 pub(crate) fn max(count: usize, run: &(dyn Fn(usize) -> f32 + Sync)) -> f32 {
     (0..count).into_par_iter().map(run).reduce(|| 0.0, f32::max)
+}
+
+/// `run(i, part)` for each part of as many elements.
+pub(crate) fn fill_parts(out: &mut [f32], part: usize, run: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+    out.par_chunks_mut(part).enumerate().for_each(|(i, part)| run(i, part));
 }
 
 /// `run(i)` for each element `i`.

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 
 use crate::amax;
 use crate::block::Block;
-use crate::elements::{Blocks, Columns, Elements, Reader, Rows, Segments};
+use crate::elements::{Blocks, Columns, Elements, Reader, Rows, Segments, Steps};
 use crate::formats::{E2M1_SIGNED, e2m1};
 use crate::group::Load;
 use crate::method::Method;
@@ -190,10 +190,10 @@ fn write(
     let (mut codes, mut scales) = (vec![0_u8; 512], vec![0_u8; 64]);
     let (lane_bytes, step_bytes) = tiles.unwrap_or((8, 8 * lanes));
     let output = Output {
-        segments: Segments { first: 0, lane: 1, step: lanes as u64 },
+        segments: Segments { first: 0, lane: 1, steps: Steps::of(lanes) },
         codes: codes.as_mut_ptr(),
         lane_bytes,
-        step_bytes,
+        steps: Steps::of(step_bytes),
         scales: scales.as_mut_ptr(),
         count: if tiles.is_some() { 4 } else { 64 / lanes },
         globals,
@@ -207,14 +207,14 @@ fn check_lanes<T: Load, const N: usize>(values: &[f32], rule: Rule) {
     let input: Vec<T> = values.iter().map(|x| T::from_f32(*x)).collect();
     let globals = [GlobalScale::new(amax::slice(Path::Scalar, &input), rule.e4m3_max())];
     let from = input.as_ptr();
-    let rows = |lanes| Rows { from, stride: 16, step: 16 * lanes };
+    let rows = |lanes| Rows { from, stride: 16, steps: Steps::of(16 * lanes) };
     let columns = |lanes| Columns { from, stride: 64, step: lanes };
     let expected = exact(rows(1), &globals, rule, None);
     assert_eq!(quantize::<_, N>(rows(N), &globals, rule, None), expected, "{rule:?}, rows");
     let expected = exact(columns(1), &globals, rule, None);
     assert_eq!(quantize::<_, N>(columns(N), &globals, rule, None), expected, "{rule:?}, columns");
 
-    let (rows, columns) = (Rows { from, stride: 64, step: 16 }, columns(16));
+    let (rows, columns) = (Rows { from, stride: 64, steps: Steps::of(16) }, columns(16));
     let lines = Some((32, 8));
     let expected = exact(rows, &globals, rule, lines);
     assert_eq!(quantize::<_, N>(rows, &globals, rule, lines), expected, "{rule:?}, row tiles");
@@ -257,7 +257,7 @@ fn blocks_and_groups_hold_what_is_in_memory() {
     for index in 0..16 {
         // SAFETY: 64 blocks either way; the portable form runs everywhere.
         unsafe {
-            let rows = Rows { from, stride: 16, step: 64 };
+            let rows = Rows { from, stride: 16, steps: Steps::of(64) };
             let columns = Columns { from, stride: 64, step: 4 };
             let row_group = f16::group::<Portable<4>>(rows.raw::<Portable<4>>(index, 0));
             let column_group = f16::group::<Portable<4>>(columns.raw::<Portable<4>>(index, 0));
@@ -283,13 +283,15 @@ fn nothing_is_read_twice() {
             let negated: Vec<f32> = values.iter().map(|x| -x).collect();
             let reads = Cell::new(0);
             let globals = [GlobalScale::new(amax::slice(Path::Scalar, &values), rule.e4m3_max())];
-            let rows = |from: &[f32]| Rows { from: from.as_ptr(), stride: 16, step: 64 };
+            let rows =
+                |from: &[f32]| Rows { from: from.as_ptr(), stride: 16, steps: Steps::of(64) };
             let made = Negated { inner: rows(&values), reads: &reads };
             let expected = quantize::<_, 4>(rows(&negated), &globals, rule, None);
             assert_eq!(quantize::<_, 4>(made, &globals, rule, None), expected, "{rule:?}");
             assert_eq!(reads.replace(0), 16 + 1, "{rule:?}");
 
-            let tiles = |from: &[f32]| Rows { from: from.as_ptr(), stride: 64, step: 16 };
+            let tiles =
+                |from: &[f32]| Rows { from: from.as_ptr(), stride: 64, steps: Steps::of(16) };
             let made = Negated { inner: tiles(&values), reads: &reads };
             let lines = Some((32, 8));
             let expected = quantize::<_, 4>(tiles(&negated), &globals, rule, lines);

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::elements::{Columns, Elements, Rows};
+use crate::elements::{Columns, Elements, Rows, Steps};
 use crate::group::Load;
 use crate::path::Path;
 use crate::simd::dispatch::on_path;
@@ -55,7 +55,8 @@ impl Largest<'_> {
     fn line<T: Load>(&self, blocks: &[T]) -> f32 {
         let lanes = self.path.lanes();
         let (groups, rest) = blocks.split_at(blocks.len() / (16 * lanes) * (16 * lanes));
-        let rows = |from: &[T]| Rows { from: from.as_ptr(), stride: 16, step: 16 * lanes };
+        let steps = Steps::of(16 * lanes);
+        let rows = |from: &[T]| Rows { from: from.as_ptr(), stride: 16, steps };
         // SAFETY: whole groups are in the slice.
         let sum = unsafe { self.groups(&rows(groups), groups.len() / (16 * lanes)) };
         if rest.is_empty() {

@@ -162,14 +162,17 @@ fn works() -> Vec<Work> {
         (", row-scaled", Scaling::Row, Outputs::Rowwise),
         (", 16x16 tiles", Scaling::Tile, Outputs::Rowwise),
         (", columnwise", Scaling::Tensor, Outputs::Columnwise),
+        (", 16x16 tiles, columnwise", Scaling::Tile, Outputs::Columnwise),
+        (", both", Scaling::Tensor, Outputs::Both),
+        (", 16x16 tiles, both", Scaling::Tile, Outputs::Both),
     ];
     for path in Path::available() {
         works.push(work("amax", Some(path), Kind::Amax));
         for (suffix, scaling, outputs) in shapes {
             for (name, rule) in rules {
                 // The scalar and portable paths are there to compare with: one shape is enough.
-                let main = path == Path::available()[0];
-                if !main && !suffix.is_empty() {
+                let slow = matches!(path, Path::Scalar | Path::Portable);
+                if slow && !suffix.is_empty() {
                     continue;
                 }
                 if let Ok(config) = Config::new(rule, scaling, outputs, ScaleLayout::Linear) {
@@ -213,8 +216,8 @@ struct Bench {
     repeats: usize,
     input: Vec<bf16>,
     output: Vec<bf16>,
-    codes: Vec<u8>,
-    scales: Vec<u8>,
+    /// Codes and scales, rowwise and columnwise.
+    outputs: [(Vec<u8>, Vec<u8>); 2],
     quantized: Option<Quantized>,
 }
 
@@ -229,8 +232,7 @@ impl Bench {
             shape: options.shape,
             repeats: options.repeats.max(1),
             output: vec![bf16::ZERO; input.len()],
-            codes: vec![0; input.len() / 2],
-            scales: vec![0; input.len() / 16],
+            outputs: [(); 2].map(|()| (vec![1; input.len() / 2], vec![1; input.len() / 16])),
             quantized: None,
             input,
         }
@@ -307,15 +309,20 @@ impl Bench {
                 std::hint::black_box(cpu::amax(path, &self.input)?);
             }
             Kind::Quantize(config) => {
-                let [rows, cols] = self.shape;
-                let lines = if config.outputs().rowwise() { rows } else { cols };
-                let mut amax = vec![0.0; if config.scaling() == Scaling::Row { lines } else { 1 }];
-                let (codes, scales) = (&mut self.codes[..], &mut self.scales[..]);
-                let part = Some(Nvfp4Mut { codes, scales, global_amax: &mut amax });
-                let out = if config.outputs().rowwise() {
-                    QuantizedMut { rowwise: part, columnwise: None }
-                } else {
-                    QuantizedMut { rowwise: None, columnwise: part }
+                let lines = self.shape.map(|lines| match config.scaling() {
+                    Scaling::Row => lines,
+                    _ => 1,
+                });
+                let mut amaxes = lines.map(|lines| vec![0.0; lines]);
+                let mut parts =
+                    self.outputs.iter_mut().zip(&mut amaxes).map(
+                        |((codes, scales), global_amax)| Nvfp4Mut { codes, scales, global_amax },
+                    );
+                let (rowwise, columnwise) = (parts.next(), parts.next());
+                let asked = config.outputs();
+                let out = QuantizedMut {
+                    rowwise: rowwise.filter(|_| asked.rowwise()),
+                    columnwise: columnwise.filter(|_| asked.columnwise()),
                 };
                 cpu::quantize_into(path, &self.input, self.shape, config, None, out)?;
             }
