@@ -20,6 +20,7 @@ import array
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import pathlib
 import random
@@ -183,7 +184,13 @@ def main():
     if shutil.disk_usage(arguments.work).free < need:
         raise SystemExit(f"{arguments.work} has less than {need / 1e9:.0f} GB free")
     if not model.exists():
-        make(model, arguments.gigabytes, arguments.experts)
+        # In a process of its own: the largest resident size of a child begins at its parent's.
+        made = (model, arguments.gigabytes, arguments.experts)
+        maker = multiprocessing.get_context("fork").Process(target=make, args=made)
+        maker.start()
+        maker.join()
+        if maker.exitcode != 0:
+            raise SystemExit("the model was not made")
         os.sync()
     size = sum(file.stat().st_size for file in model.iterdir())
     # With experts the largest that is cut out at a time: gate and up of one.

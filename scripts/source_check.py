@@ -6,6 +6,8 @@ usage: source_check.py PROGRAM WORK_FOLDER
 - MXFP4: `dequantize` of a gpt-oss layer gives what transformers' `convert_moe_packed_tensors` gives,
   bit for bit; so does the way by NVFP4 (quantize, then dequantize), and each expert that the
   compressed-tensors package decompresses is its cut, because nothing is lost.
+- MXFP4 matrices: both ways give what compressed-tensors' decompressor gives, and of DeepSeek-V4's pairs
+  what transformers' `Fp8Dequantize` gives.
 - FP8 with a scale for each block: `dequantize` gives what transformers' `Fp8Dequantize` gives; with a
   scale for each row or for the tensor, what compressed-tensors' decompressor gives.
 - FP8 is quantized to the same parts as a file of the F32 products.
@@ -69,6 +71,40 @@ def mxfp4(program, work):
     check(right, "MXFP4: decompressed by compressed-tensors, matrices are the stacks' cuts")
 
 
+def mxfp4_matrices(program, work):
+    """As compressed-tensors packs matrices, and as DeepSeek-V4 has its experts."""
+    rows, cols, module = 96, 128, "model.layers.0.mlp.experts.0.down_proj"
+    codes = torch.randint(0, 256, (rows, cols // 2), dtype=torch.uint8)
+    exponents = torch.randint(110, 128, (rows, cols // 32), dtype=torch.uint8)
+    weights = {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 32}
+    scheme = QuantizationScheme(targets=["Linear"], weights=weights)
+    compressor = BaseCompressor.get_value_from_registry("mxfp4-pack-quantized")
+    packed = {"weight_packed": codes, "weight_scale": exponents}
+    unpacked = compressor.decompress(dict(packed), scheme)["weight"].bfloat16()
+    pairs, powers = codes.view(torch.int8), exponents.view(torch.float8_e8m0fnu)
+    product = Fp8Dequantize(None)._dequantize_one(pairs, powers, output_dtype=torch.bfloat16)
+    section = {
+        "quant_method": "compressed-tensors",
+        "format": "mxfp4-pack-quantized",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
+    }
+    v4 = {"quant_method": "fp8", "scale_fmt": "ue8m0", "weight_block_size": [128, 128]}
+    for what, parts, section, expected in (
+        ("compressed-tensors", packed, section, unpacked),
+        ("DeepSeek-V4", {"weight": pairs, "scale": powers}, v4, product),
+    ):
+        folder = work / f"mxfp4-{what}"
+        config = {"model_type": "llama", "quantization_config": section}
+        tensors = {f"{module}.{part}": value for part, value in parts.items()}
+        source = save_folder(folder / "source", tensors, config)
+        run(program, "dequantize", source, folder / "floats", "-q")
+        run(program, "quantize", source, folder / "packed", "--device", "cpu", "-q")
+        run(program, "dequantize", folder / "packed", folder / "again", "-q")
+        for made in ("floats", "again"):
+            found = tensors_of(folder / made)[f"{module}.weight"]
+            check(same_bits(found, expected), f"MXFP4 of {what}, {made}: weights are the package's")
+
+
 def fp8_codes(*shape):
     return (torch.randn(*shape) * 100).clamp(-448, 448).to(torch.float8_e4m3fn)
 
@@ -82,6 +118,10 @@ def fp8(program, work):
         scales = (torch.rand(2, 3) * 1e-3 + 1e-5).to(dtype)
         product = Fp8Dequantize(None)._dequantize_one(codes, scales, output_dtype=torch.bfloat16)
         ways.append((f"blocks, {dtype}", f"{name}_scale_inv", scales, method, product))
+    powers = torch.randint(110, 120, (2, 3), dtype=torch.uint8).view(torch.float8_e8m0fnu)
+    product = Fp8Dequantize(None)._dequantize_one(codes, powers, output_dtype=torch.bfloat16)
+    v4 = method | {"scale_fmt": "ue8m0"}
+    ways.append(("DeepSeek-V4", name.replace(".weight", ".scale"), powers, v4, product))
     for strategy, shape in (("channel", (rows, 1)), ("tensor", (1,))):
         weights = {"num_bits": 8, "type": "float", "strategy": strategy, "symmetric": True}
         section = {
@@ -120,6 +160,7 @@ def main():
     quiet()
     torch.manual_seed(46)
     mxfp4(program, work)
+    mxfp4_matrices(program, work)
     fp8(program, work)
     sys.exit(1 if failures else 0)
 
