@@ -76,7 +76,12 @@ impl<V: Vector> Work<V> for OfU16<'_> {
     #[inline(always)]
     unsafe fn run(self) -> u16 {
         let Self { bits, infinity } = self;
-        let max = largest(bits, |bits| bits & 0x7FFF);
+        let (words, rest) = (bits.len() / 2, bits.len() % 2);
+        // SAFETY: the caller's; these words are in the slice.
+        let max = unsafe { largest::<V>(bits.as_ptr().cast(), words, 0x7FFF_7FFF, V::max_u16) };
+        let max =
+            max.into_iter().fold(0, |max, pair| max.max(pair as u16).max((pair >> 16) as u16));
+        let max = bits[bits.len() - rest..].iter().fold(max, |max, bits| max.max(bits & 0x7FFF));
         if max <= infinity {
             return max;
         }
@@ -103,34 +108,54 @@ impl<V: Vector> Work<V> for OfF32<'_> {
     #[inline(always)]
     unsafe fn run(self) -> f32 {
         let infinity = f32::INFINITY.to_bits();
-        let bits = |x: f32| x.to_bits() & 0x7FFF_FFFF;
-        let max = largest(self.0, bits);
+        let (from, words) = (self.0.as_ptr().cast(), self.0.len());
+        // SAFETY: the caller's; these words are in the slice.
+        let max = unsafe { largest::<V>(from, words, 0x7FFF_FFFF, V::max_u32) };
+        let max = max.into_iter().fold(0, u32::max);
+        let bits = |x: &f32| x.to_bits() & 0x7FFF_FFFF;
         if max <= infinity {
             return f32::from_bits(max);
         }
-        let numbers = self.0.iter().map(|x| bits(*x)).filter(|bits| *bits <= infinity);
+        let numbers = self.0.iter().map(bits).filter(|bits| *bits <= infinity);
         f32::from_bits(numbers.max().unwrap_or(0))
     }
 }
 
-/// The largest of `of(x)`, and of 0. Eight places are read at once: a core foresees more of what it will
-/// read, and waits half as long for memory.
+/// Lanes with the largest of `count` masked words, in any order, and zeros. Eight places are read in turns: a
+/// core foresees more of what it will read, and waits less for memory.
+///
+/// # Safety
+/// As [`Vector`]; the words are readable, at any alignment.
 #[inline(always)]
-fn largest<T: Copy, B: Copy + Default + Ord>(values: &[T], of: impl Fn(T) -> B) -> B {
-    const RUN: usize = 64;
-    let (parts, rest) = values.split_at(values.len() / (8 * RUN) * (8 * RUN));
-    let part = parts.len() / 8;
-    let parts: [&[[T; RUN]]; 8] = std::array::from_fn(|i| parts[i * part..][..part].as_chunks().0);
-    let mut max = [B::default(); RUN];
-    for run in 0..part / RUN {
-        for part in parts {
-            for (max, x) in max.iter_mut().zip(&part[run]) {
-                *max = of(*x).max(*max);
+unsafe fn largest<V: Vector>(
+    from: *const u32,
+    count: usize,
+    mask: u32,
+    larger: unsafe fn(V::U, V::U) -> V::U,
+) -> [u32; 16] {
+    // SAFETY: the caller's; 16 is at least LANES.
+    unsafe {
+        let mask_all = V::splat_u(mask);
+        let mut max = [V::splat_u(0); 4];
+        let runs = count / (8 * 4 * V::LANES);
+        for run in 0..runs {
+            for part in 0..8 {
+                let from = from.add((part * runs + run) * 4 * V::LANES);
+                for (k, max) in max.iter_mut().enumerate() {
+                    let words = V::load_u32(from.add(k * V::LANES));
+                    *max = larger(*max, V::and(words, mask_all));
+                }
             }
         }
+        let [a, b, c, d] = max;
+        let mut max = larger(larger(a, b), larger(c, d));
+        for i in runs * 8 * 4 * V::LANES..count {
+            max = larger(max, V::splat_u(from.add(i).read_unaligned() & mask));
+        }
+        let mut lanes = [0.0_f32; 16];
+        V::store(V::from_bits(max), lanes.as_mut_ptr());
+        lanes.map(f32::to_bits)
     }
-    let max = max.into_iter().fold(B::default(), B::max);
-    rest.iter().fold(max, |max, x| of(*x).max(max))
 }
 
 /// Of each column, of rows `stride` apart.

@@ -216,9 +216,12 @@ pub(crate) struct Columns<T> {
 impl<T: Load> Columns<T> {
     /// Asks for the 16 rows below: no processor foresees so many lines so far apart.
     #[inline(always)]
-    fn prefetch_below(&self, from: *const T) {
-        for i in 16..32 {
-            prefetch(from.wrapping_add(i * self.stride));
+    fn prefetch_below(&self, from: *const T, lanes: usize) {
+        // Once for the groups that share cache lines.
+        if from.addr() % 64 < lanes * size_of::<T>() {
+            for i in 16..32 {
+                prefetch(from.wrapping_add(i * self.stride));
+            }
         }
     }
 }
@@ -231,7 +234,7 @@ impl<T: Load> Elements for Columns<T> {
         // SAFETY: the caller's.
         unsafe {
             let from = self.from.add(index * self.step + lane);
-            self.prefetch_below(from);
+            self.prefetch_below(from, V::LANES);
             T::columns(from, self.stride)
         }
     }

@@ -11,7 +11,7 @@ use crate::encode::{Encode, ExactTile, NearTie};
 use crate::group::Group;
 use crate::lane_scale::{LaneGlobal, OfLane, e4m3_code};
 use crate::rounding::Rounding;
-use crate::rules::rule::{ScaleRule, Tile, TileChoice};
+use crate::rules::rule::{ScaleRule, Tile, TileChoice, TileCodes};
 use crate::simd::vector::{Vector, Work, apart, outlined};
 use crate::stochastic::Draw;
 
@@ -92,9 +92,11 @@ impl<S: ScaleRule> Encode<'_, S> {
         global: &LaneGlobal<V>,
     ) -> bool {
         let Self { output, rule, rounding } = *self;
-        // SAFETY: the caller's; `code` holds 16 lanes.
+        // SAFETY: the caller's; `code` holds 16 lanes; a rule names codes that it has left.
         unsafe {
-            let TileChoice { scale, map4 } = match rule.choose_tile(tile, global) {
+            let mut made: TileCodes<V> = [[const { MaybeUninit::uninit() }; 4]; 2];
+            let TileChoice { scale, map4, codes } = match rule.choose_tile(tile, global, &mut made)
+            {
                 Some(choice) => choice,
                 None => outlined(NearTie { rule, tile, global }),
             };
@@ -102,7 +104,10 @@ impl<S: ScaleRule> Encode<'_, S> {
                 let lane = g * V::LANES;
                 let words = match rounding {
                     Rounding::Nearest => {
-                        let nearest = nearest::<V, true>(group, &scale);
+                        let nearest = match codes {
+                            Some(codes) => made[codes][g].assume_init(),
+                            None => nearest::<V, true>(group, &scale),
+                        };
                         code_words::<V>(&nearest, &group.signs)
                     }
                     Rounding::Stochastic(random) => {

@@ -13,7 +13,7 @@ use crate::scale::{GlobalScale, ScalePair};
 use crate::simd::vector::Vector;
 
 use super::error;
-use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice};
+use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, TileCodes};
 
 /// See the module; with the metric `M`.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ unsafe fn select<V: Vector>(
 
 #[inline(always)]
 fn tile_choice<V: Vector>(scales: &LanePair<V>, map4: bool) -> TileChoice<V> {
-    TileChoice { scale: if map4 { scales.map4 } else { scales.map6 }, map4 }
+    TileChoice { scale: if map4 { scales.map4 } else { scales.map6 }, map4, codes: None }
 }
 
 impl<M: Measure> ScaleRule for FourOverSix<M> {
@@ -128,6 +128,7 @@ impl<M: Measure> ScaleRule for FourOverSix<M> {
         &self,
         tile: &Tile<'_, V, LanePair<V>>,
         global: &LaneGlobal<V>,
+        codes: &mut TileCodes<V>,
     ) -> Option<TileChoice<V>> {
         // SAFETY: the caller's.
         unsafe {
@@ -140,15 +141,20 @@ impl<M: Measure> ScaleRule for FourOverSix<M> {
             }
             let zero = V::splat(0.0);
             let (mut err4, mut err6) = (zero, zero);
-            for group in *groups {
+            for (g, group) in groups.iter().enumerate() {
                 let [four, six]: [Candidate<V>; 2] = pair::<V, M>(group, scales);
+                codes[0][g].write(four.packed);
+                codes[1][g].write(six.packed);
                 err4 = V::add(err4, four.error);
                 err6 = V::add(err6, six.error);
             }
             let err4 = error::of_tile::<V>([err4, zero, zero, zero]);
             let err6 = error::of_tile::<V>([err6, zero, zero, zero]);
             let certain = Self::certain::<V, 16>(scales, V::splat(err4), V::splat(err6));
-            (V::mask_bits(certain) != 0).then(|| tile_choice(scales, err4 < err6))
+            let map4 = err4 < err6;
+            let choice =
+                TileChoice { codes: Some(usize::from(!map4)), ..tile_choice(scales, map4) };
+            (V::mask_bits(certain) != 0).then_some(choice)
         }
     }
 

@@ -7,7 +7,7 @@ use crate::lane_scale::{LaneGlobal, LaneScale};
 use crate::scale::GlobalScale;
 use crate::simd::vector::Vector;
 
-use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice};
+use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, TileCodes};
 
 /// See the module.
 #[derive(Clone, Copy)]
@@ -68,6 +68,7 @@ impl ScaleRule for Plain {
         &self,
         tile: &Tile<'_, V, LaneScale<V>>,
         global: &LaneGlobal<V>,
+        _codes: &mut TileCodes<V>,
     ) -> Option<TileChoice<V>> {
         // SAFETY: the caller's.
         Some(unsafe { self.decide_tile(tile, global) })
@@ -79,7 +80,7 @@ impl ScaleRule for Plain {
         tile: &Tile<'_, V, LaneScale<V>>,
         _global: &LaneGlobal<V>,
     ) -> TileChoice<V> {
-        TileChoice { scale: tile.scales, map4: false }
+        TileChoice { scale: tile.scales, map4: false, codes: None }
     }
 
     fn block(&self, block: &Block, global: &GlobalScale) -> BlockChoice {

@@ -1,5 +1,7 @@
 //! What a rule answers.
 
+use std::mem::MaybeUninit;
+
 use crate::block::Block;
 use crate::candidate::Packed;
 use crate::formats::e2m1;
@@ -42,11 +44,13 @@ pub(crate) trait ScaleRule: Copy + Send + Sync {
         global: &LaneGlobal<V>,
     ) -> Choice<V>;
 
-    /// The hot path's choice for a tile, `None` where it is not certain.
+    /// The hot path's choice for a tile, `None` where it is not certain. Codes that are made on the way
+    /// are left in `codes`.
     unsafe fn choose_tile<V: Vector>(
         &self,
         tile: &Tile<'_, V, Self::Scales<V>>,
         global: &LaneGlobal<V>,
+        codes: &mut TileCodes<V>,
     ) -> Option<TileChoice<V>>;
 
     /// As [`ScaleRule::decide`], for a tile.
@@ -91,7 +95,12 @@ pub(crate) struct TileChoice<V: Vector> {
     pub(crate) scale: LaneScale<V>,
     /// Whether it is map4's.
     pub(crate) map4: bool,
+    /// Which of [`TileCodes`] are the chosen scale's.
+    pub(crate) codes: Option<usize>,
 }
+
+/// Codes of a tile's groups under each of two scales, as far as they are made.
+pub(crate) type TileCodes<V> = [[MaybeUninit<Packed<V>>; 4]; 2];
 
 /// The choice for one block, with its codes rounded to nearest.
 #[derive(Clone, Copy)]

@@ -249,7 +249,7 @@ pub(super) unsafe fn choose_tile<V: Vector, M: Measure>(
     unsafe {
         let Tile { scales: start, amax, .. } = tile;
         if *amax == 0.0 {
-            return Some(TileChoice { scale: start.map6, map4: false });
+            return Some(TileChoice { scale: start.map6, map4: false, codes: None });
         }
         if !certifiable || !V::all(start.regular(V::splat(*amax))) {
             return None;
@@ -259,6 +259,6 @@ pub(super) unsafe fn choose_tile<V: Vector, M: Measure>(
         let mut best = Best { scale: start.map6, error: first, second };
         in_order!([1 -1 2 -2 3 -3 4 -4 5 6 7 8], |step| weigh_tile::<V, M>(tile, step, &mut best));
         let certain = V::all(best.beats::<M, 16>(start.base, best.second));
-        certain.then_some(TileChoice { scale: best.scale, map4: false })
+        certain.then_some(TileChoice { scale: best.scale, map4: false, codes: None })
     }
 }

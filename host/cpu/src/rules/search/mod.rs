@@ -31,7 +31,7 @@ use crate::simd::vector::Vector;
 
 use self::start::Start;
 use super::error;
-use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice};
+use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, TileCodes};
 
 /// How far from map6's byte the candidates are, in the order in which they are tried.
 const STEPS: [i32; 13] = [0, 1, -1, 2, -2, 3, -3, 4, -4, 5, 6, 7, 8];
@@ -164,6 +164,7 @@ impl<M: Measure> ScaleRule for Search<M> {
         &self,
         tile: &Tile<'_, V, Start<V>>,
         global: &LaneGlobal<V>,
+        _codes: &mut TileCodes<V>,
     ) -> Option<TileChoice<V>> {
         // SAFETY: the caller's.
         unsafe { hot::choose_tile::<V, M>(tile, global.certifiable) }
@@ -189,7 +190,7 @@ impl<M: Measure> ScaleRule for Search<M> {
                     (scale, lowest) = (other, other_error);
                 }
             }
-            TileChoice { scale, map4: false }
+            TileChoice { scale, map4: false, codes: None }
         }
     }
 
