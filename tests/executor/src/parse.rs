@@ -7,6 +7,8 @@ use super::lex::{Token, tokens};
 
 /// Elements that a variable may have: more than any kernel's, and few enough to be given memory.
 const MOST_ELEMENTS: u64 = 1 << 24;
+/// Registers that a text may declare by number: more than any kernel's, each of which gets a name.
+const MOST_REGISTERS: u64 = 1 << 20;
 
 /// Bytes that a variable may be aligned to.
 const MOST_ALIGNED: u64 = 1 << 16;
@@ -15,12 +17,14 @@ type Parsed<T> = Result<T, ParseError>;
 
 /// Parses a module's text.
 pub(super) fn parse(text: &str) -> Parsed<Text> {
-    Parser { tokens: tokens(text)?, at: 0 }.text()
+    Parser { tokens: tokens(text)?, at: 0, registers: 0 }.text()
 }
 
 struct Parser<'a> {
     tokens: Vec<(Token<'a>, Pos)>,
     at: usize,
+    /// Registers that were declared by number.
+    registers: u64,
 }
 
 /// Linkage and function properties, which change nothing of what is executed.
@@ -426,9 +430,13 @@ impl<'a> Parser<'a> {
             let pos = self.pos();
             let name = self.ident()?.to_string();
             let count = if self.accept('<') {
-                let count = self.integer()? as u32;
+                let count = self.integer()?;
+                self.registers = self.registers.saturating_add(count);
+                if self.registers > MOST_REGISTERS {
+                    return self.error(format!("{name} is past {MOST_REGISTERS} registers"));
+                }
                 self.require('>')?;
-                Some(count)
+                Some(count as u32)
             } else {
                 None
             };

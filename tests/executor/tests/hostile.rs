@@ -31,3 +31,17 @@ fn variables_of_no_size() {
     let entry = ".version 8.1\n.target sm_89\n.address_size 64\n.entry f(.param .align 0 .b8 p[56])\n{\nret;\n}\n";
     refused(entry, "is no power of two");
 }
+
+/// Names were made for as many registers as a text said, for minutes; a number past 32 bits became another.
+#[test]
+fn registers_without_number() {
+    let with = |registers: &str| {
+        let head = ".version 8.1\n.target sm_89\n.address_size 64\n.entry f()\n{\n";
+        format!("{head}.reg .b32 {registers};\nret;\n}}\n")
+    };
+    for registers in ["%r<4000000000>", "%r<4294967297>", "%r<1000000>, %s<1000000>"] {
+        refused(&with(registers), "is past 1048576 registers");
+    }
+    let text = with("%r<70000>");
+    assert!(Module::parse(&text).is_ok(), "{text}");
+}
