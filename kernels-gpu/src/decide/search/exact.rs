@@ -34,18 +34,15 @@ pub(super) fn best(
     let mut least = f32::INFINITY;
     for i in 0..thirteen(flags) as i32 {
         let byte = map6 + step(i);
-        let is_scale = i == 0 || (1..=126).contains(&byte);
-        let asked = if is_scale { open & filter::bit(step(i)) } else { 0 };
-        // `opaque` each time, for the reason in `decide/tile.rs`.
-        let is_open = || ptx::opaque(asked) != 0;
-        if skips(is_open()) {
+        let is_open = open & filter::bit(step(i)) != 0 && (i == 0 || (1..=126).contains(&byte));
+        if skips(is_open) {
             continue;
         }
         // Any byte has an error, but only that of a candidate counts.
-        let encoder = of_byte(if is_open() { byte } else { map6 });
+        let encoder = of_byte(if is_open { byte } else { map6 });
         let error = error_of(encoder);
         // map6 comes first, whatever its error.
-        if is_open() && (i == 0 || error < least) {
+        if is_open && (i == 0 || error < least) {
             (best, least) = (encoder, error);
         }
     }
