@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
     let spilling: Vec<String> = measured
         .iter()
-        .filter(|m| m.stack.max(m.spills) > m.kernel.spill_limit())
+        .filter(|m| m.stack > 0 || m.spills > 0)
         .map(|m| format!("{} on {}", m.kernel, m.arch))
         .collect();
     if options.kernel.is_some() || options.arch.is_some() || options.ptx.is_some() {

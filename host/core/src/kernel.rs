@@ -356,27 +356,6 @@ impl Kernel {
         })
     }
 
-    /// Threads that a thread block may have (`.maxntid`), more than a launch uses: with registers for so many, more
-    /// warps of a search are there, and less is spilled than with as many by `.maxnreg`.
-    #[must_use]
-    pub const fn thread_limit(self, set: InstructionSet) -> Option<u32> {
-        if !self.searches() || set.has(Capability::Fp4Kernels) {
-            return None;
-        }
-        match (self.blocks, self.outputs) {
-            (Some(Blocks::Tile), _) if !set.has(Capability::Fp8Cvt) => Some(512),
-            (Some(Blocks::Tile), _) | (_, Some(Outputs::Columnwise)) => Some(576),
-            _ => None,
-        }
-    }
-
-    /// Bytes that it may store and load again for want of registers. A search does so once for a block of more than
-    /// a thousand instructions.
-    #[must_use]
-    pub const fn spill_limit(self) -> u32 {
-        if self.searches() { 64 } else { 0 }
-    }
-
     /// The name of its entry and of its PTX file.
     #[must_use]
     pub const fn name(self) -> Name {

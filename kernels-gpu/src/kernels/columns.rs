@@ -270,14 +270,11 @@ pub(crate) unsafe fn kernel<
                     if M::SEARCH {
                         // One after the other by the same code: twice, a search would be in the instruction
                         // cache's way.
+                        let [mut raw, next] = [reader.$load::<T, 0>(), reader.$load::<T, 1>()];
                         let mut blocks = [Encoded::zero([0; 2]); 2];
                         for half in 0..rolled::two(p.flags) {
-                            let raw = if half == 0 {
-                                reader.$load::<T, 0>()
-                            } else {
-                                reader.$load::<T, 1>()
-                            };
                             blocks = [blocks[1], encode!(half, raw, $($of)*)];
+                            raw = next;
                         }
                         blocks
                     } else {

@@ -30,9 +30,9 @@ pub(crate) fn encode<T: Input, B: Block>(
     let line = Line::new(x, global.s_enc);
     let magnitudes = flags & MAGNITUDES != 0;
     let left = filter::of_launch(magnitudes, &start, [&line], |sum| sum, 13.0);
-    let byte = sweep::sweep(&start, start.open(left, global), global, &line, magnitudes).byte;
+    let byte = sweep::sweep(&start, start.open(left), global, &line, magnitudes).byte;
     let scale = sweep::value(byte);
-    let codes = line.codes(sweep::encoding(scale, global));
+    let codes = line.codes(sweep::encoding(scale, global), T::signs(raw));
     let mut encoded = Encoded { codes, scale };
     let is_regular = start.is_regular(global);
     if warp::any(!is_regular) {

@@ -13,9 +13,8 @@
 //!    `(√F·(1 + kh) + 2η)² ≤ F·(1 + 2kh)·33/32 + 33·4η²` for squares, `F·(1 + 2kh) + 2·3.01h·Σt` for
 //!    magnitudes, and what FP16's subnormals leave out.
 //! 4. **Pairs.** Eight bytes up is twice the scale: in units of the lower scale its grid is E2M1's with
-//!    steps of 1 below 2. So `−4..0` and `4..8` share their quotients.
-//! 5. **Not filtered** is a block below byte 12, some of whose scales are subnormal, or with a magnitude above 6.5
-//!    times s6, as 448 may leave one (`Start::open`).
+//!    steps of 1 below 2. So `−4..0` and `4..8` share their quotients. Only normal scales: below byte 12
+//!    nothing is filtered.
 //!
 //! `tests/tests/search_filter.rs` has the same arithmetic on a CPU and tries every FP16 number.
 

@@ -49,10 +49,8 @@ impl Start {
 
     /// The candidates to weigh: those that `left` has, where the filter holds.
     #[inline(always)]
-    pub(super) fn open(&self, left: u32, global: &GlobalScale) -> u32 {
-        // A supplied amax may be lower than the largest magnitude: then scales end at 448, and y at nothing.
-        let holds = (self.byte >= NORMAL) & (self.bmax * global.s_enc < 6.5 * value(self.byte));
-        let open = if holds { left } else { filter::ALL };
+    pub(super) fn open(&self, left: u32) -> u32 {
+        let open = if self.byte < NORMAL { filter::ALL } else { left };
         if self.bmax == 0.0 { filter::MAP6 } else { open }
     }
 }

@@ -35,9 +35,14 @@ pub(crate) fn encode<T: Input, const ROWWISE: bool, const COLUMNWISE: bool>(
 ) -> [Encoded; 2] {
     let raw = lines.raw;
     let bmax = largest(ptx::max_nan(T::amax(raw[0]), T::amax(raw[1])), ptx::max_nan);
-    if !warp::any(bmax != 0.0) {
-        let [a, b] = raw.map(T::signs).map(encoded::Encoded::zero);
-        return [Encoded { codes: [a.codes, b.codes], scale: a.scale }; 2];
+    let signs = raw.map(T::signs);
+    let zeros = {
+        let [a, b] = signs.map(encoded::Encoded::zero);
+        [Encoded { codes: [a.codes, b.codes], scale: a.scale }; 2]
+    };
+    let zero = bmax == 0.0;
+    if !warp::any(!zero) {
+        return zeros;
     }
     let start = Start::new(bmax, global);
     let own =
@@ -45,27 +50,24 @@ pub(crate) fn encode<T: Input, const ROWWISE: bool, const COLUMNWISE: bool>(
     let magnitudes = flags & MAGNITUDES != 0;
     let [a, b] = &own;
     let left = filter::of_launch(magnitudes, &start, [a, b], sum_f16x2, 24.0);
-    let open = start.open(left, global);
+    let open = start.open(left);
     let best = sweep::sweep(&start, open, global, &own, magnitudes);
     let scale = sweep::value(best.byte);
     let encode = sweep::encoding(scale, global);
-    let codes = [a.codes(encode), b.codes(encode)];
+    let codes = [own[0].codes(encode, signs[0]), own[1].codes(encode, signs[1])];
     let encoded = Encoded { codes, scale };
-    let is_regular = start.is_regular(global);
+    let is_regular = zero || start.is_regular(global);
     let candidates = if is_regular { open } else { filter::ALL };
     let settle = Settle { encoded, candidates };
     let mut outputs = [encoded; 2];
     if ROWWISE {
-        // `opaque`: with a stride that it knows, the compiler unrolls.
-        let stride = u64::from(ptx::opaque(T::BYTES as u32));
-        let rows = lines.rows.map(|row| Strided { stride, ..row });
-        outputs[0] = settle.along::<T>(lines, rows, is_regular, global, flags);
+        outputs[0] = settle.along::<T>(lines, lines.rows, is_regular, global, flags);
     }
     if COLUMNWISE {
         let is_settled = is_regular && best.is_certain_in_any_order(&start);
         outputs[1] = settle.along::<T>(lines, lines.columns, is_settled, global, flags);
     }
-    outputs
+    if zero { zeros } else { outputs }
 }
 
 /// What a tile is encoded as, and the candidates among which its contract chooses.

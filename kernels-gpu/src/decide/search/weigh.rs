@@ -3,7 +3,6 @@
 use super::super::isa::Target;
 use super::filter::Halves;
 use super::sweep::Errors;
-use crate::load::input::{F32, Input};
 use crate::ptx;
 
 /// What an instruction set does for a search.
@@ -48,9 +47,8 @@ impl Line {
 
     /// Its codes, as stored.
     #[inline(always)]
-    pub(crate) fn codes(&self, encode: f32) -> [u32; 2] {
-        // Not the input's own signs: a 16-bit type's words would take registers beside the widened elements.
-        Target::codes(&self.x, encode, F32::signs(self.x))
+    pub(crate) fn codes(&self, encode: f32, signs: [u32; 2]) -> [u32; 2] {
+        Target::codes(&self.x, encode, signs)
     }
 }
 
