@@ -126,7 +126,9 @@ fn compare(rows: &[Row16], amax: f32, metric: Metric, bound: E4m3Max) -> Option<
     }
     let least = both.iter().map(|b| b.0).fold(f64::INFINITY, f64::min);
     let at_most = match metric {
-        Metric::Mae => least * (1.0 + 2.0 * H * roundings) + magnitudes * 1.03 * 2.0 * ETA + REST,
+        Metric::Mae => {
+            least * (1.0 + 2.0 * H * roundings) + magnitudes * 1.03 * 2.0 * ETA + REST
+        }
         Metric::Mse => {
             least * (1.0 + 2.0 * H * roundings) * 33.0 / 32.0
                 + magnitudes * 1.03 * 33.0 * 4.0 * ETA * ETA

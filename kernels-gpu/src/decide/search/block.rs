@@ -30,7 +30,8 @@ pub(crate) fn encode<T: Input, B: Block>(
     let line = Line::new(x, global.s_enc);
     let magnitudes = flags & MAGNITUDES != 0;
     let left = filter::of_launch(magnitudes, &start, [&line], |sum| sum, 13.0);
-    let byte = sweep::sweep(&start, start.open(left), global, &line, magnitudes).byte;
+    let error_of = |encode, scale| line.error(encode, scale, magnitudes);
+    let byte = sweep::sweep(&start, start.open(left), global, error_of).byte;
     let scale = sweep::value(byte);
     let codes = line.codes(sweep::encoding(scale, global), T::signs(raw));
     let mut encoded = Encoded { codes, scale };

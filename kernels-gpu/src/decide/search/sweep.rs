@@ -88,21 +88,14 @@ impl Best {
     }
 }
 
-/// What a sweep compares.
-pub(super) trait Errors {
-    /// A candidate's error, in the contract's order of additions.
-    fn error(&self, encode: f32, scale: f32, magnitudes: bool) -> f32;
-}
-
-/// The best of the candidates in `open`. All lanes of the warp call it; each has a candidate of its own at a
-/// time.
+/// The best of the candidates in `open`. `error_of` gives that of a factor and a scale. All lanes of the warp
+/// call it; each has a candidate of its own at a time.
 #[inline(always)]
 pub(super) fn sweep(
     start: &Start,
     mut open: u32,
     global: &GlobalScale,
-    errors: &impl Errors,
-    magnitudes: bool,
+    error_of: impl Fn(f32, f32) -> f32,
 ) -> Best {
     let mut best = Best { byte: start.byte, error: f32::INFINITY, place: 0, second: f32::INFINITY };
     loop {
@@ -112,7 +105,7 @@ pub(super) fn sweep(
         // map6 is a candidate also as 0.
         let is_scale = (byte.wrapping_sub(BYTE) < LARGEST) | (step == 0);
         let scale = value(byte);
-        let error = errors.error(reciprocal(scale * global.s_dec), scale, magnitudes);
+        let error = error_of(reciprocal(scale * global.s_dec), scale);
         // c, c+1, c−1, c+2, c−2, …
         let place = 2 * step.unsigned_abs() - u32::from(step > 0);
         best.meet(byte, place, if (open != 0) & is_scale { error } else { f32::INFINITY });

@@ -9,21 +9,12 @@ use super::super::lines::{Encoded, Lines, largest, sum, sum_f16x2};
 use super::super::rounding::Nearest;
 use super::exact;
 use super::filter;
-use super::sweep::{self, Errors, Start};
+use super::sweep::{self, Start};
 use super::weigh::Line;
 use crate::load::block::{Block, Placed, Strided};
 use crate::load::input::Input;
 use crate::ptx::{self, warp};
 use fouroversix_core::abi::{GlobalScale, MAGNITUDES};
-
-impl Errors for [Line; 2] {
-    /// Step 8, along the lines.
-    #[inline(always)]
-    fn error(&self, encode: f32, scale: f32, magnitudes: bool) -> f32 {
-        let [a, b] = self;
-        sum([a.error(encode, scale, magnitudes), b.error(encode, scale, magnitudes)])
-    }
-}
 
 /// Encodes a tile for the rowwise and for the columnwise output, whichever are wanted. All lanes of the
 /// warp call it.
@@ -51,51 +42,33 @@ pub(crate) fn encode<T: Input, const ROWWISE: bool, const COLUMNWISE: bool>(
     let [a, b] = &own;
     let left = filter::of_launch(magnitudes, &start, [a, b], sum_f16x2, 24.0);
     let open = start.open(left);
-    let best = sweep::sweep(&start, open, global, &own, magnitudes);
+    let error_of = |encode, scale| {
+        sum([a.error(encode, scale, magnitudes), b.error(encode, scale, magnitudes)])
+    };
+    let best = sweep::sweep(&start, open, global, error_of);
     let scale = sweep::value(best.byte);
     let encode = sweep::encoding(scale, global);
     let codes = [own[0].codes(encode, signs[0]), own[1].codes(encode, signs[1])];
     let encoded = Encoded { codes, scale };
     let is_regular = zero || start.is_regular(global);
-    let candidates = if is_regular { open } else { filter::ALL };
-    let settle = Settle { encoded, candidates };
-    let mut outputs = [encoded; 2];
-    if ROWWISE {
-        outputs[0] = settle.along::<T>(lines, lines.rows, is_regular, global, flags);
-    }
-    if COLUMNWISE {
-        let is_settled = is_regular && best.is_certain_in_any_order(&start);
-        outputs[1] = settle.along::<T>(lines, lines.columns, is_settled, global, flags);
-    }
-    if zero { zeros } else { outputs }
-}
-
-/// What a tile is encoded as, and the candidates among which its contract chooses.
-struct Settle {
-    encoded: Encoded,
-    candidates: u32,
-}
-
-impl Settle {
-    /// The tile as it is, or where it is not settled by errors added up along some lines. All lanes of the warp
-    /// call it.
-    #[inline(always)]
-    fn along<T: Input>(
-        &self,
-        lines: &Lines<T>,
-        along: [Strided; 2],
-        is_settled: bool,
-        global: &GlobalScale,
-        flags: u32,
-    ) -> Encoded {
+    let settled = |is_settled: bool, along| {
         // `opaque` each time, for the reason in `decide/tile.rs`.
         let asks = || ptx::opaque(u32::from(!is_settled)) != 0;
-        if warp::ballot(asks()) == 0 {
-            return self.encoded;
+        let mut settled = encoded;
+        if warp::ballot(asks()) != 0 {
+            let open = if is_regular { open } else { filter::ALL };
+            let exact = exact::<T>(lines, along, open, global, flags);
+            settled = if asks() { exact } else { encoded };
         }
-        let exact = exact::<T>(lines, along, self.candidates, global, flags);
-        if asks() { exact } else { self.encoded }
-    }
+        settled
+    };
+    let rowwise = if ROWWISE { settled(is_regular, lines.rows) } else { encoded };
+    let columnwise = if COLUMNWISE {
+        settled(is_regular && best.is_certain_in_any_order(&start), lines.columns)
+    } else {
+        encoded
+    };
+    if zero { zeros } else { [rowwise, columnwise] }
 }
 
 /// A tile by the contract's own sequence, its errors added up along some lines; codes of the lane's rows.

@@ -2,7 +2,6 @@
 
 use super::super::isa::Target;
 use super::filter::Halves;
-use super::sweep::Errors;
 use crate::ptx;
 
 /// What an instruction set does for a search.
@@ -45,17 +44,10 @@ impl Line {
         [pair(0), pair(1), pair(2), pair(3), pair(4), pair(5), pair(6), pair(7)]
     }
 
-    /// Its codes, as stored.
+    /// The error of a candidate (steps 5 to 7), added up in the contract's order. `magnitudes` is the same for
+    /// all lanes.
     #[inline(always)]
-    pub(crate) fn codes(&self, encode: f32, signs: [u32; 2]) -> [u32; 2] {
-        Target::codes(&self.x, encode, signs)
-    }
-}
-
-impl Errors for Line {
-    /// Steps 5 to 7. `magnitudes` is the same for all lanes.
-    #[inline(always)]
-    fn error(&self, encode: f32, scale: f32, magnitudes: bool) -> f32 {
+    pub(super) fn error(&self, encode: f32, scale: f32, magnitudes: bool) -> f32 {
         let Self { x, scaled } = self;
         let add = |mut sum: f32, [a, b, c, d, e, f, g, h]: [f32; 8]| {
             if magnitudes {
@@ -71,5 +63,11 @@ impl Errors for Line {
         };
         let sum = add(0.0, Target::differences::<0>(x, scaled, encode, scale));
         add(sum, Target::differences::<1>(x, scaled, encode, scale))
+    }
+
+    /// Its codes, as stored.
+    #[inline(always)]
+    pub(crate) fn codes(&self, encode: f32, signs: [u32; 2]) -> [u32; 2] {
+        Target::codes(&self.x, encode, signs)
     }
 }
