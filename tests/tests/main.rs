@@ -20,7 +20,6 @@ mod ptx_mutants;
 mod random;
 mod roundings;
 mod runner;
-mod search_filter;
 mod search_golden;
 mod search_properties;
 mod training_golden;
