@@ -22,7 +22,6 @@
 
 mod block;
 mod exact;
-mod filter;
 #[cfg(not(fp4_kernels))]
 mod grid;
 #[cfg(fp4_kernels)]

@@ -4,13 +4,21 @@ use super::super::encoded::Encoded;
 use super::super::isa::{Isa, Target};
 use super::super::rounding::Nearest;
 use super::exact;
-use super::filter;
-use super::sweep::{self, Start};
-use super::weigh::Line;
+use super::sweep::{self, Errors, Start};
+use super::weigh::{Line, Sums};
 use crate::load::block::{Block, Placed};
 use crate::load::input::Input;
 use crate::ptx::{self, warp};
-use fouroversix_core::abi::{GlobalScale, MAGNITUDES};
+use fouroversix_core::abi::GlobalScale;
+
+impl Errors for Line {
+    const CLIP_RULES_OUT: bool = true;
+
+    #[inline(always)]
+    fn of<const CLIP: bool>(&self, encode: f32, scale: f32, sums: Sums) -> f32 {
+        self.error::<CLIP>(encode, scale, sums)
+    }
+}
 
 /// Encodes a block. All lanes of the warp call it, lanes without a block with any. `block_of` gives the
 /// block of any thread of the warp, for the exact path.
@@ -24,34 +32,30 @@ pub(crate) fn encode<T: Input, B: Block>(
 ) -> Encoded {
     let x = T::widen(raw);
     let start = Start::new(Target::amax::<T>(raw, &x), global);
-    if !warp::any(start.bmax != 0.0) {
-        return Encoded::zero(T::signs(raw));
-    }
+    let regular = start.is_regular(global);
     let line = Line::new(x, global.s_enc);
-    let magnitudes = flags & MAGNITUDES != 0;
-    let left = filter::of_launch(magnitudes, &start, [&line], |sum| sum, 13.0);
-    let error_of = |encode, scale| line.error(encode, scale, magnitudes);
-    let byte = sweep::sweep(&start, start.open(left), global, error_of).byte;
-    let scale = sweep::value(byte);
+    let mut sums = Sums::new(flags);
+    let best = loop {
+        let best = sweep::sweep(&line, &start, global, sums, flags);
+        if !sums.are_cheap() || !warp::any(regular && !best.is_certain(&start)) {
+            break best;
+        }
+        sums = sums.exact();
+    };
+    let scale = sweep::value(best.byte);
     let codes = line.codes(sweep::encoding(scale, global), T::signs(raw));
     let mut encoded = Encoded { codes, scale };
-    let is_regular = start.is_regular(global);
-    if warp::any(!is_regular) {
+    if warp::any(!regular) {
         warp::sync();
         // `opaque` keeps the exact path's addresses from being hoisted.
         let (thread, flags) = (ptx::opaque(thread), ptx::opaque(flags));
-        if !is_regular {
+        if !regular {
             let placed = block_of(thread);
             let block = placed.block;
             let bmax = block.amax::<T>(flags);
-            let best = exact::best(
-                bmax,
-                global,
-                filter::ALL,
-                flags,
-                |is_open| !is_open,
-                |encoder| exact::error::<T>(encoder, block, global, flags),
-            );
+            let best = exact::best(bmax, global, flags, |encoder| {
+                exact::error::<T>(encoder, block, global, flags)
+            });
             encoded = Encoded {
                 codes: best.codes::<T, Nearest>(placed, Nearest, flags),
                 scale: best.scale,
