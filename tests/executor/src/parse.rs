@@ -10,6 +10,9 @@ const MOST_ELEMENTS: u64 = 1 << 24;
 /// Registers that a text may declare by number: more than any kernel's, each of which gets a name.
 const MOST_REGISTERS: u64 = 1 << 20;
 
+/// Scopes and operands in each other: more than any kernel's, few enough for a stack.
+const DEEPEST: u32 = 64;
+
 /// Bytes that a variable may be aligned to.
 const MOST_ALIGNED: u64 = 1 << 16;
 
@@ -17,7 +20,7 @@ type Parsed<T> = Result<T, ParseError>;
 
 /// Parses a module's text.
 pub(super) fn parse(text: &str) -> Parsed<Text> {
-    Parser { tokens: tokens(text)?, at: 0, registers: 0 }.text()
+    Parser { tokens: tokens(text)?, at: 0, registers: 0, depth: 0 }.text()
 }
 
 struct Parser<'a> {
@@ -25,6 +28,8 @@ struct Parser<'a> {
     at: usize,
     /// Registers that were declared by number.
     registers: u64,
+    /// Scopes and operands that what is parsed is in.
+    depth: u32,
 }
 
 /// Linkage and function properties, which change nothing of what is executed.
@@ -362,6 +367,17 @@ impl<'a> Parser<'a> {
         if plus { Ok(self.integer()? as i64) } else { Ok(0) }
     }
 
+    /// What is in a scope or an operand.
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return self.error(format!("scopes or operands more than {DEEPEST} deep"));
+        }
+        let parsed = parse(self)?;
+        self.depth -= 1;
+        Ok(parsed)
+    }
+
     /// Statements up to and including the closing brace.
     fn statements(&mut self) -> Parsed<Vec<Statement>> {
         let mut out = Vec::new();
@@ -373,7 +389,7 @@ impl<'a> Parser<'a> {
                 }
                 Token::Punct('{') => {
                     self.next();
-                    out.push(Statement::Scope(self.statements()?));
+                    out.push(Statement::Scope(self.nested(Self::statements)?));
                 }
                 Token::Punct(';') => {
                     self.next();
@@ -507,9 +523,9 @@ impl<'a> Parser<'a> {
                 Token::Double(bits) => Ok(Operand::Double(bits ^ 1 << 63)),
                 other => self.error(format!("'-' before {other:?}")),
             },
-            Token::Punct('!') => Ok(Operand::Not(Box::new(self.operand_part()?))),
-            Token::Punct('{') => Ok(Operand::Vector(self.list('}')?)),
-            Token::Punct('(') => Ok(Operand::List(self.list(')')?)),
+            Token::Punct('!') => Ok(Operand::Not(Box::new(self.nested(Self::operand_part)?))),
+            Token::Punct('{') => Ok(Operand::Vector(self.nested(|p| p.list('}'))?)),
+            Token::Punct('(') => Ok(Operand::List(self.nested(|p| p.list(')'))?)),
             Token::Punct('[') => {
                 let base = match self.next() {
                     Token::Ident(name) => Operand::Name(name.to_string()),

@@ -45,3 +45,17 @@ fn registers_without_number() {
     let text = with("%r<70000>");
     assert!(Module::parse(&text).is_ok(), "{text}");
 }
+
+/// Each scope and each operand in another took a frame of the stack, of which there are not so many.
+#[test]
+fn scopes_without_bottom() {
+    let with = |body: &str| {
+        format!(".version 8.1\n.target sm_89\n.address_size 64\n.entry f()\n{{\n{body}\nret;\n}}\n")
+    };
+    refused(&with(&"{".repeat(100_000)), "deep");
+    for opening in ["{", "(", "!"] {
+        refused(&with(&format!("mov.b32 %r1, {}", opening.repeat(100_000))), "deep");
+    }
+    let text = with("{ { .reg .b32 %r<2>; mov.b32 %r1, 0; } }");
+    assert!(Module::parse(&text).is_ok(), "{text}");
+}
