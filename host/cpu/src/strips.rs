@@ -49,24 +49,12 @@ pub(crate) fn line<T: Load>(
     first: u64,
 ) -> u64 {
     let lanes = method.path.lanes();
-    let blocks = input.len() / 16;
-    assert!(codes.len() == blocks * 8 && scales.len() == blocks, "buffers of a line do not match");
-    let whole = blocks / lanes * lanes;
-    let elements = Rows { from: input.as_ptr(), stride: 16, steps: Steps::of(16 * lanes) };
-    let output = Output {
-        segments: Segments { first, lane: 1, steps: Steps::of(lanes) },
-        codes: codes.as_mut_ptr(),
-        lane_bytes: 8,
-        steps: Steps::of(8 * lanes),
-        scales: scales.as_mut_ptr(),
-        count: blocks / lanes,
-        globals: std::slice::from_ref(global),
-    };
-    // SAFETY: `count` groups of `lanes` blocks of 16 elements, 8 code bytes and a scale byte each
-    // are within the slices.
-    let map4 = unsafe { method.groups(&elements, &output) };
-    let (codes, scales) = (&mut codes[8 * whole..], &mut scales[whole..]);
-    map4 + rest(method, &input[16 * whole..], codes, scales, global, first + whole as u64)
+    let whole = input.len() / 16 / lanes * lanes;
+    let (of_groups, input) = input.split_at(16 * whole);
+    let (codes_of_groups, codes) = codes.split_at_mut(8 * whole);
+    let (scales_of_groups, scales) = scales.split_at_mut(whole);
+    let map4 = groups(method, of_groups, codes_of_groups, scales_of_groups, global, first);
+    map4 + rest(method, input, codes, scales, global, first + whole as u64)
 }
 
 /// [`line`] for fewer blocks than the path has lanes: a group that is filled up with blocks of zeros.
@@ -82,24 +70,40 @@ fn rest<T: Load>(
         return 0;
     }
     let lanes = method.path.lanes();
-    let mut last = [T::from_f32(0.0); 256];
+    let (mut last, mut last_codes, mut last_scales) = ([T::from_f32(0.0); 256], [0; 128], [0; 16]);
     last[..input.len()].copy_from_slice(input);
-    let (mut last_codes, mut last_scales) = ([0; 128], [0; 16]);
-    let elements = Rows { from: last.as_ptr(), stride: 16, steps: Steps::of(16 * lanes) };
-    let output = Output {
-        segments: Segments { first, lane: 1, steps: Steps::of(lanes) },
-        codes: last_codes.as_mut_ptr(),
-        lane_bytes: 8,
-        steps: Steps::of(8 * lanes),
-        scales: last_scales.as_mut_ptr(),
-        count: 1,
-        globals: std::slice::from_ref(global),
-    };
-    // SAFETY: one group of at most 16 blocks, for which there is room.
-    let map4 = unsafe { method.groups(&elements, &output) };
+    let (group, codes_of_group) = (&last[..16 * lanes], &mut last_codes[..8 * lanes]);
+    let map4 = groups(method, group, codes_of_group, &mut last_scales[..lanes], global, first);
     codes.copy_from_slice(&last_codes[..codes.len()]);
     scales.copy_from_slice(&last_scales[..scales.len()]);
     map4
+}
+
+/// [`line`] for whole groups.
+fn groups<T: Load>(
+    method: Method<'_>,
+    input: &[T],
+    codes: &mut [u8],
+    scales: &mut [u8],
+    global: &GlobalScale,
+    first: u64,
+) -> u64 {
+    let (lanes, blocks) = (method.path.lanes(), input.len() / 16);
+    assert!(blocks.is_multiple_of(lanes), "groups are whole");
+    assert!(codes.len() == blocks * 8 && scales.len() == blocks, "buffers of a line do not match");
+    let elements = Rows { from: input.as_ptr(), stride: 16, steps: Steps::of(16 * lanes) };
+    let output = Output {
+        segments: Segments { first, lane: 1, steps: Steps::of(lanes) },
+        codes: codes.as_mut_ptr(),
+        lane_bytes: 8,
+        steps: Steps::of(8 * lanes),
+        scales: scales.as_mut_ptr(),
+        count: blocks / lanes,
+        globals: std::slice::from_ref(global),
+    };
+    // SAFETY: `count` groups of `lanes` blocks of 16 elements, 8 code bytes and a scale byte each
+    // are within the slices.
+    unsafe { method.groups(&elements, &output) }
 }
 
 /// A strip of rows.
