@@ -4,7 +4,6 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,12 +66,7 @@ impl Small {
         self.resize(ENOUGH).unwrap();
         self.stage.reset();
         self.resize(options).ok()?;
-        let output = self.stage.command().output().unwrap();
-        let ended = Ended {
-            status: output.status.code(),
-            signal: output.status.signal(),
-            said: String::from_utf8_lossy(&output.stderr).into_owned(),
-        };
+        let ended = Ended::from(self.stage.command().output().unwrap());
         self.stage.check_end(&ended, options);
         self.resize(ENOUGH).unwrap();
         self.stage.check_rerun(options);

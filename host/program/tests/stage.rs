@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::common::{Folder, contents, names, program, weights, write_model, write_safetensors};
 
@@ -33,6 +34,16 @@ pub(crate) struct Ended {
     pub(crate) signal: Option<i32>,
     /// What it said on standard error.
     pub(crate) said: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            signal: output.status.signal(),
+            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 /// A folder with the input, and what an undisturbed run makes of it.
@@ -192,8 +203,12 @@ impl Slice {
             return Self { slices: 1, slice: 0 };
         }
         let days = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs() / 86_400);
-        let asked = std::env::var("SLICE").ok();
-        let slice = asked.map_or(days, |text| text.parse().unwrap()) % slices;
+        let asked = std::env::var("SLICE").unwrap_or_else(|_| days.to_string());
+        let (slice, slices) = match asked.split_once('/') {
+            Some((slice, of)) => (slice, of.parse().expect("SLICE is k or k/n")),
+            None => (asked.as_str(), slices),
+        };
+        let slice = slice.parse::<u64>().expect("SLICE is k or k/n") % slices;
         println!("{what}: SLICE={slice} of {slices}");
         Self { slices, slice }
     }

@@ -1,7 +1,6 @@
 //! The allocator, the runs that it refuses memory, and what they leave.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,16 +75,6 @@ fn refusing(stage: &Stage, refuse: &str) -> Command {
     command
 }
 
-/// How a run ends of which something was refused.
-fn ended(stage: &Stage, refuse: &str) -> Ended {
-    let output = refusing(stage, refuse).output().unwrap();
-    Ended {
-        status: output.status.code(),
-        signal: output.status.signal(),
-        said: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
 /// How many allocations an undisturbed run makes.
 fn allocations(stage: &Stage) -> u64 {
     stage.reset();
@@ -108,7 +97,7 @@ struct Ends {
 fn refuse(stage: &Stage, refuse: &str, count: u64, ends: &Ends) {
     let told = format!("allocation {refuse} of {count} refused");
     stage.reset();
-    let ended = ended(stage, refuse);
+    let ended = Ended::from(refusing(stage, refuse).output().unwrap());
     let end = match (ended.status, ended.signal) {
         (_, Some(libc::SIGABRT)) => {
             let sentence = ended.said.contains("memory allocation of");
