@@ -83,78 +83,114 @@ fn files(root: &Path, set: InstructionSet) -> [PathBuf; 2] {
     [folder.join(format!("{set}.lz")), folder.join(format!("{set}.rs"))]
 }
 
-/// The index of an archive as Rust, and the text of each member.
-fn lay_out(set: InstructionSet, texts: &Texts, lengths: &[usize]) -> (String, Vec<String>) {
-    let mut members: Vec<Member> = Vec::new();
-    let mut parts: Vec<String> = Vec::new();
-    let mut kernels = String::new();
-    for (kernel, text) in texts {
-        let known = members.iter().position(|it| *it == member(*kernel));
-        let at = known.unwrap_or_else(|| {
-            members.push(member(*kernel));
-            parts.push(String::new());
-            parts.len() - 1
-        });
-        let start = parts[at].len();
-        parts[at] += text;
-        kernels += &format!("        (\"{kernel}\", {at}, {start}..{}),\n", parts[at].len());
+/// Kernels laid out in members: what the index says of each, and each member's bytes.
+pub(crate) struct Layout {
+    kernels: String,
+    parts: Vec<Vec<u8>>,
+}
+
+impl Layout {
+    pub(crate) fn of<T: AsRef<[u8]>>(contents: &BTreeMap<Kernel, T>) -> Self {
+        let mut members: Vec<Member> = Vec::new();
+        let mut parts: Vec<Vec<u8>> = Vec::new();
+        let mut kernels = String::new();
+        for (kernel, bytes) in contents {
+            let known = members.iter().position(|it| *it == member(*kernel));
+            let at = known.unwrap_or_else(|| {
+                members.push(member(*kernel));
+                parts.push(Vec::new());
+                parts.len() - 1
+            });
+            let start = parts[at].len();
+            parts[at].extend_from_slice(bytes.as_ref());
+            kernels += &format!("        (\"{kernel}\", {at}, {start}..{}),\n", parts[at].len());
+        }
+        Self { kernels, parts }
     }
-    let mut index = format!(
-        "// Written by `cargo xtask ptx`.\nPacked {{\n    bytes: include_bytes!(\"{set}.lz\"),\n    members: &[\n"
-    );
-    let mut start = 0;
-    for length in lengths {
-        index += &format!("        {start}..{},\n", start + length);
-        start += length;
+
+    /// The index as Rust, of an archive in `file` whose members have these lengths.
+    pub(crate) fn index(&self, file: &str, lengths: &[usize]) -> String {
+        let mut index =
+            format!("Packed {{\n    bytes: include_bytes!(\"{file}\"),\n    members: &[\n");
+        let mut start = 0;
+        for length in lengths {
+            index += &format!("        {start}..{},\n", start + length);
+            start += length;
+        }
+        index + &format!("    ],\n    kernels: &[\n{}    ],\n}}", self.kernels)
     }
-    index += &format!("    ],\n    kernels: &[\n{kernels}    ],\n}}\n");
-    (index, parts)
+
+    /// An archive, and the lengths of its members, of bytes that `encode` makes of each.
+    pub(crate) fn pack(
+        &self,
+        encode: impl Fn(&[u8]) -> Result<Vec<u8>, String>,
+    ) -> Result<(Vec<u8>, Vec<usize>), String> {
+        let packed: Result<Vec<Vec<u8>>, String> =
+            self.parts.iter().map(|part| pack(&encode(part)?)).collect();
+        let packed = packed?;
+        Ok((packed.concat(), packed.iter().map(Vec::len).collect()))
+    }
+
+    /// The lengths of an archive's members, if it holds these kernels. It is compared by what it holds:
+    /// another version of the compressor may give other bytes.
+    pub(crate) fn lengths(
+        &self,
+        archive: &[u8],
+        index: &str,
+        decode: impl Fn(Vec<u8>) -> Option<Vec<u8>>,
+    ) -> Option<Vec<usize>> {
+        // Where members begin and end stands on lines of their own.
+        let ranges =
+            index.lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(".."));
+        let ranges = ranges.filter_map(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
+        let (mut lengths, mut parts) = (Vec::new(), Vec::new());
+        for range in ranges {
+            let member: &[u8] = archive.get(range)?;
+            let mut part = Vec::new();
+            LzipReader::new(member).read_to_end(&mut part).ok()?;
+            lengths.push(member.len());
+            parts.push(decode(part)?);
+        }
+        let right = parts == self.parts && lengths.iter().sum::<usize>() == archive.len();
+        right.then_some(lengths)
+    }
+}
+
+fn pack(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut writer = LzipWriter::new(Vec::new(), LzipOptions::with_preset(9));
+    writer.write_all(bytes).map_err(|e| format!("cannot compress: {e}"))?;
+    writer.finish().map_err(|e| format!("cannot compress: {e}"))
+}
+
+fn index(set: InstructionSet, layout: &Layout, lengths: &[usize]) -> String {
+    let packed = layout.index(&format!("{set}.lz"), lengths);
+    format!("// Written by `cargo xtask ptx`.\n{packed}\n")
 }
 
 fn write(root: &Path, set: InstructionSet, texts: &Texts) -> Result<(), String> {
-    let (_, parts) = lay_out(set, texts, &[]);
-    let packed: Result<Vec<Vec<u8>>, String> =
-        parts.iter().map(|part| pack(&numbers::relative(part))).collect();
-    let packed = packed?;
-    let lengths: Vec<usize> = packed.iter().map(Vec::len).collect();
-    let (index, _) = lay_out(set, texts, &lengths);
+    let layout = Layout::of(texts);
+    let relative = |part: &[u8]| {
+        let text = str::from_utf8(part).map_err(|e| format!("PTX for {set}: {e}"))?;
+        Ok(numbers::relative(text).into_bytes())
+    };
+    let (bytes, lengths) = layout.pack(relative)?;
     let [archive, rust] = files(root, set);
     let written = |path: &Path, bytes: &[u8]| {
         fs::write(path, bytes).map_err(|e| format!("{}: {e}", path.display()))
     };
-    written(&archive, &packed.concat())?;
-    written(&rust, index.as_bytes())
+    written(&archive, &bytes)?;
+    written(&rust, index(set, &layout, &lengths).as_bytes())
 }
 
-fn pack(text: &str) -> Result<Vec<u8>, String> {
-    let mut writer = LzipWriter::new(Vec::new(), LzipOptions::with_preset(9));
-    writer.write_all(text.as_bytes()).map_err(|e| format!("cannot compress: {e}"))?;
-    writer.finish().map_err(|e| format!("cannot compress: {e}"))
-}
-
-/// An archive is compared by what it holds: another version of the compressor may give other bytes.
 fn compare(root: &Path, set: InstructionSet, texts: &Texts) -> Result<(), String> {
     let [archive, rust] = files(root, set);
     let wrong = |what: &Path| {
         format!("{} does not hold the committed PTX: run cargo xtask archive", what.display())
     };
     let bytes = fs::read(&archive).map_err(|e| format!("{}: {e}", archive.display()))?;
-    let index = fs::read_to_string(&rust).map_err(|e| format!("{}: {e}", rust.display()))?;
-    // Where members begin and end stands on lines of their own.
-    let ranges = index.lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(".."));
-    let ranges = ranges.filter_map(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
-    let (mut lengths, mut parts) = (Vec::new(), Vec::new());
-    for range in ranges {
-        let member: &[u8] = bytes.get(range).ok_or_else(|| wrong(&rust))?;
-        let mut part = String::new();
-        let read = LzipReader::new(member).read_to_string(&mut part);
-        read.map_err(|e| format!("{}: {e}", archive.display()))?;
-        lengths.push(member.len());
-        parts.push(numbers::absolute(&part));
-    }
-    let (expected_index, expected_parts) = lay_out(set, texts, &lengths);
-    if parts != expected_parts || lengths.iter().sum::<usize>() != bytes.len() {
-        return Err(wrong(&archive));
-    }
-    if index != expected_index { Err(wrong(&rust)) } else { Ok(()) }
+    let committed = fs::read_to_string(&rust).map_err(|e| format!("{}: {e}", rust.display()))?;
+    let layout = Layout::of(texts);
+    let absolute = |part| Some(numbers::absolute(&String::from_utf8(part).ok()?).into_bytes());
+    let lengths = layout.lengths(&bytes, &committed, absolute).ok_or_else(|| wrong(&archive))?;
+    if committed == index(set, &layout, &lengths) { Ok(()) } else { Err(wrong(&rust)) }
 }

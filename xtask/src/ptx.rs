@@ -9,7 +9,7 @@ use fouroversix_core::instruction_set::Text;
 use crate::compile::{compile_all, split};
 use crate::files::{self, Files};
 use crate::workspace::not_checked;
-use crate::{archive, entries, nvvm, rust_src};
+use crate::{archive, entries, machine_code, nvvm, rust_src};
 
 /// Runs the command.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
@@ -42,6 +42,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             return Err(format!("no PTX was built: {missing}"));
         }
         archive::run(&["--check".to_owned()])?;
+        machine_code::run(&["--check".to_owned()])?;
         return not_checked("rust-src", missing);
     };
     if check {
@@ -60,13 +61,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     match (check, out) {
         (true, _) => {
             files::compare(&committed, &files)?;
-            if all { archive::compare_all(&root, &files) } else { Ok(()) }
+            if !all {
+                return Ok(());
+            }
+            archive::compare_all(&root, &files)?;
+            machine_code::run(&["--check".to_owned()])
         }
         (false, Some(folder)) => files::write(&folder, &files),
         (false, None) if all => {
             let _ = fs::remove_dir_all(&committed);
             files::write(&committed, &files)?;
-            archive::write_all(&root, &files)
+            archive::write_all(&root, &files)?;
+            machine_code::run(&[])
         }
         (false, None) => Err("--isa needs --out: the committed PTX is written as a whole".into()),
     }

@@ -19,7 +19,7 @@ mod pipes;
 mod reciprocal;
 mod report;
 mod targets;
-mod tools;
+pub(crate) mod tools;
 mod walk;
 
 use std::fs;

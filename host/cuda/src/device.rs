@@ -9,7 +9,7 @@ use fouroversix_core::{Error, InstructionSet, Kernel};
 
 use super::driver::{self, check};
 use super::error::DeviceError;
-use super::kernel::{Loaded, Module};
+use super::kernel::{Loaded, Module, Target};
 use super::raw::RawContext;
 
 /// What is known of a device before it is used.
@@ -95,8 +95,10 @@ fn get(ordinal: usize) -> Result<sys::CUdevice, DeviceError> {
 /// A CUDA device with the kernels that have been used on it.
 ///
 /// Clones share the kernels. Thread-safe: launches may come from any thread, the handle makes its
-/// context current where it is not. A kernel is loaded (compiled by the driver, or taken from the
-/// driver's cache) when the first quantizer that needs it is prepared, never during a launch.
+/// context current where it is not. A kernel is loaded when the first quantizer that needs it is
+/// prepared, never during a launch: from machine code where the build has it for the device (feature
+/// `machine-code`), else compiled by the driver, or taken from the driver's cache. The driver's own
+/// variable `CUDA_FORCE_PTX_JIT=1` has it compile every kernel.
 #[derive(Clone)]
 pub struct Device {
     shared: Arc<Shared>,
@@ -221,7 +223,10 @@ impl Device {
         if let Some(module) = modules.get(&kernel) {
             return Ok(module.loaded());
         }
-        let module = Module::load(self.shared.instruction_set, kernel)?;
+        let DeviceInfo { compute_capability: capability, driver_version: cuda, .. } =
+            self.shared.info;
+        let target = Target { set: self.shared.instruction_set, capability, cuda };
+        let module = Module::load(target, kernel)?;
         let loaded = module.loaded();
         modules.insert(kernel, module);
         Ok(loaded)

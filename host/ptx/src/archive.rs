@@ -13,11 +13,29 @@ use crate::numbers;
 
 /// An archive file, and where its kernels are.
 pub(crate) struct Packed {
-    bytes: &'static [u8],
+    pub(crate) bytes: &'static [u8],
     /// The bytes of each member.
-    members: &'static [Range<usize>],
-    /// Name, member, and the bytes of its text; sorted by name.
+    pub(crate) members: &'static [Range<usize>],
+    /// Name, member, and its bytes there; sorted by name.
     pub(crate) kernels: &'static [(&'static str, usize, Range<usize>)],
+}
+
+impl Packed {
+    /// The member that holds a kernel, and the kernel's bytes there.
+    pub(crate) fn find(&self, name: &str) -> Option<(usize, Range<usize>)> {
+        let at = self.kernels.binary_search_by_key(&name, |(name, ..)| name).ok()?;
+        let (_, member, bytes) = &self.kernels[at];
+        Some((*member, bytes.clone()))
+    }
+
+    /// A member, taken apart.
+    pub(crate) fn unpack(&self, member: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        LzipReader::new(&self.bytes[self.members[member].clone()])
+            .read_to_end(&mut bytes)
+            .expect("the archive is whole: tests take every member apart");
+        bytes
+    }
 }
 
 #[cfg(feature = "sm_80")]
@@ -28,7 +46,7 @@ pub(crate) static SM_89: Packed = include!("../archive/sm_89.rs");
 pub(crate) static SM_100F: Packed = include!("../archive/sm_100f.rs");
 
 /// Members of an archive at most.
-const MEMBERS: usize = 16;
+pub(crate) const MEMBERS: usize = 16;
 
 /// An archive that is taken apart member by member.
 pub(crate) struct Archive {
@@ -58,19 +76,14 @@ impl Archive {
 
     /// The text of a kernel.
     pub(crate) fn kernel(&self, name: &str) -> Option<&str> {
-        let kernels = self.packed.kernels;
-        let at = kernels.binary_search_by_key(&name, |(name, ..)| name).ok()?;
-        let (_, member, text) = &kernels[at];
-        self.member(*member).get(text.clone())
+        let (member, text) = self.packed.find(name)?;
+        self.member(member).get(text)
     }
 
     fn member(&self, member: usize) -> &str {
         self.texts[member].get_or_init(|| {
-            let mut text = String::new();
-            LzipReader::new(&self.packed.bytes[self.packed.members[member].clone()])
-                .read_to_string(&mut text)
-                .expect("the archive is whole: tests take every member apart");
-            let text = numbers::absolute(&text);
+            let text = String::from_utf8(self.packed.unpack(member));
+            let text = numbers::absolute(&text.expect("PTX is ASCII"));
             match self.target {
                 None => text,
                 Some([from, to]) => {

@@ -2,9 +2,14 @@
 //! loading a kernel compiles that kernel and nothing else.
 //!
 //! The features name instruction sets; a program carries those that it asks for, compressed. All are
-//! on by default.
+//! on by default. The feature `machine-code` adds the machine code of the kernels that programs begin
+//! with, made from the same PTX, which a driver has nothing to compile of.
 
+#[cfg(feature = "machine-code")]
+mod architectures;
 mod archive;
+#[cfg(feature = "machine-code")]
+mod code;
 mod numbers;
 
 use archive::Archive;
@@ -45,6 +50,26 @@ fn of(set: InstructionSet) -> Option<&'static Archive> {
 #[must_use]
 pub fn source(set: InstructionSet, kernel: Kernel) -> Option<&'static str> {
     of(set)?.kernel(&kernel.name())
+}
+
+/// The machine code of one kernel (a cubin) for a device of compute capability `capability`, for a
+/// driver of the CUDA version `cuda`, each major and minor.
+///
+/// `None` where this build has none: of most kernels, for devices that it does not know, for drivers of a
+/// major version before the assembler's, and without the feature `machine-code`. Then, and where a driver
+/// refuses it, there is the [`source`].
+#[must_use]
+#[cfg_attr(not(feature = "machine-code"), allow(unused_variables))]
+pub fn machine_code(
+    capability: (u32, u32),
+    cuda: (u32, u32),
+    kernel: Kernel,
+) -> Option<&'static [u8]> {
+    #[cfg(feature = "machine-code")]
+    let code = code::kernel(capability, cuda, kernel);
+    #[cfg(not(feature = "machine-code"))]
+    let code = None;
+    code
 }
 
 #[cfg(all(test, feature = "sm_80", feature = "sm_89", feature = "sm_100f"))]

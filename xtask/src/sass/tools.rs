@@ -68,6 +68,12 @@ impl Tools {
         version.map(str::to_owned).ok_or("ptxas does not tell its version".to_owned())
     }
 
+    /// Assembles a PTX file to a cubin, which is written to `cubin`.
+    pub(crate) fn machine_code(&self, arch: &str, ptx: &Path, cubin: &Path) -> Result<(), String> {
+        let arch = format!("-arch={arch}");
+        output(Command::new(&self.ptxas).arg(&arch).arg("-o").args([cubin, ptx])).map(|_| ())
+    }
+
     /// Assembles PTX files to one cubin and disassembles that. The code is what each file alone
     /// gives, but `nvdisasm` takes most of its time to start.
     pub(crate) fn assemble(
