@@ -9,6 +9,9 @@ use super::read_modify_write::combine;
 use super::warp::{Copy, Warp, lanes_of};
 use super::window;
 
+/// The most elements of one access: `.v8`.
+const MOST_ELEMENTS: usize = 8;
+
 impl Warp {
     /// The operations that are neither plain computation nor control flow.
     pub(super) fn other(
@@ -17,7 +20,7 @@ impl Warp {
         op: &Op,
         mask: u32,
         group: u32,
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         match op {
             Op::Load { to, ty, width, from, strength } => {
                 self.load(ctx, to, *ty, *width, *from, *strength, mask)
@@ -31,20 +34,17 @@ impl Warp {
             Op::Atomic { op, ty, dest, at, a, b } => {
                 self.atomic(ctx, (*op, *ty), *dest, *at, (*a, *b), mask)
             }
-            Op::Divide { d, a, b, f } => {
+            Op::Divide { d, a, b, f: Compute::Two(f) } => {
                 self.check(*a, mask)?;
                 self.check(*b, mask)?;
                 let divisors = &self.registers[*b as usize];
                 if let Some(lane) = lanes_of(mask).find(|&lane| divisors[lane] == 0) {
                     return Err(Trap::lane(FaultKind::DivisionByZero, lane as u32));
                 }
-                self.compute2(*d, *a, *b, f, mask);
-                Ok(())
+                self.compute(*d, [*a, *b], mask, |d, [a, b]| f(d, a, b))
             }
-            Op::Approximate { d, a, b, f, how } => {
-                self.check(*a, mask)?;
-                self.check(*b, mask)?;
-                self.compute2(*d, *a, *b, f, mask);
+            Op::Approximate { d, a, b, f: Compute::Two(f), how } => {
+                self.compute(*d, [*a, *b], mask, |d, [a, b]| f(d, a, b))?;
                 for lane in lanes_of(mask) {
                     let value = &mut self.registers[*d as usize][lane];
                     *value = disturb(*value, *how, ctx.approx, ctx.noise);
@@ -83,14 +83,6 @@ impl Warp {
         }
     }
 
-    fn compute2(&mut self, d: Slot, a: Slot, b: Slot, f: &Compute, mask: u32) {
-        if let Compute::Two(f) = f {
-            let mut out = [0; LANES];
-            f(&mut out, &self.registers[a as usize], &self.registers[b as usize]);
-            self.store(d, &out, mask);
-        }
-    }
-
     fn accessor(
         &self,
         ctx: &BlockContext<'_>,
@@ -102,10 +94,10 @@ impl Warp {
         let shared = in_window(address, window::SHARED);
         Accessor {
             thread: ctx.first_thread + self.number * LANES as u32 + lane as u32,
+            now: self.synced.max(ctx.epoch),
             epoch: ctx.epoch,
-            block_epoch: ctx.block_epoch,
-            launch_epoch: if shared { ctx.block_epoch } else { ctx.launch_epoch },
-            stamp: self.stamp,
+            block_start: ctx.block_start,
+            launch_start: if shared { ctx.block_start } else { ctx.launch_start },
             strength,
         }
     }
@@ -130,25 +122,26 @@ impl Warp {
         from: Address,
         strength: Strength,
         mask: u32,
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         self.check(from.base, mask)?;
         let size = ty.bytes() as usize;
         for lane in lanes_of(mask) {
             let address = self.address_of(from, lane);
-            let mut buffer = [0u8; 64];
-            let buffer = &mut buffer[..size * to.len()];
-            self.fetch(ctx, lane, address, strength, buffer)?;
-            for (slot, bytes) in to.iter().zip(buffer.chunks_exact(size)) {
-                let mut value = [0u8; 8];
-                value[..size].copy_from_slice(bytes);
-                let mut value = u64::from_le_bytes(value);
+            let bytes = self.fetch(ctx, lane, address, strength, size * to.len())?;
+            let mut words = [0; MOST_ELEMENTS];
+            for (i, word) in words[..to.len()].iter_mut().enumerate() {
+                *word = little_endian(&bytes[i * size..(i + 1) * size]);
                 if ty.kind == Kind::Signed {
                     let shift = 64 - ty.bits;
-                    value = (((value << shift) as i64) >> shift) as u64 & width_mask(width);
+                    *word = (((*word << shift) as i64) >> shift) as u64 & width_mask(width);
                 }
-                self.registers[*slot as usize][lane] = value;
-                self.written[*slot as usize] |= 1 << lane;
             }
+            for (slot, word) in to.iter().zip(words) {
+                self.registers[*slot as usize][lane] = word;
+            }
+        }
+        for slot in to {
+            self.written[*slot as usize] |= mask;
         }
         Ok(())
     }
@@ -162,7 +155,7 @@ impl Warp {
         from: Address,
         transposed: bool,
         mask: u32,
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         if mask != u32::MAX {
             let what = "ldmatrix by a part of the warp";
             return Err(Trap::lane(FaultKind::Unsupported { what }, mask.trailing_zeros()));
@@ -172,9 +165,8 @@ impl Warp {
             let mut matrix = [[0u16; 8]; 8];
             for (row, elements) in matrix.iter_mut().enumerate() {
                 let lane = 8 * i + row;
-                let mut bytes = [0; 16];
                 let address = self.address_of(from, lane);
-                self.fetch(ctx, lane, address, Strength::Weak, &mut bytes)?;
+                let bytes = self.fetch(ctx, lane, address, Strength::Weak, 16)?;
                 for (element, bytes) in elements.iter_mut().zip(bytes.chunks_exact(2)) {
                     *element = u16::from_le_bytes([bytes[0], bytes[1]]);
                 }
@@ -184,7 +176,8 @@ impl Warp {
                 let column = 2 * (lane % 4);
                 u64::from(at(lane / 4, column)) | u64::from(at(lane / 4, column + 1)) << 16
             };
-            self.store(*slot, &std::array::from_fn(word), mask);
+            self.result = std::array::from_fn(word);
+            self.keep(*slot, mask);
         }
         Ok(())
     }
@@ -197,7 +190,7 @@ impl Warp {
         to: Address,
         strength: Strength,
         mask: u32,
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         self.check(to.base, mask)?;
         for &slot in from {
             self.check(slot, mask)?;
@@ -205,54 +198,47 @@ impl Warp {
         let size = ty.bytes() as usize;
         for lane in lanes_of(mask) {
             let address = self.address_of(to, lane);
-            let mut buffer = [0u8; 64];
-            for (slot, bytes) in from.iter().zip(buffer.chunks_exact_mut(size)) {
+            let mut buffer = [0u8; 8 * MOST_ELEMENTS];
+            for (i, slot) in from.iter().enumerate() {
                 let value = self.registers[*slot as usize][lane].to_le_bytes();
-                bytes.copy_from_slice(&value[..size]);
+                // The next element overwrites what is more than this one.
+                buffer[i * size..i * size + 8].copy_from_slice(&value);
             }
             self.put(ctx, lane, address, strength, &buffer[..size * from.len()])?;
         }
         Ok(())
     }
 
-    /// Reads `out.len()` bytes for one lane.
-    fn fetch(
-        &self,
-        ctx: &mut BlockContext<'_>,
+    /// The `len` bytes that one lane reads.
+    fn fetch<'a>(
+        &'a self,
+        ctx: &'a mut BlockContext<'_>,
         lane: usize,
         address: u64,
         strength: Strength,
-        out: &mut [u8],
-    ) -> Result<(), Trap> {
-        let fault = |kind, address| Trap { kind, lane: lane as u32, address: Some(address) };
-        let bytes = out.len() as u32;
-        if !address.is_multiple_of(u64::from(bytes)) {
+        len: usize,
+    ) -> Result<&'a [u8], Box<Trap>> {
+        let fault = |kind, address| Trap::access(kind, lane, address);
+        let bytes = len as u32;
+        if !is_aligned(address, len) {
             return Err(fault(FaultKind::Misaligned { bytes }, address));
         }
         let outside = |memory| fault(FaultKind::OutOfBounds { memory, bytes }, address);
         if let Some(at) = self.local_range(ctx, lane, address, bytes)? {
-            let range = at..at + bytes as usize;
+            let range = at..at + len;
             if let Some(i) = range.clone().find(|&i| !self.local_written[i]) {
                 let kind = FaultKind::UninitializedMemory { memory: MemoryKind::Local };
                 return Err(fault(kind, address + (i - at) as u64));
             }
-            out.copy_from_slice(&self.local[range]);
-            return Ok(());
+            return Ok(&self.local[range]);
         }
         if in_window(address, window::PARAM) {
             let at = (address - window::PARAM) as usize;
-            let source = ctx.params.get(at..at + out.len());
-            out.copy_from_slice(source.ok_or_else(|| outside(MemoryKind::Param))?);
-            return Ok(());
+            return ctx.params.get(at..at + len).ok_or_else(|| outside(MemoryKind::Param));
         }
         let who = self.accessor(ctx, lane, address, strength);
-        let (region, at) =
-            ctx.region(address, out.len()).ok_or_else(|| outside(kind_of(address)))?;
-        match region.read(at, out.len(), &who) {
-            Ok(source) => out.copy_from_slice(source),
-            Err((kind, i)) => return Err(fault(kind, address + (i - at) as u64)),
-        }
-        Ok(())
+        let (region, at) = ctx.region(address, len).ok_or_else(|| outside(kind_of(address)))?;
+        region.read(at, len, &who).map_err(|(kind, i)| fault(kind, address + (i - at) as u64))
     }
 
     /// Writes bytes for one lane.
@@ -263,10 +249,10 @@ impl Warp {
         address: u64,
         strength: Strength,
         source: &[u8],
-    ) -> Result<(), Trap> {
-        let fault = |kind, address| Trap { kind, lane: lane as u32, address: Some(address) };
+    ) -> Result<(), Box<Trap>> {
+        let fault = |kind, address| Trap::access(kind, lane, address);
         let bytes = source.len() as u32;
-        if !address.is_multiple_of(u64::from(bytes)) {
+        if !is_aligned(address, source.len()) {
             return Err(fault(FaultKind::Misaligned { bytes }, address));
         }
         if let Some(at) = self.local_range(ctx, lane, address, bytes)? {
@@ -289,13 +275,14 @@ impl Warp {
     }
 
     /// Where `address` lies in the warp's local memory, if it is a local address.
+    #[inline]
     fn local_range(
         &self,
         ctx: &BlockContext<'_>,
         lane: usize,
         address: u64,
         bytes: u32,
-    ) -> Result<Option<usize>, Trap> {
+    ) -> Result<Option<usize>, Box<Trap>> {
         if !in_window(address, window::LOCAL) {
             return Ok(None);
         }
@@ -303,7 +290,7 @@ impl Warp {
         let at = address - window::LOCAL;
         if at < window::LOCAL_START || at + u64::from(bytes) > size {
             let kind = FaultKind::OutOfBounds { memory: MemoryKind::Local, bytes };
-            return Err(Trap { kind, lane: lane as u32, address: Some(address) });
+            return Err(Trap::access(kind, lane, address));
         }
         Ok(Some(lane * size as usize + at as usize))
     }
@@ -316,16 +303,14 @@ impl Warp {
         at: Address,
         (a, b): (Slot, Option<Slot>),
         mask: u32,
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         for slot in [Some(at.base), Some(a), b].into_iter().flatten() {
             self.check(slot, mask)?;
         }
         let size = ty.bytes() as usize;
         for lane in lanes_of(mask) {
             let address = self.address_of(at, lane);
-            let mut bytes = [0; 8];
-            self.fetch(ctx, lane, address, Strength::Strong, &mut bytes[..size])?;
-            let old = u64::from_le_bytes(bytes);
+            let old = little_endian(self.fetch(ctx, lane, address, Strength::Strong, size)?);
             let a = self.registers[a as usize][lane];
             let b = b.map_or(0, |b| self.registers[b as usize][lane]);
             let new = combine(op, ty, old, a, b).to_le_bytes();
@@ -347,7 +332,7 @@ impl Warp {
         bytes: u32,
         source_bytes: Option<Slot>,
         mask: u32,
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         for slot in [Some(to.base), Some(from.base), source_bytes].into_iter().flatten() {
             self.check(slot, mask)?;
         }
@@ -376,7 +361,7 @@ impl Warp {
         ctx: &mut BlockContext<'_>,
         lane: usize,
         before: u32,
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         let all = std::mem::take(&mut self.copies[lane]);
         let (landing, flying) = all.into_iter().partition(|copy| copy.group < before);
         self.copies[lane] = flying;
@@ -384,17 +369,32 @@ impl Warp {
         for copy in landing {
             let mut bytes = [0; 16];
             if copy.source_bytes == copy.bytes {
-                let out = &mut bytes[..copy.bytes as usize];
-                self.fetch(ctx, lane, copy.from, Strength::Weak, out)?;
+                let len = copy.bytes as usize;
+                let source = self.fetch(ctx, lane, copy.from, Strength::Weak, len)?;
+                bytes[..len].copy_from_slice(source);
             } else {
                 for (i, byte) in bytes[..copy.source_bytes as usize].iter_mut().enumerate() {
-                    let out = std::slice::from_mut(byte);
-                    self.fetch(ctx, lane, copy.from + i as u64, Strength::Weak, out)?;
+                    *byte = self.fetch(ctx, lane, copy.from + i as u64, Strength::Weak, 1)?[0];
                 }
             }
             self.put(ctx, lane, copy.to, Strength::Weak, &bytes[..copy.bytes as usize])?;
         }
         Ok(())
+    }
+}
+
+/// Whether an address is a multiple of an access's length, a power of two.
+const fn is_aligned(address: u64, len: usize) -> bool {
+    address & (len as u64 - 1) == 0
+}
+
+/// The number that an element's bytes are, one, two, four or eight.
+fn little_endian(bytes: &[u8]) -> u64 {
+    match *bytes {
+        [a] => u64::from(a),
+        [a, b] => u64::from(u16::from_le_bytes([a, b])),
+        [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+        _ => u64::from_le_bytes(bytes.try_into().expect("elements have at most eight bytes")),
     }
 }
 

@@ -25,15 +25,24 @@ impl Shape {
 }
 
 impl Warp {
-    pub(super) fn new(program: &Program, number: u32) -> Self {
+    pub(super) fn new(program: &Program, shape: &Shape, number: u32) -> Self {
         let local = program.local_bytes as usize * LANES;
+        let mut registers = vec![[0; LANES]; program.registers as usize];
+        for &(slot, value) in &program.constants {
+            registers[slot as usize] = [value; LANES];
+        }
+        for &(slot, special) in &program.specials {
+            let value = |lane| special.value(program, shape, number, lane as u32).into();
+            registers[slot as usize] = std::array::from_fn(value);
+        }
         Self {
             number,
-            registers: vec![[0; LANES]; program.registers as usize],
+            registers,
             written: vec![0; program.registers as usize],
             groups: Vec::new(),
             alive: 0,
-            stamp: 0,
+            synced: 0,
+            result: [0; LANES],
             local: vec![0; local],
             local_written: vec![false; local],
             copies: vec![Vec::new(); LANES],
@@ -43,53 +52,47 @@ impl Warp {
 
     /// Makes the warp ready for the block at `coordinates`.
     pub(super) fn start(&mut self, program: &Program, shape: &Shape, coordinates: [u32; 3]) {
-        let first = self.number * LANES as u32;
-        let count = (shape.threads() - first).min(LANES as u32);
+        let count = (shape.threads() - self.number * LANES as u32).min(LANES as u32);
         self.alive = super::ast::width_mask(count) as u32;
+        self.synced = 0;
         self.written.fill(0);
         self.local_written.fill(false);
         self.copies.iter_mut().for_each(Vec::clear);
         self.committed = [0; LANES];
         self.groups.clear();
         self.groups.push(Group { pc: 0, mask: self.alive, wait: Wait::Ready });
-        for &(slot, value) in &program.constants {
-            self.registers[slot as usize] = [value; LANES];
+        for &(slot, _) in &program.constants {
             self.written[slot as usize] = u32::MAX;
         }
         for &(slot, special) in &program.specials {
-            for lane in 0..LANES {
-                let value = self.special(special, program, shape, coordinates, lane as u32);
-                self.registers[slot as usize][lane] = u64::from(value);
+            if let Special::Ctaid(axis) = special {
+                self.registers[slot as usize] = [coordinates[axis].into(); LANES];
             }
             self.written[slot as usize] = u32::MAX;
         }
     }
+}
 
-    fn special(
-        &self,
-        special: Special,
-        program: &Program,
-        shape: &Shape,
-        coordinates: [u32; 3],
-        lane: u32,
-    ) -> u32 {
-        let thread = thread_coordinates(shape, self.number * LANES as u32 + lane);
+impl Special {
+    /// The value in a lane of a warp; of the block's coordinates, which [`Warp::start`] knows, zero.
+    fn value(self, program: &Program, shape: &Shape, warp: u32, lane: u32) -> u32 {
+        let thread = thread_coordinates(shape, warp * LANES as u32 + lane);
         let bit = 1u32 << lane;
-        match special {
-            Special::Tid(axis) => thread[axis],
-            Special::Ntid(axis) => shape.block[axis],
-            Special::Ctaid(axis) => coordinates[axis],
-            Special::Nctaid(axis) => shape.grid[axis],
-            Special::LaneId => lane,
-            Special::WarpId => self.number,
-            Special::NWarpId => shape.warps(),
-            Special::LaneMaskEq => bit,
-            Special::LaneMaskLt => bit - 1,
-            Special::LaneMaskLe => (bit - 1) | bit,
-            Special::LaneMaskGe => !(bit - 1),
-            Special::LaneMaskGt => !(bit - 1) & !bit,
-            Special::DynamicSharedSize => shape.dynamic_shared,
-            Special::TotalSharedSize => program.shared_bytes + shape.dynamic_shared,
+        match self {
+            Self::Tid(axis) => thread[axis],
+            Self::Ntid(axis) => shape.block[axis],
+            Self::Ctaid(_) => 0,
+            Self::Nctaid(axis) => shape.grid[axis],
+            Self::LaneId => lane,
+            Self::WarpId => warp,
+            Self::NWarpId => shape.warps(),
+            Self::LaneMaskEq => bit,
+            Self::LaneMaskLt => bit - 1,
+            Self::LaneMaskLe => (bit - 1) | bit,
+            Self::LaneMaskGe => !(bit - 1),
+            Self::LaneMaskGt => !(bit - 1) & !bit,
+            Self::DynamicSharedSize => shape.dynamic_shared,
+            Self::TotalSharedSize => program.shared_bytes + shape.dynamic_shared,
         }
     }
 }
@@ -104,7 +107,7 @@ pub(super) fn thread_coordinates(shape: &Shape, thread: u32) -> [u32; 3] {
 pub(super) struct Stopped {
     pub(super) step: u32,
     pub(super) warp: u32,
-    pub(super) trap: Trap,
+    pub(super) trap: Box<Trap>,
 }
 
 /// Steps that a warp takes before the next one has its turn: long, but no thread that waits for
@@ -156,8 +159,7 @@ fn release(ctx: &mut BlockContext<'_>, warps: &mut [Warp]) -> Result<(), Stopped
             group.pc += 1;
         }
     }
-    ctx.epoch = ctx.memory.next_epoch;
-    ctx.memory.next_epoch += 1;
+    ctx.epoch = ctx.memory.tick();
     Ok(())
 }
 

@@ -1,13 +1,20 @@
 //! What the lanes of a warp do together once all of them have arrived.
 
+use super::context::BlockContext;
 use super::fault::{FaultKind, Trap};
-use super::op::{AtomicOp, LANES, ShuffleMode, Slot, WarpOp};
+use super::op::{AtomicOp, LANES, Lanes, ShuffleMode, Slot, WarpOp};
 use super::read_modify_write::combine;
-use super::warp::{Warp, lanes_of, vote};
+use super::warp::{Warp, lanes_of, lanes_where, vote};
 
 impl Warp {
     /// Runs `op` for the lanes of `mask`, all of which are there.
-    pub(super) fn together(&mut self, op: WarpOp, mask: u32) -> Result<(), Trap> {
+    #[inline(always)]
+    pub(super) fn together(
+        &mut self,
+        ctx: &mut BlockContext<'_>,
+        op: WarpOp,
+        mask: u32,
+    ) -> Result<(), Box<Trap>> {
         match op {
             WarpOp::Shuffle { mode, dest, in_range, a, b, c } => {
                 for slot in [a, b, c] {
@@ -21,17 +28,16 @@ impl Warp {
             }
             WarpOp::MatchAny { dest, a } => {
                 self.check(a, mask)?;
-                let values = self.registers[a as usize];
-                let mut out = [0; LANES];
+                let values = &self.registers[a as usize];
                 for lane in lanes_of(mask) {
                     let same = lanes_of(mask).filter(|&l| values[l] == values[lane]);
-                    out[lane] = same.fold(0, |set, l| set | 1 << l);
+                    self.result[lane] = same.fold(0, |set, l| set | 1 << l);
                 }
-                self.store(dest, &out, mask);
+                self.keep(dest, mask);
             }
             WarpOp::MatchAll { dest, same, a } => {
                 self.check(a, mask)?;
-                let values = self.registers[a as usize];
+                let values = &self.registers[a as usize];
                 let first = values[mask.trailing_zeros() as usize];
                 let all = lanes_of(mask).all(|lane| values[lane] == first);
                 self.broadcast(dest, if all { u64::from(mask) } else { 0 }, mask);
@@ -41,7 +47,7 @@ impl Warp {
             }
             WarpOp::Reduce { op, ty, dest, a } => {
                 self.check(a, mask)?;
-                let values = self.registers[a as usize];
+                let values = &self.registers[a as usize];
                 let start = match op {
                     AtomicOp::Add | AtomicOp::Or | AtomicOp::Xor => 0,
                     _ => values[mask.trailing_zeros() as usize],
@@ -50,12 +56,13 @@ impl Warp {
                     lanes_of(mask).fold(start, |sum, lane| combine(op, ty, sum, values[lane], 0));
                 self.broadcast(dest, sum, mask);
             }
-            WarpOp::Sync => self.stamp += 1,
+            WarpOp::Sync => self.synced = ctx.memory.tick(),
         }
         Ok(())
     }
 
     /// `shfl.sync`, as the PTX ISA's pseudocode has it.
+    #[inline(always)]
     fn shuffle(
         &mut self,
         mode: ShuffleMode,
@@ -63,39 +70,75 @@ impl Warp {
         in_range: Option<Slot>,
         operands: [Slot; 3],
         mask: u32,
-    ) -> Result<(), Trap> {
-        let [a, b, c] = operands.map(|slot| self.registers[slot as usize]);
-        let (mut out, mut inside) = ([0; LANES], [0; LANES]);
-        for lane in lanes_of(mask) {
-            let b = b[lane] as u32 & 0x1f;
-            let clamp = c[lane] as u32 & 0x1f;
-            let segment = c[lane] as u32 >> 8 & 0x1f;
-            let own = lane as u32;
-            let max = (own & segment) | (clamp & !segment);
-            let min = own & segment;
-            let (source, valid) = match mode {
-                ShuffleMode::Up => {
-                    let source = own.wrapping_sub(b) as i32;
-                    (source as u32, source >= max as i32)
-                }
-                ShuffleMode::Down => (own + b, own + b <= max),
-                ShuffleMode::Butterfly => (own ^ b, own ^ b <= max),
-                ShuffleMode::Index => {
-                    let source = min | (b & !segment);
-                    (source, source <= max)
-                }
-            };
-            let source = if valid { source } else { own };
-            if mask >> source & 1 == 0 {
-                return Err(Trap::lane(FaultKind::ShuffleSource { lane: source }, own));
-            }
-            out[lane] = a[source as usize];
-            inside[lane] = u64::from(valid);
+    ) -> Result<(), Box<Trap>> {
+        let [a, b, c] = operands.map(|slot| &self.registers[slot as usize]);
+        let (sources, valid) = mode.sources(b, c);
+        let wrong = match mask {
+            u32::MAX => 0,
+            _ => mask & lanes_where(|lane| mask >> sources[lane] & 1 == 0),
+        };
+        if wrong != 0 {
+            let lane = wrong.trailing_zeros();
+            let kind = FaultKind::ShuffleSource { lane: sources[lane as usize] };
+            return Err(Trap::lane(kind, lane));
         }
-        self.store(dest, &out, mask);
-        if let Some(in_range) = in_range {
-            self.store(in_range, &inside, mask);
+        for lane in 0..LANES {
+            self.result[lane] = a[sources[lane] as usize % LANES];
+        }
+        self.keep(dest, mask);
+        if let Some(slot) = in_range {
+            self.result = std::array::from_fn(|lane| u64::from(valid[lane]));
+            self.keep(slot, mask);
         }
         Ok(())
     }
+}
+
+/// What decides where a lane reads: its own number, operand b, and the first and the last lane of its segment,
+/// whose bits are those of `segment`.
+struct Reader {
+    own: u32,
+    b: u32,
+    min: u32,
+    max: u32,
+    segment: u32,
+}
+
+impl ShuffleMode {
+    /// The lane that each lane reads, and whether it is in range: else a lane reads itself.
+    #[inline(always)]
+    fn sources(self, b: &Lanes, c: &Lanes) -> ([u32; LANES], [bool; LANES]) {
+        // A loop for each mode, so that none decides in every lane.
+        match self {
+            Self::Up => sources(b, c, |it| {
+                let source = it.own.wrapping_sub(it.b);
+                (source, source as i32 >= it.max as i32)
+            }),
+            Self::Down => sources(b, c, |it| (it.own + it.b, it.own + it.b <= it.max)),
+            Self::Butterfly => sources(b, c, |it| (it.own ^ it.b, it.own ^ it.b <= it.max)),
+            Self::Index => sources(b, c, |it| {
+                let source = it.min | (it.b & !it.segment);
+                (source, source <= it.max)
+            }),
+        }
+    }
+}
+
+#[inline(always)]
+fn sources(
+    b: &Lanes,
+    c: &Lanes,
+    of: impl Fn(Reader) -> (u32, bool),
+) -> ([u32; LANES], [bool; LANES]) {
+    let (mut sources, mut valid) = ([0; LANES], [false; LANES]);
+    for lane in 0..LANES {
+        let own = lane as u32;
+        let (b, clamp) = (b[lane] as u32 & 0x1f, c[lane] as u32 & 0x1f);
+        let segment = c[lane] as u32 >> 8 & 0x1f;
+        let (min, max) = (own & segment, (own & segment) | (clamp & !segment));
+        let (source, is_valid) = of(Reader { own, b, min, max, segment });
+        sources[lane] = if is_valid { source } else { own };
+        valid[lane] = is_valid;
+    }
+    (sources, valid)
 }

@@ -36,9 +36,10 @@ pub(super) struct BlockContext<'a> {
     pub(super) threads: u32,
     /// Number in the grid of the block's first thread.
     pub(super) first_thread: u32,
+    /// When the block last passed a barrier, when it began, and when the launch did.
     pub(super) epoch: u32,
-    pub(super) block_epoch: u32,
-    pub(super) launch_epoch: u32,
+    pub(super) block_start: u32,
+    pub(super) launch_start: u32,
 }
 
 impl BlockContext<'_> {

@@ -195,7 +195,11 @@ pub(super) struct Trap {
 }
 
 impl Trap {
-    pub(super) fn lane(kind: FaultKind, lane: u32) -> Self {
-        Self { kind, lane, address: None }
+    pub(super) fn lane(kind: FaultKind, lane: u32) -> Box<Self> {
+        Box::new(Self { kind, lane, address: None })
+    }
+
+    pub(super) fn access(kind: FaultKind, lane: usize, address: u64) -> Box<Self> {
+        Box::new(Self { kind, lane: lane as u32, address: Some(address) })
     }
 }

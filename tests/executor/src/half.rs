@@ -12,7 +12,7 @@
 //!    sum rounded once (S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums",
 //!    2008). The error of the sum, which tells whether and where it is inexact, is Knuth's TwoSum.
 
-use super::soft::{BF16, F16, Format};
+use super::soft::{BF16, F16, F32, Format};
 
 /// The exact value of a binary16 as an `f32`. NaN stays NaN.
 pub(super) fn f16_to_f32(bits: u64) -> f32 {
@@ -76,8 +76,28 @@ fn narrow(format: Format, x: f64) -> u64 {
     sign | ((((last - smallest) as u64) << format.fraction_bits) + kept).min(infinity)
 }
 
+/// The exact value of a half format.
+fn widen_f32(format: Format, bits: u64) -> f32 {
+    if format == F16 { f16_to_f32(bits) } else { bf16_to_f32(bits) }
+}
+
 fn widen(format: Format, bits: u64) -> f64 {
-    f64::from(if format == F16 { f16_to_f32(bits) } else { bf16_to_f32(bits) })
+    f64::from(widen_f32(format, bits))
+}
+
+/// The bits of an `f32` result, with the NaN that the hardware makes.
+pub(super) fn f32_bits(x: f32) -> u64 {
+    if x.is_nan() { F32.nan } else { u64::from(x.to_bits()) }
+}
+
+/// `a + b` of a half format and an `f32`, nearest even.
+pub(super) fn add_mixed(format: Format, a: u64, b: u64) -> u64 {
+    f32_bits(widen_f32(format, a) + f32::from_bits(b as u32))
+}
+
+/// `a · b + c` of a half format and an `f32`, rounded once to nearest even.
+pub(super) fn fma_mixed(format: Format, a: u64, b: u64, c: u64) -> u64 {
+    f32_bits(fma_f32(widen_f32(format, a), widen_f32(format, b), f32::from_bits(c as u32)))
 }
 
 /// `a + b` of a half format, nearest even.
@@ -116,7 +136,7 @@ fn add_to_odd(a: f64, b: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::soft::{self, F32, Rounding, Value};
+    use super::super::soft::{self, Rounding, Value};
     use super::*;
 
     const NEAR: Rounding = Rounding::Nearest;
@@ -198,6 +218,26 @@ mod tests {
             assert_eq!(mul(format, a, b), format.round(soft::mul(x, y), NEAR));
             let exact = format.round(soft::add(soft::mul(x, y), z, NEAR), NEAR);
             assert_eq!(fma(format, a, b, c), exact, "{a:#x} {b:#x} {c:#x}");
+        }
+    }
+
+    #[test]
+    fn mixed_arithmetic_equals_soft() {
+        let mut random = Random(4);
+        for i in 0..600_000u64 {
+            let (r, s) = (random.next(), random.next());
+            let format = if i % 2 == 0 { F16 } else { BF16 };
+            let [a, b] = [r & 0xffff, r >> 16 & 0xffff];
+            // An addend near the product's or the operand's magnitude, or any.
+            let product = widen_f32(format, a) * widen_f32(format, b);
+            let near = |x: f32| u64::from(x.to_bits()) ^ s & 0x87ff_ffff;
+            for c in [near(product), near(widen_f32(format, a)), s & 0xffff_ffff] {
+                let [x, y, z] = [format.unpack(a), format.unpack(b), F32.unpack(c)];
+                let sum = F32.round(soft::add(x, z, NEAR), NEAR);
+                assert_eq!(add_mixed(format, a, c), sum, "{a:#x} + {c:#x}");
+                let exact = F32.round(soft::add(soft::mul(x, y), z, NEAR), NEAR);
+                assert_eq!(fma_mixed(format, a, b, c), exact, "{a:#x} {b:#x} {c:#x}");
+            }
         }
     }
 }

@@ -180,11 +180,11 @@ impl Machine {
             ApproxError::Random(seed) => seed,
             _ => 0,
         };
-        let launch_epoch = self.memory.next_epoch;
+        let launch_start = self.memory.tick();
         let [gx, gy, gz] = shape.grid.map(u64::from);
         let mut warps: Vec<Warp> = shuffled(u64::from(shape.warps()), self.order)
             .into_iter()
-            .map(|number| Warp::new(program, number as u32))
+            .map(|number| Warp::new(program, shape, number as u32))
             .collect();
         let mut shared = block::shared_memory(program, shape);
         for number in shuffled(gx * gy * gz, self.order) {
@@ -193,8 +193,7 @@ impl Machine {
             for warp in &mut warps {
                 warp.start(program, shape, coordinates);
             }
-            let epoch = self.memory.next_epoch;
-            self.memory.next_epoch += 1;
+            let block_start = self.memory.tick();
             let mut ctx = BlockContext {
                 program,
                 memory: &mut self.memory,
@@ -207,9 +206,9 @@ impl Machine {
                 noise: &mut noise,
                 threads: shape.threads(),
                 first_thread: number as u32 * shape.warps() * LANES as u32,
-                epoch,
-                block_epoch: epoch,
-                launch_epoch,
+                epoch: block_start,
+                block_start,
+                launch_start,
             };
             block::run(&mut ctx, &mut warps)
                 .map_err(|stopped| locate(program, shape, coordinates, stopped))?;

@@ -5,32 +5,35 @@
 //! orders them: different blocks are never ordered; threads of a block are by a barrier; lanes of a
 //! warp also by `bar.warp.sync`.
 
+use std::iter;
+use std::ops::Range;
+
 use super::fault::{FaultKind, MemoryKind};
 use super::op::Strength;
 use super::window;
 
-/// Who accesses memory, and when.
+/// Who accesses memory, and when. Times are those of [`Memory::clock`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Accessor {
     /// Thread number in the grid; the number of a warp is this divided by 32.
     pub(super) thread: u32,
-    /// The barrier interval of the block. Intervals of all blocks and launches have numbers of their
-    /// own, ascending.
+    /// When the thread last passed a barrier, of its warp or of its block.
+    pub(super) now: u32,
+    /// When its block last passed a barrier.
     pub(super) epoch: u32,
-    pub(super) block_epoch: u32,
-    pub(super) launch_epoch: u32,
-    /// Warp barriers that this warp has passed.
-    pub(super) stamp: u32,
+    /// When its block began.
+    pub(super) block_start: u32,
+    /// When the launch began; of memory that a block shares, when the block did.
+    pub(super) launch_start: u32,
     pub(super) strength: Strength,
 }
 
 /// The last access of one kind to a byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Touch {
-    epoch: u32,
+    /// Twice [`Accessor::now`], and one more if the access was strong.
+    time_and_strong: u32,
     thread: u32,
-    stamp: u32,
-    strong: bool,
 }
 
 /// Readers in several blocks.
@@ -41,9 +44,20 @@ const SEVERAL_WARPS: u32 = u32::MAX - 1;
 const SEVERAL_LANES: u32 = 1 << 31;
 
 impl Touch {
+    fn new(thread: u32, time: u32, strong: bool) -> Self {
+        Self { time_and_strong: time << 1 | u32::from(strong), thread }
+    }
+
     fn by(who: &Accessor) -> Self {
-        let strong = who.strength == Strength::Strong;
-        Self { epoch: who.epoch, thread: who.thread, stamp: who.stamp, strong }
+        Self::new(who.thread, who.now, who.strength == Strength::Strong)
+    }
+
+    fn time(self) -> u32 {
+        self.time_and_strong >> 1
+    }
+
+    fn strong(self) -> bool {
+        self.time_and_strong & 1 == 1
     }
 
     fn warp(self) -> Option<u32> {
@@ -56,42 +70,42 @@ impl Touch {
 
     /// Whether nothing orders this earlier access before one by `who`.
     fn races(self, who: &Accessor) -> bool {
-        if self.epoch < who.launch_epoch || self.thread == who.thread {
+        if self.time() < who.launch_start || self.thread == who.thread {
             return false;
         }
-        if self.strong && who.strength == Strength::Strong {
+        if self.strong() && who.strength == Strength::Strong {
             return false;
         }
-        if self.epoch < who.block_epoch || self.thread == SEVERAL_BLOCKS {
+        if self.time() < who.block_start || self.thread == SEVERAL_BLOCKS {
             return true;
         }
-        if self.epoch < who.epoch {
+        if self.time() < who.epoch {
             return false;
         }
-        !(self.warp() == Some(who.thread / 32) && self.stamp < who.stamp)
+        !(self.warp() == Some(who.thread / 32) && self.time() < who.now)
     }
 
     /// This record after a read by `who`.
     fn joined(self, who: &Accessor) -> Self {
         let now = Self::by(who);
-        if self.epoch < who.launch_epoch {
+        if self.time() < who.launch_start {
             return now;
         }
-        let strong = self.strong && now.strong;
-        if self.thread == SEVERAL_BLOCKS || self.epoch < who.block_epoch {
-            return Self { thread: SEVERAL_BLOCKS, strong, ..now };
+        let several = |thread| Self::new(thread, who.now, self.strong() && now.strong());
+        if self.thread == SEVERAL_BLOCKS || self.time() < who.block_start {
+            return several(SEVERAL_BLOCKS);
         }
-        if self.epoch < who.epoch || self.thread == who.thread {
+        if self.time() < who.epoch || self.thread == who.thread {
             return now;
         }
         match self.warp() {
             Some(warp) if warp == who.thread / 32 => {
-                if self.stamp < who.stamp {
+                if self.time() < who.now {
                     return now;
                 }
-                Self { thread: SEVERAL_LANES | warp, strong, ..now }
+                several(SEVERAL_LANES | warp)
             }
-            _ => Self { thread: SEVERAL_WARPS, strong, ..now },
+            _ => several(SEVERAL_WARPS),
         }
     }
 
@@ -113,11 +127,18 @@ pub(super) struct Region {
     kind: MemoryKind,
     pub(super) bytes: Vec<u8>,
     written: Vec<bool>,
+    /// Whether all bytes were surely written: by the host, at once.
+    whole: bool,
+    /// Bytes that share a mark: a power of two, as large as the accesses so far allow.
+    grain: usize,
     marks: Vec<Mark>,
 }
 
 /// A failed access: how, and at which byte of the region.
 pub(super) type Refused = (FaultKind, usize);
+
+/// The bytes that share a mark at first: the longest access but a few.
+const LARGEST_GRAIN: usize = 16;
 
 impl Region {
     pub(super) fn new(kind: MemoryKind, len: usize) -> Self {
@@ -125,13 +146,16 @@ impl Region {
             kind,
             bytes: vec![0; len],
             written: vec![false; len],
-            marks: vec![Mark::default(); len],
+            whole: false,
+            grain: LARGEST_GRAIN,
+            marks: vec![Mark::default(); len.div_ceil(LARGEST_GRAIN)],
         }
     }
 
     /// Forgets contents, for a block's shared memory.
     pub(super) fn forget(&mut self) {
         self.written.fill(false);
+        self.whole = false;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -142,12 +166,35 @@ impl Region {
         FaultKind::Race { memory: self.kind, after_write, other: touch.other() }
     }
 
+    /// The marks of `len` bytes, each of which is of no other byte.
+    fn marks_of(&mut self, at: usize, len: usize) -> Range<usize> {
+        if (at | len) & (self.grain - 1) != 0 {
+            let finer = 1 << (at | len).trailing_zeros();
+            let parts = self.grain / finer;
+            let mut marks = Vec::with_capacity(self.marks.len() * parts);
+            for mark in &self.marks {
+                marks.extend(iter::repeat_n(*mark, parts));
+            }
+            (self.marks, self.grain) = (marks, finer);
+        }
+        let shift = self.grain.trailing_zeros();
+        at >> shift..(at + len) >> shift
+    }
+
     /// Notes a read of `len` bytes and returns them. The range lies within the region.
     pub(super) fn read(&mut self, at: usize, len: usize, who: &Accessor) -> Result<&[u8], Refused> {
+        let range = at..at + len;
+        let written = match self.whole {
+            true => len,
+            false => self.written[range.clone()].iter().take_while(|written| **written).count(),
+        };
+        // The first byte that is wrong ends the launch, as not written or, written, for its history.
+        let unwritten = (FaultKind::UninitializedMemory { memory: self.kind }, at + written);
         let mut last = None;
-        for i in at..at + len {
-            if !self.written[i] {
-                return Err((FaultKind::UninitializedMemory { memory: self.kind }, i));
+        for i in self.marks_of(at, len) {
+            let first = i * self.grain;
+            if first >= at + written {
+                return Err(unwritten);
             }
             let mark = self.marks[i];
             // Neighbouring bytes mostly share their history: what was found for one holds for all.
@@ -158,16 +205,16 @@ impl Region {
                 continue;
             }
             if mark.writer.races(who) {
-                return Err((self.race(mark.writer, true), i));
+                return Err((self.race(mark.writer, true), first));
             }
-            if who.strength == Strength::ReadOnly && mark.writer.epoch >= who.launch_epoch {
-                return Err((FaultKind::NonCoherent, i));
+            if who.strength == Strength::ReadOnly && mark.writer.time() >= who.launch_start {
+                return Err((FaultKind::NonCoherent, first));
             }
             let after = mark.reader.joined(who);
             self.marks[i].reader = after;
             last = Some((mark, after));
         }
-        Ok(&self.bytes[at..at + len])
+        if written < len { Err(unwritten) } else { Ok(&self.bytes[range]) }
     }
 
     /// Notes a write of `len` bytes and returns them. The range lies within the region.
@@ -179,14 +226,14 @@ impl Region {
     ) -> Result<&mut [u8], Refused> {
         let now = Touch::by(who);
         let mut last = None;
-        for i in at..at + len {
+        for i in self.marks_of(at, len) {
             let mark = self.marks[i];
             if last != Some(mark) {
                 if mark.writer.races(who) {
-                    return Err((self.race(mark.writer, true), i));
+                    return Err((self.race(mark.writer, true), i * self.grain));
                 }
                 if mark.reader.races(who) {
-                    return Err((self.race(mark.reader, false), i));
+                    return Err((self.race(mark.reader, false), i * self.grain));
                 }
                 last = Some(mark);
             }
@@ -199,6 +246,7 @@ impl Region {
     /// Marks bytes as not yet there: an asynchronous copy to them is in flight.
     pub(super) fn unwrite(&mut self, at: usize, len: usize) {
         self.written[at..at + len].fill(false);
+        self.whole = false;
     }
 }
 
@@ -215,7 +263,8 @@ pub struct Memory {
     end: u64,
     /// The allocation found last: the next access is likely there too.
     recent: usize,
-    pub(super) next_epoch: u32,
+    /// Advances with every launch, block and barrier.
+    pub(super) clock: u32,
 }
 
 /// A host access to device memory that is not all allocated, or reads bytes that nobody wrote.
@@ -238,7 +287,7 @@ impl std::error::Error for MemoryError {}
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { allocations: Vec::new(), end: window::GLOBAL, recent: 0, next_epoch: 1 }
+        Self { allocations: Vec::new(), end: window::GLOBAL, recent: 0, clock: 0 }
     }
 }
 
@@ -246,6 +295,12 @@ impl Default for Memory {
 const GAP: u64 = 4096;
 
 impl Memory {
+    /// A time after all that came before.
+    pub(super) fn tick(&mut self) -> u32 {
+        self.clock += 1;
+        self.clock
+    }
+
     /// Allocates `len` bytes that hold nothing yet, at a multiple of 256.
     pub fn alloc(&mut self, len: usize) -> u64 {
         let base = self.end;
@@ -280,6 +335,7 @@ impl Memory {
     }
 
     /// The region that holds `len` bytes at `address`, with the offset of the first.
+    #[inline]
     pub(super) fn find(&mut self, address: u64, len: usize) -> Option<(&mut Region, usize)> {
         let holds = |a: &Allocation| {
             address >= a.base && address - a.base + len as u64 <= a.region.len() as u64
@@ -306,6 +362,7 @@ impl Memory {
         };
         region.bytes[at..at + bytes.len()].copy_from_slice(bytes);
         region.written[at..at + bytes.len()].fill(true);
+        region.whole |= bytes.len() == region.len();
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //! every operand is a plain index. A computation is one closure over whole registers, its modifiers
 //! resolved when it was built.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use super::ast::{Pos, Type};
 
@@ -37,33 +37,6 @@ impl fmt::Debug for Compute {
             Self::Three(_) => "Three",
         })
     }
-}
-
-/// Lifts a scalar function of one operand to lanes.
-pub(super) fn one(f: impl Fn(u64) -> u64 + Send + Sync + 'static) -> Compute {
-    Compute::One(Box::new(move |d, a| {
-        for i in 0..LANES {
-            d[i] = f(a[i]);
-        }
-    }))
-}
-
-/// Lifts a scalar function of two operands to lanes.
-pub(super) fn two(f: impl Fn(u64, u64) -> u64 + Send + Sync + 'static) -> Compute {
-    Compute::Two(Box::new(move |d, a, b| {
-        for i in 0..LANES {
-            d[i] = f(a[i], b[i]);
-        }
-    }))
-}
-
-/// Lifts a scalar function of three operands to lanes.
-pub(super) fn three(f: impl Fn(u64, u64, u64) -> u64 + Send + Sync + 'static) -> Compute {
-    Compute::Three(Box::new(move |d, a, b, c| {
-        for i in 0..LANES {
-            d[i] = f(a[i], b[i], c[i]);
-        }
-    }))
 }
 
 /// A register that the machine fills before a warp starts.
@@ -308,6 +281,78 @@ pub(super) struct Step {
     pub(super) source: u32,
     /// False for the further steps of an instruction that takes several, and for added jumps.
     pub(super) counted: bool,
+}
+
+/// What a step does to a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    Read,
+    Written,
+}
+
+impl Step {
+    /// Visits the registers that the step reads, and after them those that it writes.
+    pub(super) fn registers(&mut self, visit: &mut impl FnMut(&mut Slot, Use)) {
+        use Use::{Read, Written};
+        if let Some(guard) = &mut self.guard {
+            visit(&mut guard.predicate, Read);
+        }
+        let mut all = |read: &mut [&mut Slot], written: &mut dyn Iterator<Item = &mut Slot>| {
+            read.iter_mut().for_each(|slot| visit(slot, Read));
+            written.for_each(|slot| visit(slot, Written));
+        };
+        let none = &mut iter::empty();
+        match &mut self.op {
+            Op::Compute1 { d, a, .. } | Op::Move { d, a } => all(&mut [a], &mut iter::once(d)),
+            Op::Compute2 { d, a, b, .. }
+            | Op::Divide { d, a, b, .. }
+            | Op::Approximate { d, a, b, .. } => all(&mut [a, b], &mut iter::once(d)),
+            Op::Compute3 { d, a, b, c, .. } | Op::Select { d, a, b, p: c } => {
+                all(&mut [a, b, c], &mut iter::once(d));
+            }
+            Op::Load { to, from, .. } | Op::LoadMatrix { to, from, .. } => {
+                all(&mut [&mut from.base], &mut to.iter_mut());
+            }
+            Op::Store { from, to, .. } => {
+                from.iter_mut().for_each(|slot| all(&mut [slot], none));
+                all(&mut [&mut to.base], none);
+            }
+            Op::Atomic { dest, at, a, b, .. } => {
+                b.iter_mut().for_each(|slot| all(&mut [slot], none));
+                all(&mut [a, &mut at.base], &mut dest.iter_mut());
+            }
+            Op::Warp { op, members } => match op {
+                WarpOp::Shuffle { dest, in_range, a, b, c, .. } => {
+                    all(&mut [members, a, b, c], &mut iter::once(dest).chain(in_range));
+                }
+                WarpOp::Vote { dest, a, .. }
+                | WarpOp::MatchAny { dest, a }
+                | WarpOp::Reduce { dest, a, .. } => all(&mut [members, a], &mut iter::once(dest)),
+                WarpOp::MatchAll { dest, same, a } => {
+                    all(&mut [members, a], &mut iter::once(dest).chain(same));
+                }
+                WarpOp::Sync => all(&mut [members], none),
+            },
+            Op::ActiveMask { d } => all(&mut [], &mut iter::once(d)),
+            Op::Barrier { id, count, .. } => {
+                count.iter_mut().for_each(|slot| all(&mut [slot], none));
+                all(&mut [id], none);
+            }
+            Op::BarrierReduce { id, dest, a, .. } => all(&mut [id, a], &mut iter::once(dest)),
+            Op::AsyncCopy { to, from, source_bytes, .. } => {
+                source_bytes.iter_mut().for_each(|slot| all(&mut [slot], none));
+                all(&mut [&mut to.base, &mut from.base], none);
+            }
+            Op::BranchIndexed { index, .. } => all(&mut [index], none),
+            Op::AsyncCommit
+            | Op::AsyncWait { .. }
+            | Op::Branch { .. }
+            | Op::Exit
+            | Op::Trap
+            | Op::MissingFunction { .. }
+            | Op::Nothing => {}
+        }
+    }
 }
 
 /// An instruction as written, for messages and coverage.

@@ -7,6 +7,7 @@
 
 use super::context::BlockContext;
 use super::fault::{FaultKind, Trap};
+use super::lanes::has_wide_vectors;
 use super::op::{Compute, LANES, Lanes, Op, Slot, VoteMode, WarpOp};
 
 /// What a group waits for.
@@ -47,12 +48,14 @@ pub(super) struct Copy {
 pub(super) struct Warp {
     pub(super) number: u32,
     pub(super) registers: Vec<Lanes>,
+    /// The result of the computation that is running.
+    pub(super) result: Lanes,
     /// Lanes that have written each register.
     pub(super) written: Vec<u32>,
     pub(super) groups: Vec<Group>,
     pub(super) alive: u32,
-    /// Warp barriers passed.
-    pub(super) stamp: u32,
+    /// When it last passed a warp barrier, on [`Memory`](super::memory::Memory)'s clock.
+    pub(super) synced: u32,
     pub(super) local: Vec<u8>,
     pub(super) local_written: Vec<bool>,
     /// Copies in flight and groups committed, by lane.
@@ -60,7 +63,10 @@ pub(super) struct Warp {
     pub(super) committed: [u32; LANES],
 }
 
-/// How [`Warp::run`] came back.
+/// How [`Warp::run`] came back, or the step that stopped it.
+pub(super) type Ran = Result<Progress, (u32, Box<Trap>)>;
+
+/// A warp that was not stopped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Progress {
     /// It has more to do.
@@ -77,21 +83,34 @@ pub(super) fn lanes_of(mask: u32) -> impl Iterator<Item = usize> {
 
 impl Warp {
     /// Runs ready lanes until none is left or about `budget` steps were taken.
-    pub(super) fn run(
-        &mut self,
-        ctx: &mut BlockContext<'_>,
-        budget: u32,
-    ) -> Result<Progress, (u32, Trap)> {
+    pub(super) fn run(&mut self, ctx: &mut BlockContext<'_>, budget: u32) -> Ran {
+        if has_wide_vectors() {
+            // SAFETY: the machine has these instructions.
+            #[allow(unused_unsafe, reason = "safe where there is one form")]
+            return unsafe { self.run_wide(ctx, budget) };
+        }
+        self.run_in_this_form(ctx, budget)
+    }
+
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,popcnt"))]
+    fn run_wide(&mut self, ctx: &mut BlockContext<'_>, budget: u32) -> Ran {
+        self.run_in_this_form(ctx, budget)
+    }
+
+    #[inline(always)]
+    fn run_in_this_form(&mut self, ctx: &mut BlockContext<'_>, budget: u32) -> Ran {
         let mut left = budget;
         while left > 0 {
             let Some(mut group) = self.take_first() else {
                 return Ok(if self.alive == 0 { Progress::Done } else { Progress::Blocked });
             };
             let next = self.ready().map(|g| g.pc).min().unwrap_or(u32::MAX);
+            let (mask, lanes) = (group.mask, group.mask.count_ones());
             loop {
                 left = left.saturating_sub(1);
                 let pc = group.pc;
-                let runs_on = self.step(ctx, &mut group).map_err(|trap| (pc, trap))?;
+                let lanes = if group.mask == mask { lanes } else { group.mask.count_ones() };
+                let runs_on = self.step(ctx, &mut group, lanes).map_err(|trap| (pc, trap))?;
                 if !runs_on {
                     break;
                 }
@@ -122,59 +141,51 @@ impl Warp {
         Some(Group { pc, mask, wait: Wait::Ready })
     }
 
-    /// Takes one step of a group. False if the group is no more: it ended, parted or waits.
-    fn step(&mut self, ctx: &mut BlockContext<'_>, group: &mut Group) -> Result<bool, Trap> {
+    /// Takes one step of a group of so many lanes. False if the group is no more: it ended, parted or waits.
+    #[inline(always)]
+    fn step(
+        &mut self,
+        ctx: &mut BlockContext<'_>,
+        group: &mut Group,
+        lanes: u32,
+    ) -> Result<bool, Box<Trap>> {
         let program = ctx.program;
         let step = &program.steps[group.pc as usize];
         let mut mask = group.mask;
         if let Some(guard) = step.guard {
             self.check(guard.predicate, mask)?;
-            let lanes = &self.registers[guard.predicate as usize];
-            let mut set = 0u32;
-            for (lane, &value) in lanes.iter().enumerate() {
-                set |= (value as u32 & 1) << lane;
-            }
+            let set = odd(&self.registers[guard.predicate as usize]);
             mask &= if guard.negated { !set } else { set };
         }
         if step.counted {
             // A branch is executed by the lanes that do not take it as well.
-            let branches = matches!(step.op, Op::Branch { .. });
-            let lanes = if branches { group.mask } else { mask }.count_ones();
+            let all = mask == group.mask || matches!(step.op, Op::Branch { .. });
+            let lanes = if all { lanes } else { mask.count_ones() };
             ctx.counts[step.source as usize] += u64::from(lanes);
             *ctx.budget = ctx.budget.checked_sub(u64::from(lanes)).ok_or_else(|| {
                 Trap::lane(FaultKind::InstructionLimit, group.mask.trailing_zeros())
             })?;
         }
+        if mask == 0 {
+            group.pc += 1;
+            return Ok(true);
+        }
         match &step.op {
             Op::Compute1 { d, a, f: Compute::One(f) } => {
-                self.check(*a, mask)?;
-                let mut out = [0; LANES];
-                f(&mut out, &self.registers[*a as usize]);
-                self.store(*d, &out, mask);
+                self.compute(*d, [*a], mask, |d, [a]| f(d, a))?;
             }
             Op::Compute2 { d, a, b, f: Compute::Two(f) } => {
-                self.check(*a, mask)?;
-                self.check(*b, mask)?;
-                let mut out = [0; LANES];
-                f(&mut out, &self.registers[*a as usize], &self.registers[*b as usize]);
-                self.store(*d, &out, mask);
+                self.compute(*d, [*a, *b], mask, |d, [a, b]| f(d, a, b))?;
             }
             Op::Compute3 { d, a, b, c, f: Compute::Three(f) } => {
-                self.check(*a, mask)?;
-                self.check(*b, mask)?;
-                self.check(*c, mask)?;
-                let mut out = [0; LANES];
-                let [a, b, c] = [a, b, c].map(|&slot| &self.registers[slot as usize]);
-                f(&mut out, a, b, c);
-                self.store(*d, &out, mask);
+                self.compute(*d, [*a, *b, *c], mask, |d, [a, b, c]| f(d, a, b, c))?;
             }
             Op::Move { d, a } => {
-                let value = self.registers[*a as usize];
                 let written = self.written[*a as usize];
-                self.assign(*d, &value, written, mask);
+                self.result = self.registers[*a as usize];
+                self.keep_written(*d, written, mask);
             }
             Op::Select { d, a, b, p } => self.select(*d, *a, *b, *p, mask)?,
-            _ if mask == 0 => {}
             Op::Branch { target } => return Ok(self.branch(group, mask, *target)),
             Op::Exit => return Ok(self.exit(group, mask)),
             Op::Barrier { .. } | Op::BarrierReduce { .. } => {
@@ -185,7 +196,7 @@ impl Warp {
                     let yes = self.ballot(a, negate, mask)?.count_ones();
                     ctx.votes[step.source as usize] += u64::from(yes);
                 }
-                return self.wait_for_lanes(group, mask, *op, *members);
+                return self.wait_for_lanes(ctx, group, mask, *op, *members);
             }
             Op::BranchIndexed { index, targets } => {
                 return self.branch_indexed(group, mask, *index, targets);
@@ -197,7 +208,8 @@ impl Warp {
     }
 
     /// Fails if a lane of `mask` reads a register that it never wrote.
-    pub(super) fn check(&self, slot: Slot, mask: u32) -> Result<(), Trap> {
+    #[inline(always)]
+    pub(super) fn check(&self, slot: Slot, mask: u32) -> Result<(), Box<Trap>> {
         let missing = mask & !self.written[slot as usize];
         if missing == 0 {
             return Ok(());
@@ -205,35 +217,65 @@ impl Warp {
         Err(Trap::lane(FaultKind::UninitializedRegister, missing.trailing_zeros()))
     }
 
-    pub(super) fn store(&mut self, slot: Slot, values: &Lanes, mask: u32) {
+    /// Computes a register of the lanes of `mask`.
+    #[inline(always)]
+    pub(super) fn compute<const N: usize>(
+        &mut self,
+        d: Slot,
+        operands: [Slot; N],
+        mask: u32,
+        f: impl Fn(&mut Lanes, [&Lanes; N]),
+    ) -> Result<(), Box<Trap>> {
+        for slot in operands {
+            self.check(slot, mask)?;
+        }
+        // Straight into its place, if no lane needs what is there.
+        if mask == self.alive && !operands.contains(&d) {
+            let (before, rest) = self.registers.split_at_mut(d as usize);
+            let (register, after) = rest.split_first_mut().expect("slots are in the file");
+            let other = |slot: Slot| match slot < d {
+                true => &before[slot as usize],
+                false => &after[(slot - d) as usize - 1],
+            };
+            f(register, operands.map(other));
+            self.written[d as usize] |= mask;
+            return Ok(());
+        }
+        f(&mut self.result, operands.map(|slot| &self.registers[slot as usize]));
+        self.keep(d, mask);
+        Ok(())
+    }
+
+    /// Gives a register the result, in the lanes of `mask`.
+    #[inline(always)]
+    pub(super) fn keep(&mut self, slot: Slot, mask: u32) {
         self.written[slot as usize] |= mask;
         let register = &mut self.registers[slot as usize];
-        if mask == u32::MAX {
-            *register = *values;
-            return;
-        }
-        for lane in lanes_of(mask) {
-            register[lane] = values[lane];
+        // Lanes that have exited have no more use for what they held.
+        if mask == self.alive {
+            *register = self.result;
+        } else {
+            blend(register, &self.result, mask);
         }
     }
 
-    /// Stores values of which only the lanes of `written` are initialized.
-    fn assign(&mut self, slot: Slot, values: &Lanes, written: u32, mask: u32) {
-        self.store(slot, values, mask);
+    /// [`keep`](Self::keep) of a result that is initialized in the lanes of `written` alone.
+    #[inline(always)]
+    fn keep_written(&mut self, slot: Slot, written: u32, mask: u32) {
+        self.keep(slot, mask);
         self.written[slot as usize] &= written | !mask;
     }
 
-    fn select(&mut self, d: Slot, a: Slot, b: Slot, p: Slot, mask: u32) -> Result<(), Trap> {
+    #[inline(always)]
+    fn select(&mut self, d: Slot, a: Slot, b: Slot, p: Slot, mask: u32) -> Result<(), Box<Trap>> {
         self.check(p, mask)?;
         let [x, y, choice] = [a, b, p].map(|slot| &self.registers[slot as usize]);
-        let mut out = [0; LANES];
-        let mut first = 0u32;
         for lane in 0..LANES {
-            out[lane] = if choice[lane] != 0 { x[lane] } else { y[lane] };
-            first |= u32::from(choice[lane] != 0) << lane;
+            self.result[lane] = if choice[lane] != 0 { x[lane] } else { y[lane] };
         }
+        let first = odd(choice);
         let [in_a, in_b] = [a, b].map(|slot| self.written[slot as usize]);
-        self.assign(d, &out, in_a & first | in_b & !first, mask);
+        self.keep_written(d, in_a & first | in_b & !first, mask);
         Ok(())
     }
 
@@ -255,7 +297,7 @@ impl Warp {
         mask: u32,
         index: Slot,
         targets: &[u32],
-    ) -> Result<bool, Trap> {
+    ) -> Result<bool, Box<Trap>> {
         self.check(index, mask)?;
         for lane in lanes_of(mask) {
             let index = self.registers[index as usize][lane] as usize;
@@ -289,7 +331,7 @@ impl Warp {
         group: &Group,
         mask: u32,
         op: &Op,
-    ) -> Result<bool, Trap> {
+    ) -> Result<bool, Box<Trap>> {
         let (id, count) = match op {
             Op::Barrier { id, count, .. } => (*id, *count),
             Op::BarrierReduce { id, .. } => (*id, None),
@@ -314,18 +356,21 @@ impl Warp {
     /// Lets lanes wait for the lanes that their masks name, and runs `op` for those complete.
     fn wait_for_lanes(
         &mut self,
+        ctx: &mut BlockContext<'_>,
         group: &mut Group,
         mask: u32,
         op: WarpOp,
         members: Slot,
-    ) -> Result<bool, Trap> {
+    ) -> Result<bool, Box<Trap>> {
         self.check(members, mask)?;
-        let named = self.registers[members as usize];
-        if lanes_of(mask).all(|lane| named[lane] == u64::from(group.mask)) && mask == group.mask {
-            self.together(op, mask)?;
+        let named = &self.registers[members as usize];
+        let whole = u64::from(group.mask);
+        if mask == group.mask && mask & !lanes_where(|lane| named[lane] == whole) == 0 {
+            self.together(ctx, op, mask)?;
             group.pc += 1;
             return Ok(true);
         }
+        let named = *named;
         self.leave_behind(group, mask);
         let mut left = mask;
         while left != 0 {
@@ -346,7 +391,7 @@ impl Warp {
                 !same
             });
             if here == members {
-                self.together(op, members)?;
+                self.together(ctx, op, members)?;
                 self.groups.push(Group { pc: group.pc + 1, mask: here, wait: Wait::Ready });
             } else {
                 self.groups.push(Group { pc: group.pc, mask: here, wait });
@@ -356,15 +401,36 @@ impl Warp {
     }
 
     /// Gathers a predicate of `mask`'s lanes.
-    pub(super) fn ballot(&self, slot: Slot, negate: bool, mask: u32) -> Result<u32, Trap> {
+    #[inline(always)]
+    pub(super) fn ballot(&self, slot: Slot, negate: bool, mask: u32) -> Result<u32, Box<Trap>> {
         self.check(slot, mask)?;
-        let lanes = &self.registers[slot as usize];
-        Ok(lanes_of(mask)
-            .fold(0, |votes, lane| votes | u32::from((lanes[lane] & 1 == 1) != negate) << lane))
+        let votes = odd(&self.registers[slot as usize]);
+        Ok(if negate { !votes } else { votes } & mask)
     }
 
     pub(super) fn broadcast(&mut self, slot: Slot, value: u64, mask: u32) {
-        self.store(slot, &[value; LANES], mask);
+        self.result = [value; LANES];
+        self.keep(slot, mask);
+    }
+}
+
+/// The lanes for which something is true.
+#[inline(always)]
+pub(super) fn lanes_where(is: impl Fn(usize) -> bool) -> u32 {
+    (0..LANES).fold(0, |set, lane| set | u32::from(is(lane)) << lane)
+}
+
+/// The lanes whose value is odd: of a predicate, those where it is true.
+#[inline(always)]
+fn odd(lanes: &Lanes) -> u32 {
+    lanes_where(|lane| lanes[lane] & 1 == 1)
+}
+
+/// Takes the lanes of `mask` from another register.
+#[inline(always)]
+fn blend(register: &mut Lanes, from: &Lanes, mask: u32) {
+    for lane in 0..LANES {
+        register[lane] = if mask >> lane & 1 == 1 { from[lane] } else { register[lane] };
     }
 }
 

@@ -457,3 +457,41 @@ fn matrices_are_spread_over_the_lanes() {
         }
     }
 }
+
+/// Registers share slots of the executor's register file: what another one left there is no value.
+#[test]
+fn what_another_register_left_is_not_initialized() {
+    // %r3 is used up before %r5 is written, in odd lanes alone.
+    let used_up = "mov.b32 %r3, 7;\nst.global.b32 [%d1], %r3;\nand.b32 %r4, %r0, 1;\n\
+                   setp.eq.s32 %p0, %r4, 1;\n";
+    let written = "@%p0 mov.b32 %r5, 1;\n";
+    let read = "add.s32 %r6, %r5, 1;\nst.global.b32 [%d1], %r6;";
+    let (kind, message) = fault("", &format!("{used_up}{written}{read}"), 2, 2);
+    assert_eq!(kind, FaultKind::UninitializedRegister);
+    assert!(message.contains("thread [0, 0, 0]"), "{message}");
+    // A loop whose first turn reads what its first turn writes at its end.
+    let turns = format!(
+        "{used_up}mov.b32 %r7, 0;\n$loop:\nsetp.eq.s32 %p1, %r7, 1;\n\
+         @%p1 add.s32 %r6, %r5, 1;\n@%p0 mov.b32 %r5, 1;\nadd.s32 %r7, %r7, 1;\n\
+         setp.lt.s32 %p2, %r7, 2;\n@%p2 bra $loop;"
+    );
+    let (kind, message) = fault("", &turns, 2, 2);
+    assert_eq!(kind, FaultKind::UninitializedRegister);
+    assert!(message.contains("thread [0, 0, 0]"), "{message}");
+}
+
+/// A fault is at the first byte that is wrong, whatever the accesses before it were.
+#[test]
+fn bytes_within_a_word_have_histories_of_their_own() {
+    // Thread 0 writes bytes 0 to 7 and thread 1 byte 9, then thread 1 reads a word of both.
+    let body = "
+        setp.eq.s32 %p0, %r0, 0;
+        mov.b32 %r1, 0;
+        @%p0 st.global.v2.b32 [%d0], {%r1, %r1};
+        @!%p0 st.global.b8 [%d0+9], %r1;
+        @!%p0 ld.global.b32 %r2, [%d0+8];
+        @!%p0 ld.global.b32 %r2, [%d0+4];";
+    let (kind, message) = fault("", body, 2, 4);
+    assert!(matches!(kind, FaultKind::Race { after_write: true, other: Some(0), .. }), "{kind:?}");
+    assert!(message.contains("%d0+4"), "{message}");
+}

@@ -1,7 +1,8 @@
 //! Logic, shifts and bit fields.
 
 use super::super::ast::{Instruction, Kind, Operand, Type, width_mask};
-use super::super::op::{Compute, one, three, two};
+use super::super::lanes::{one, three, two};
+use super::super::op::Compute;
 use super::decoder::{Decoded, Decoder};
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;

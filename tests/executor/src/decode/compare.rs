@@ -1,9 +1,11 @@
 //! Comparisons and selections.
 
 use super::super::ast::{Instruction, Kind, Operand, Type};
-use super::super::op::{Compute, Op, Slot, one, three, two};
+use super::super::lanes::{one, three, two};
+use super::super::op::{Compute, Op, Slot};
 use super::super::soft::{BF16, F16, F32, F64, Format};
 use super::decoder::{Decoded, Decoder};
+use super::float::f32_of;
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
 
@@ -77,14 +79,16 @@ impl Comparison {
     }
 
     fn on_floats(self, format: Format) -> Compute {
-        let compare = move |format: Format, a: u64, b: u64| {
+        if format == F32 {
+            return two(move |a, b| {
+                let [a, b] = [a, b].map(f32_of);
+                self.of(a, b, a.is_nan() | b.is_nan())
+            });
+        }
+        two(move |a, b| {
             let nan = is_nan(format, a) | is_nan(format, b);
             self.of(place(format, a), place(format, b), nan)
-        };
-        if format == F32 {
-            return two(move |a, b| compare(F32, a, b));
-        }
-        two(move |a, b| compare(format, a, b))
+        })
     }
 
     fn on(self, ty: Type) -> Option<Compute> {

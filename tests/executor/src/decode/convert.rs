@@ -1,12 +1,12 @@
 //! `cvt`, in the forms listed here and no other.
 
 use super::super::ast::{Instruction, Kind, Type, width_mask};
-use super::super::half;
+use super::super::half::{self, f32_bits};
+use super::super::lanes::{one, two};
 use super::super::narrow;
-use super::super::op::{Compute, one, two};
+use super::super::op::Compute;
 use super::super::soft::{self, BF16, F16, F32, F64, Format, Rounding, Value};
 use super::decoder::{Decoded, Decoder};
-use super::float::f32_bits;
 use super::integer::sign_extend;
 use super::modifiers::Modifiers;
 
@@ -229,16 +229,19 @@ fn extend(ty: Type, width: u32, x: u64) -> u64 {
 }
 
 fn integer_to_integer(dest: Type, source: Type, width: u32, saturate: bool) -> Compute {
+    if !saturate {
+        return one(move |a| {
+            let a = a & source.mask();
+            let wide = if source.signed() { sign_extend(a, source.bits) as u64 } else { a };
+            extend(dest, width, wide & dest.mask())
+        });
+    }
     one(move |a| {
         let a = a & source.mask();
         let wide =
             if source.signed() { i128::from(sign_extend(a, source.bits)) } else { i128::from(a) };
-        let clamped = if saturate {
-            let top = i128::from(dest.mask() >> u32::from(dest.signed()));
-            wide.clamp(if dest.signed() { -top - 1 } else { 0 }, top)
-        } else {
-            wide
-        };
+        let top = i128::from(dest.mask() >> u32::from(dest.signed()));
+        let clamped = wide.clamp(if dest.signed() { -top - 1 } else { 0 }, top);
         extend(dest, width, clamped as u64 & dest.mask())
     })
 }

@@ -2,8 +2,9 @@
 //! precision.
 
 use super::super::ast::Instruction;
-use super::super::half;
-use super::super::op::{Approximation, Compute, Op, one, three, two};
+use super::super::half::{self, f32_bits};
+use super::super::lanes::{one, three, two};
+use super::super::op::{Approximation, Compute, Op};
 use super::super::soft::{self, BF16, F16, F32, Format, Rounding};
 use super::decoder::{Decoded, Decoder};
 use super::modifiers::Modifiers;
@@ -70,11 +71,6 @@ impl Float {
     }
 }
 
-/// The bits of an `f32` result, with the NaN that the hardware makes.
-pub(super) fn f32_bits(x: f32) -> u64 {
-    if x.is_nan() { F32.nan } else { u64::from(x.to_bits()) }
-}
-
 pub(super) fn f32_of(bits: u64) -> f32 {
     f32::from_bits(bits as u32)
 }
@@ -133,11 +129,21 @@ impl Extremum {
         match (float, self) {
             (SCALAR, MAX) => float.two(|a, b| MAX.apply(SCALAR, a, b)),
             (SCALAR, MIN) => float.two(|a, b| MIN.apply(SCALAR, a, b)),
-            (HALF, SWEEP) => float.two(|a, b| SWEEP.apply(HALF, a, b)),
-            (BRAIN, SWEEP) => float.two(|a, b| SWEEP.apply(BRAIN, a, b)),
+            (HALF, SWEEP) => float.two(|a, b| sweep(F16, a, b)),
+            (BRAIN, SWEEP) => float.two(|a, b| sweep(BF16, a, b)),
             _ => float.two(move |a, b| self.apply(float, a, b)),
         }
     }
+}
+
+/// `max.xorsign.abs` of a half format, in few operations.
+#[inline(always)]
+fn sweep(format: Format, a: u64, b: u64) -> u64 {
+    let infinity = ((1 << format.exponent_bits) - 1) << format.fraction_bits;
+    let [x, y] = [a & 0x7fff, b & 0x7fff];
+    let number = |magnitude| if magnitude > infinity { 0 } else { magnitude };
+    let largest = number(x).max(number(y)) | (a ^ b) & 0x8000;
+    if x > infinity && y > infinity { format.nan } else { largest }
 }
 
 impl Decoder<'_> {
@@ -243,11 +249,11 @@ impl Decoder<'_> {
     }
 
     /// `add.rn.f32.f16 d, a, c` and friends: the half operand is widened exactly.
-    fn mixed(&mut self, ins: &Instruction, m: &mut Modifiers<'_>, half: &str) -> Decoded<()> {
-        let format = match half {
+    fn mixed(&mut self, ins: &Instruction, m: &mut Modifiers<'_>, name: &str) -> Decoded<()> {
+        let format = match name {
             "f16" => F16,
             "bf16" => BF16,
-            _ => return m.error(format!("mixed precision with .{half} is not supported")),
+            _ => return m.error(format!("mixed precision with .{name} is not supported")),
         };
         m.last()?;
         let Some(mode) = m.rounding() else { return m.error("mixed precision without a rounding") };
@@ -259,15 +265,23 @@ impl Decoder<'_> {
         let sign = if ins.opcode == "sub" { 0x8000_0000 } else { 0 };
         if fused {
             let c = self.read(ins, 3, 32)?;
-            let f = three(move |a, b, c| {
-                let product = soft::mul(format.unpack(a), format.unpack(b));
-                F32.round(soft::add(product, F32.unpack(c), mode), mode)
-            });
+            let f = match (mode, format) {
+                (Rounding::Nearest, F16) => three(|a, b, c| half::fma_mixed(F16, a, b, c)),
+                (Rounding::Nearest, _) => three(|a, b, c| half::fma_mixed(BF16, a, b, c)),
+                _ => three(move |a, b, c| {
+                    let product = soft::mul(format.unpack(a), format.unpack(b));
+                    F32.round(soft::add(product, F32.unpack(c), mode), mode)
+                }),
+            };
             self.emit_compute(d, &[a, b, c], f);
         } else {
-            let f = two(move |a, b| {
-                F32.round(soft::add(format.unpack(a), F32.unpack(b ^ sign), mode), mode)
-            });
+            let f = match (mode, format) {
+                (Rounding::Nearest, F16) => two(move |a, b| half::add_mixed(F16, a, b ^ sign)),
+                (Rounding::Nearest, _) => two(move |a, b| half::add_mixed(BF16, a, b ^ sign)),
+                _ => two(move |a, b| {
+                    F32.round(soft::add(format.unpack(a), F32.unpack(b ^ sign), mode), mode)
+                }),
+            };
             self.emit_compute(d, &[a, b], f);
         }
         Ok(())
@@ -342,4 +356,27 @@ impl Decoder<'_> {
 /// additions to the machine.
 fn quiet(bits: u64) -> u64 {
     if bits & 0x7fff_ffff > 0x7f80_0000 { F32.nan } else { bits }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sweeps_are_extrema() {
+        let how = Extremum { max: true, propagate: false, xorsign: true };
+        for (format, name) in [(F16, "f16"), (BF16, "bf16")] {
+            let float = Float::from_name(name).unwrap();
+            let infinity = ((1 << format.exponent_bits) - 1) << format.fraction_bits;
+            let ends = [0, 1, infinity - 1, infinity, infinity + 1, 0x7fff];
+            for a in 0..=0xffff {
+                for magnitude in ends.into_iter().chain([a & 0x7fff, (a + 1) & 0x7fff]) {
+                    for b in [magnitude, magnitude | 0x8000] {
+                        assert_eq!(sweep(format, a, b), how.apply(float, a, b), "{a:#x} {b:#x}");
+                        assert_eq!(sweep(format, b, a), how.apply(float, b, a), "{b:#x} {a:#x}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! Integer arithmetic.
 
 use super::super::ast::{Instruction, Type};
-use super::super::op::{Compute, Op, one, two};
+use super::super::lanes::{one, two};
+use super::super::op::{Compute, Op};
 use super::decoder::{Decoded, Decoder};
 use super::modifiers::Modifiers;
 

@@ -1,7 +1,8 @@
 //! Moves, loads, stores, atomics and address arithmetic.
 
 use super::super::ast::{Instruction, Kind, Operand, Space, Type, width_mask};
-use super::super::op::{Address, AtomicOp, Op, Slot, Strength, Window, one, two};
+use super::super::lanes::{one, two};
+use super::super::op::{Address, AtomicOp, Op, Slot, Strength, Window};
 use super::super::window;
 use super::decoder::Symbol;
 use super::decoder::{Decoded, Decoder};

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use super::ast::{Function, Instruction, Operand, Statement, Text, Type};
 use super::layout;
 use super::op::{Guard, Program, Slot, Source};
+use super::registers;
 use super::statics::Statics;
 use decoder::{Decoded, Decoder, Symbol};
 use modifiers::Modifiers;
@@ -100,18 +101,21 @@ impl Decoder<'_> {
             // A label that was never placed belongs to a scope that nothing jumps into.
             positions.push(label.unwrap_or(u32::MAX));
         }
-        let steps = layout::arrange(std::mem::take(&mut self.steps), &positions);
+        let mut steps = layout::arrange(std::mem::take(&mut self.steps), &positions);
         let shared_bytes = self.shared_bytes.next_multiple_of(16);
         let start = super::window::SHARED_START + shared_bytes;
         let mut constants: Vec<(Slot, u64)> =
             self.constants.iter().map(|(&value, &slot)| (slot, value)).collect();
         constants.extend(self.dynamic_shared.iter().map(|&slot| (slot, start)));
+        let filled = constants.iter_mut().map(|(slot, _)| slot);
+        let filled = filled.chain(self.specials.iter_mut().map(|(slot, _)| slot));
+        let registers = registers::share(&mut steps, self.registers, filled);
         let entry = self.text.functions.iter().find(|f| f.name == self.name);
         Ok(Program {
             name: self.name,
             steps,
             sources: self.sources,
-            registers: self.registers,
+            registers,
             constants,
             specials: self.specials,
             param_bytes: self.param_bytes as u32,
