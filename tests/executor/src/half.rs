@@ -7,10 +7,11 @@
 //!    22 bits and an exponent far inside `f64`'s range, so it is exact there.
 //! 2. A sum of two halves rounded to 53 bits and then to p ≤ 11 is the sum rounded once, because
 //!    53 ≥ 2p + 2 (S. Figueroa, "When is double rounding innocuous?", 1995).
-//! 3. A fused operation adds the exact product in `f64` *rounded to odd*: of the two neighbours of an
+//! 3. A fused operation of halves adds the exact product in `f64` *rounded to odd*: of the two neighbours of an
 //!    inexact sum, the one with an odd last bit. Rounding that to p + 2 ≤ 53 bits or fewer gives the
 //!    sum rounded once (S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums",
 //!    2008). The error of the sum, which tells whether and where it is inexact, is Knuth's TwoSum.
+//! 4. A fused operation of `f32` is the host's own, which rounds once.
 
 use super::soft::{BF16, F16, F32, Format};
 
@@ -118,7 +119,7 @@ pub(super) fn fma(format: Format, a: u64, b: u64, c: u64) -> u64 {
 
 /// `a · b + c` in `f32`, rounded once to nearest even.
 pub(super) fn fma_f32(a: f32, b: f32, c: f32) -> f32 {
-    add_to_odd(f64::from(a) * f64::from(b), f64::from(c)) as f32
+    a.mul_add(b, c)
 }
 
 /// `a + b` rounded to odd. Neither the sum nor a difference of these operands overflows.

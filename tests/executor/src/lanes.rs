@@ -8,7 +8,9 @@ use super::op::{Compute, LANES, Lanes};
 /// Whether the machine has what second forms are compiled for.
 pub(super) fn has_wide_vectors() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt");
+    return is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("popcnt");
     #[cfg(not(target_arch = "x86_64"))]
     return false;
 }
@@ -24,7 +26,7 @@ macro_rules! lifted {
                     d[i] = f($($operand[i]),+);
                 }
             }
-            #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,popcnt"))]
+            #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma,popcnt"))]
             fn each_wide(f: &impl Fn($($word),+) -> u64, d: &mut Lanes, $($operand: &Lanes),+) {
                 each(f, d, $($operand),+);
             }

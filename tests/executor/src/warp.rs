@@ -92,7 +92,7 @@ impl Warp {
         self.run_in_this_form(ctx, budget)
     }
 
-    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,popcnt"))]
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma,popcnt"))]
     fn run_wide(&mut self, ctx: &mut BlockContext<'_>, budget: u32) -> Ran {
         self.run_in_this_form(ctx, budget)
     }

@@ -9,27 +9,22 @@ use super::modifiers::Modifiers;
 
 /// `prmt.b32` in its default mode: four bytes picked out of `b:a`, or their signs spread.
 fn permute(a: u64, b: u64, selector: u64) -> u64 {
-    let bytes = (b << 32 | a).to_le_bytes();
+    let bytes = b << 32 | a;
     let mut out = 0;
     for i in 0..4 {
         let pick = selector >> (4 * i);
-        let byte = bytes[(pick & 7) as usize];
-        let byte = if pick & 8 == 0 { byte } else { ((byte as i8) >> 7) as u8 };
-        out |= u64::from(byte) << (8 * i);
+        let byte = bytes >> (8 * (pick & 7)) & 0xff;
+        let signs = (byte >> 7) * 0xff;
+        out |= if pick & 8 == 0 { byte } else { signs } << (8 * i);
     }
     out
 }
 
-/// `lop3.b32`: bit `4a+2b+c` of the table, for every bit.
-fn lop3(table: u64, a: u64, b: u64, c: u64) -> u64 {
-    let mut out = 0;
-    for row in 0..8u64 {
-        if table >> row & 1 == 1 {
-            let pick = |x: u64, bit: u64| if row >> bit & 1 == 1 { x } else { !x };
-            out |= pick(a, 2) & pick(b, 1) & pick(c, 0);
-        }
-    }
-    out & 0xffff_ffff
+/// `lop3.b32`: bit `4a+2b+c` of the table, for every bit. `rows` are the table's bits, each as a word of it.
+fn lop3(rows: [u64; 8], a: u64, b: u64, c: u64) -> u64 {
+    let pick = |bit: u64, [no, yes]: [u64; 2]| no ^ bit & (no ^ yes);
+    let by_c = |row: usize| pick(c, [rows[row], rows[row + 1]]);
+    pick(a, [pick(b, [by_c(0), by_c(2)]), pick(b, [by_c(4), by_c(6)])])
 }
 
 /// `bfe`: the field of `len` bits at `pos`, extended with its sign where the type is signed. Above the
@@ -133,7 +128,8 @@ impl Decoder<'_> {
         let b = self.read(ins, 2, 32)?;
         let c = self.read(ins, 3, 32)?;
         let d = self.write(ins, 0, 32)?;
-        self.emit_compute(d, &[a, b, c], three(move |a, b, c| lop3(table, a, b, c)));
+        let rows = std::array::from_fn(|row| if table >> row & 1 == 1 { 0xffff_ffff } else { 0 });
+        self.emit_compute(d, &[a, b, c], three(move |a, b, c| lop3(rows, a, b, c)));
         Ok(())
     }
 
@@ -210,6 +206,38 @@ mod tests {
                     assert_eq!(ours, theirs, "bfe {a:#x} {pos} {len} {ty:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn logic_follows_its_table() {
+        let words = [0, 0xffff_ffff, 0x1234_5678, 0x9abc_def0, 0x0f0f_3355];
+        for table in 0..256u64 {
+            let rows =
+                std::array::from_fn(|row| if table >> row & 1 == 1 { 0xffff_ffff } else { 0 });
+            for [a, b, c] in words.into_iter().flat_map(|a| {
+                words.into_iter().flat_map(move |b| words.into_iter().map(move |c| [a, b, c]))
+            }) {
+                let bit = |i: u32| {
+                    let [a, b, c] = [a, b, c].map(|x: u64| x >> i & 1);
+                    (table >> (4 * a + 2 * b + c) & 1) << i
+                };
+                assert_eq!(lop3(rows, a, b, c), (0..32).map(bit).sum(), "{table:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn permutations_pick_bytes() {
+        let (a, b) = (0x83_02_81_00, 0x07_86_05_84);
+        let bytes = [0x00, 0x81, 0x02, 0x83, 0x84, 0x05, 0x86, 0x07u64];
+        for selector in 0..=0xffff {
+            let byte = |i: u32| {
+                let pick = selector >> (4 * i) & 15;
+                let byte = bytes[pick as usize & 7];
+                (if pick < 8 { byte } else { byte / 0x80 * 0xff }) << (8 * i)
+            };
+            assert_eq!(permute(a, b, selector), (0..4).map(byte).sum(), "{selector:#x}");
         }
     }
 }

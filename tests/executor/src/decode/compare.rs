@@ -145,17 +145,22 @@ impl Decoder<'_> {
         }
     }
 
-    /// The comparison's result in a new predicate.
-    fn compared(&mut self, ins: &Instruction, m: &mut Modifiers<'_>, ty: Type) -> Decoded<Slot> {
+    /// The comparison, whose result goes to the predicate `result`.
+    fn compared(
+        &mut self,
+        ins: &Instruction,
+        m: &mut Modifiers<'_>,
+        ty: Type,
+        result: Slot,
+    ) -> Decoded<()> {
         let how = m.require(&COMPARISONS)?;
         let Some(f) = how.on(ty) else {
             return m.error(format!("{:?} compares integers as floats", ins.text));
         };
         let a = self.read(ins, 1, ty.bits)?;
         let b = self.read(ins, 2, ty.bits)?;
-        let result = self.new_slot();
         self.emit_compute(result, &[a, b], f);
-        Ok(result)
+        Ok(())
     }
 
     fn set_predicate(&mut self, ins: &Instruction, m: &mut Modifiers<'_>) -> Decoded<()> {
@@ -171,7 +176,11 @@ impl Decoder<'_> {
             Some(q) => Some(self.target(ins, &q, 1, false)?),
             None => None,
         };
-        let result = self.compared(ins, m, ty)?;
+        if combine.is_none() && q.is_none() {
+            return self.compared(ins, m, ty, p);
+        }
+        let result = self.new_slot();
+        self.compared(ins, m, ty, result)?;
         let with = match combine {
             Some(_) => Some(self.predicate(ins, 3)?),
             None => None,
@@ -218,7 +227,8 @@ impl Decoder<'_> {
             return m.error("set gives 32 bits");
         }
         let yes = if dest.float() { 0x3f80_0000 } else { 0xffff_ffff };
-        let result = self.compared(ins, m, source)?;
+        let result = self.new_slot();
+        self.compared(ins, m, source, result)?;
         let d = self.write(ins, 0, 32)?;
         self.emit_compute(d, &[result], one(move |a| if a != 0 { yes } else { 0 }));
         Ok(())
