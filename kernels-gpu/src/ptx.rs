@@ -75,7 +75,11 @@ instruction! {
     cvt_rz_f16x2_f32, "cvt.rz.f16x2.f32 {d}, {hi}, {lo};", (hi: f32, lo: f32) -> u32
 }
 instruction! {
-    /// The smaller of each pair of FP16 numbers.
+    /// The larger of each pair of FP16 numbers; a NaN loses.
+    max_f16x2, "max.f16x2 {d}, {a}, {b};", (a: u32, b: u32) -> u32
+}
+instruction! {
+    /// The smaller of each pair of FP16 numbers; a NaN loses.
     min_f16x2, "min.f16x2 {d}, {a}, {b};", (a: u32, b: u32) -> u32
 }
 instruction! {
@@ -145,6 +149,23 @@ instruction! {
 instruction! {
     /// Products of two pairs of f16, rounded to nearest even.
     mul_rn_f16x2, "mul.rn.f16x2 {d}, {a}, {b};", (a: u32, b: u32) -> u32
+}
+
+instruction! {
+    /// `a·b + c` for both of a pair of f16, each rounded once, to nearest even.
+    fma_rn_f16x2, "fma.rn.f16x2 {d}, {a}, {b}, {c};", (a: u32, b: u32, c: u32) -> u32
+}
+instruction! {
+    /// Sums of two pairs of f16, rounded to nearest even.
+    add_rn_f16x2, "add.rn.f16x2 {d}, {a}, {b};", (a: u32, b: u32) -> u32
+}
+instruction! {
+    /// Differences of two pairs of f16, rounded to nearest even.
+    sub_rn_f16x2, "sub.rn.f16x2 {d}, {a}, {b};", (a: u32, b: u32) -> u32
+}
+instruction! {
+    /// Magnitudes of a pair of f16. Spelled so that the assembler takes it into the instruction that uses it.
+    abs_f16x2, "abs.f16x2 {d}, {a};", (a: u32) -> u32
 }
 
 /// The product of two words, the low one first.

@@ -2,6 +2,7 @@
 
 use fouroversix_conformance::extent::is_extensive;
 use fouroversix_reference::E2m1;
+use half::f16;
 
 /// `decide/block.rs`, note 3: a product with RN(1/6) plus one with the rest, rounded once, is the
 /// quotient: for every significand, at both ends of the exponents that the hot loop meets and in the middle.
@@ -55,4 +56,37 @@ fn a_newton_step_rounds_reciprocals() {
         }
     }
     assert_eq!(exceptions, [(2.0_f32.next_down(), 0.5)]);
+}
+
+/// `decide/search/filter.rs`: two FMAs in FP16 round to E2M1 as those in FP32 do, and to the grid of twice the
+/// scale with twice the floor. Every FP16 number below 7, and below 16 for the other; 6 or more, where clipping
+/// makes it 6, from 7 to 16.
+#[test]
+fn two_fmas_in_half_precision_round_to_e2m1() {
+    let fma = |a: f16, b: f16, c: f16| f16::from_f64(a.to_f64() * b.to_f64() + c.to_f64());
+    let round = |y: f16, floor: u16| {
+        let m = y.max(f16::from_bits(floor));
+        let shift = f16::from_f32(512.0);
+        fma(m, shift, fma(m, -shift, y)).to_f64()
+    };
+    let nearest = |y: f64, values: &[f64]| {
+        values.iter().map(|value| (value - y).abs()).fold(f64::INFINITY, f64::min)
+    };
+    for bits in 0..f16::from_f32(16.0).to_bits() {
+        let y = f16::from_bits(bits);
+        let q = round(y, 0x3C03);
+        if y < f16::from_f32(7.0) {
+            let values = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+            assert!(values.contains(&q), "{y} becomes {q}");
+            assert_eq!((q - y.to_f64()).abs(), nearest(y.to_f64(), &values), "{y}");
+        } else {
+            assert!(q >= 6.0, "{y} becomes {q}");
+        }
+        let q = round(y, 0x4003);
+        let values = [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0];
+        if y < f16::from_f32(14.0) {
+            assert!(values.contains(&q), "{y} becomes {q}");
+            assert_eq!((q - y.to_f64()).abs(), nearest(y.to_f64(), &values), "{y}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ mod ptx_mutants;
 mod random;
 mod roundings;
 mod runner;
+mod search_filter;
 mod search_golden;
 mod search_properties;
 mod training_golden;

@@ -112,9 +112,13 @@ pub(crate) fn split(text: &str, set: InstructionSet) -> Result<Vec<(Kernel, Stri
         }
         if line == "{"
             && let Some((kernel, text)) = kernels.last_mut().filter(|(_, t)| t.ends_with(")\n"))
-            && let Some(registers) = kernel.register_limit(set)
         {
-            text.push_str(&format!(".maxnreg {registers}\n"));
+            if let Some(registers) = kernel.register_limit(set) {
+                text.push_str(&format!(".maxnreg {registers}\n"));
+            }
+            if let Some(threads) = kernel.thread_limit(set) {
+                text.push_str(&format!(".maxntid {threads}\n"));
+            }
         }
         let to = kernels.last_mut().map_or(&mut header, |(_, text)| text);
         to.push_str(&line);

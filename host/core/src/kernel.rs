@@ -356,6 +356,22 @@ impl Kernel {
         })
     }
 
+    /// Threads that a thread block may have (`.maxntid`), more than a launch uses: a search of tiles gets registers for
+    /// so many, and another thread block fits on a multiprocessor. `.maxnreg` with as many registers spills.
+    #[must_use]
+    pub const fn thread_limit(self, set: InstructionSet) -> Option<u32> {
+        if !self.searches() || set.has(Capability::Fp4Kernels) {
+            return None;
+        }
+        match (self.blocks, self.outputs) {
+            // 576 spill here.
+            (Some(Blocks::Tile), Some(Outputs::Both)) if self.grouped => Some(512),
+            (Some(Blocks::Tile), _) if !set.has(Capability::Fp8Cvt) => Some(512),
+            (Some(Blocks::Tile), _) => Some(576),
+            _ => None,
+        }
+    }
+
     /// The name of its entry and of its PTX file.
     #[must_use]
     pub const fn name(self) -> Name {

@@ -2,7 +2,7 @@
 
 use crate::load::block::Strided;
 use crate::load::input::Input;
-use crate::ptx::warp;
+use crate::ptx::{self, warp};
 
 /// A lane's share of a tile.
 pub(crate) struct Lines<T: Input> {
@@ -36,10 +36,26 @@ pub(crate) fn sum(lines: [f32; 2]) -> f32 {
     r + warp::shuffle_xor(r, 4)
 }
 
+/// Sums over a tile's eight lanes of two FP16 numbers, three roundings on the way.
+#[inline(always)]
+pub(crate) fn sum_f16x2(pair: u32) -> u32 {
+    let shuffled = |pair: u32, mask| warp::shuffle_xor(f32::from_bits(pair), mask).to_bits();
+    let r = ptx::add_rn_f16x2(pair, shuffled(pair, 16));
+    let r = ptx::add_rn_f16x2(r, shuffled(r, 8));
+    ptx::add_rn_f16x2(r, shuffled(r, 4))
+}
+
 /// The largest of a tile's eight lanes.
 #[inline(always)]
 pub(crate) fn largest(v: f32, max: fn(f32, f32) -> f32) -> f32 {
     let v = max(v, warp::shuffle_xor(v, 16));
     let v = max(v, warp::shuffle_xor(v, 8));
     max(v, warp::shuffle_xor(v, 4))
+}
+
+/// Whether a condition holds in all lanes of this lane's tile.
+#[inline(always)]
+pub(crate) fn in_all_lanes(condition: bool, lane: u32) -> bool {
+    let tile = 0x1111_1111 << (lane % 4);
+    warp::ballot(condition) & tile == tile
 }

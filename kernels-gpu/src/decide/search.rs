@@ -8,20 +8,23 @@
 //!     the first c with the lowest err wins
 //! ```
 //!
-//! 1. **The contract's own differences.** E2M1(y)·s has six significant bits, so one FMA makes the
-//!    contract's difference of step 6, rounded once. Nothing is estimated there.
-//! 2. **Sums.** Magnitudes are added in the contract's order: that is the contract's error. Squares are
-//!    added by FMA, which saves an instruction an element: their sum is within 33u of the contract's, both
-//!    being sums of the same nonnegative terms with 16 roundings on the way to each. Where a second
-//!    candidate is that close to the best, the warp does it all again with squares that are rounded.
+//! 1. **A filter** weighs all 13 in packed half precision, two elements an instruction, and drops those that
+//!    can't be the best whatever rounding did (`search/filter.rs` has the proof). In normal data one or two are
+//!    left, two or three in the worst lane of a warp.
+//! 2. **The contract's errors** of those that are left decide, by strict comparison in the contract's order
+//!    (`search/sweep.rs`). E2M1(y)·s has six significant bits, so one FMA makes the contract's difference of step 6,
+//!    rounded once; terms are added in the contract's order. In a tile that is the order of the rowwise output:
+//!    where two come within rounding of each other, the columnwise output asks its own sums.
 //! 3. **Any byte.** A byte moved to the top of an FP32 number is 2⁻¹²⁰ times its value, subnormals
-//!    included; so there is no other path for small scales, zeros or blocks that saturate. Only NaN, ∞ and
-//!    an `S_dec` near the ends of the exponent range go to the exact path.
+//!    included. The filter takes normal scales alone; other blocks have all 13 weighed by the contract. Only NaN, ∞
+//!    and an `S_dec` near the ends of the exponent range go to the exact path, element by element from memory.
 //! 4. **Clipping.** Below map6's scale `y` is 7 or more, where rounding gives 8 or more, or NaN of what
 //!    overflows: the smaller one of that and 6 is 6.
 
 mod block;
+mod candidates;
 mod exact;
+mod filter;
 #[cfg(not(fp4_kernels))]
 mod grid;
 #[cfg(fp4_kernels)]

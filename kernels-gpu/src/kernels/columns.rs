@@ -15,7 +15,7 @@ use crate::load::input::Input;
 use crate::load::staged::{self, Reader, Staged};
 use crate::load::tensor;
 use crate::load::transform::Transform;
-use crate::ptx::{self, memory, shared, thread};
+use crate::ptx::{self, memory, rolled, shared, thread};
 use fouroversix_core::abi::{
     COLUMNS_COLS, GlobalScale, QuantizeParams, QuantizeTensor, ROW_SCALED, SWIZZLED,
 };
@@ -245,8 +245,8 @@ pub(crate) unsafe fn kernel<
         // Rolled: no flag has bit 31, see `ptx/rolled.rs`.
         for step in 0..steps + (p.flags >> 31) {
             macro_rules! encode {
-                ($half:literal, $load:ident, $output:ident, $threads:expr, $down:literal, $global:expr) => {{
-                    let raw = reader.$load::<T, $half>();
+                ($half:expr, $raw:expr, $output:ident, $threads:expr, $down:literal, $global:expr) => {{
+                    let raw = $raw;
                     let rounding = roundings[usize::from($down)];
                     let block_of = |thread: u32| {
                         let line = thread / $threads + step * STEP;
@@ -265,13 +265,33 @@ pub(crate) unsafe fn kernel<
                     )
                 }};
             }
+            macro_rules! two {
+                ($load:ident, $($of:tt)*) => {
+                    if M::SEARCH {
+                        // One after the other by the same code: twice, a search would be in the instruction
+                        // cache's way.
+                        let mut blocks = [Encoded::zero([0; 2]); 2];
+                        for half in 0..rolled::two(p.flags) {
+                            let raw = if half == 0 {
+                                reader.$load::<T, 0>()
+                            } else {
+                                reader.$load::<T, 1>()
+                            };
+                            blocks = [blocks[1], encode!(half, raw, $($of)*)];
+                        }
+                        blocks
+                    } else {
+                        [
+                            encode!(0, reader.$load::<T, 0>(), $($of)*),
+                            encode!(1, reader.$load::<T, 1>(), $($of)*),
+                        ]
+                    }
+                };
+            }
             // Rematerialized on rare paths: kept, a thread's place would take registers.
             let again = || ptx::opaque(thread);
             let global_of_column = columnwise(again()).global::<M>(global_t, step, p.flags);
-            let blocks = [
-                encode!(0, load_column, columnwise, downward, true, global_of_column),
-                encode!(1, load_column, columnwise, downward, true, global_of_column),
-            ];
+            let blocks = two!(load_column, columnwise, downward, true, global_of_column);
             if to_columns.ragged {
                 columnwise(again()).store_each(step, p.flags, blocks);
             }
@@ -279,10 +299,7 @@ pub(crate) unsafe fn kernel<
             to_columns.advance(&mut column, p.flags);
             if ROWWISE {
                 let global_of_row = rowwise(again()).global::<M>(global, step, p.flags);
-                let blocks = [
-                    encode!(0, load_row, rowwise, across, false, global_of_row),
-                    encode!(1, load_row, rowwise, across, false, global_of_row),
-                ];
+                let blocks = two!(load_row, rowwise, across, false, global_of_row);
                 if to_rows.ragged {
                     rowwise(again()).store_each(step, p.flags, blocks);
                 }

@@ -13,12 +13,6 @@ pub(crate) fn two(flags: u32) -> u32 {
     2 + (flags >> 31)
 }
 
-/// 8, likewise.
-#[inline(always)]
-pub(crate) fn eight(flags: u32) -> u32 {
-    8 + (flags >> 31)
-}
-
 /// 13, likewise.
 #[inline(always)]
 pub(crate) fn thirteen(flags: u32) -> u32 {

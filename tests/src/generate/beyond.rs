@@ -5,9 +5,13 @@ use fouroversix_core::config::{
 };
 
 use super::draw::{case, configs};
-use super::{ELEMENTS, PATTERNS, SCALINGS, in_turns, supplied_amax_cases};
+use super::{ELEMENTS, PATTERNS, Pattern, SCALINGS, in_turns, supplied_amax_cases};
 use crate::case::{Case, SuppliedAmax};
 use crate::oracle;
+
+/// A NaN in one tile of several that a warp holds: the others are as if it were not there.
+const LONE_NAN: Pattern =
+    Pattern { name: "lone-nan", fill: |rng, i| if i == 0 { f32::NAN } else { rng.normal() } };
 
 /// Every pattern, and supplied amaxes, under every search, scaling and element type.
 #[must_use]
@@ -18,6 +22,12 @@ pub fn search_cases(seed: u64) -> Vec<Case> {
             let configs = configs(rule, scaling);
             for (turn, element) in ELEMENTS.into_iter().enumerate() {
                 cases.extend(in_turns(&configs, element, seed, 5 * number + turn));
+                if scaling == Scaling::Tile {
+                    let input = LONE_NAN.input(element, [16, 64], seed);
+                    let of =
+                        |config: &Config| case(LONE_NAN.name, seed, *config, input.clone(), None);
+                    cases.extend(configs.iter().map(of));
+                }
             }
             cases.extend(supplied_amax_cases(seed, rule, scaling));
         }

@@ -2,14 +2,13 @@
 //! extreme magnitude, and for tiles whose best candidates are too close.
 
 use super::super::exact::Encoder;
-use super::sweep;
-use super::weigh::Sums;
+use super::candidates;
 use crate::formats::e4m3;
 use crate::load::block::Block;
 use crate::load::input::Input;
 use crate::ptx;
 use crate::ptx::rolled::{sixteen, thirteen};
-use fouroversix_core::abi::GlobalScale;
+use fouroversix_core::abi::{GlobalScale, MAGNITUDES};
 
 /// Candidate `i` of 13: its distance from map6's byte.
 #[inline(always)]
@@ -18,25 +17,35 @@ fn step(i: i32) -> i32 {
     if i <= 8 { near } else { i - 4 }
 }
 
-/// The first candidate with the lowest error. A rolled loop: one copy of code that is rarely executed.
+/// The first candidate of those in `open` with the lowest error. `skips` says, of whether one is there, whether
+/// nobody asks for its error. A rolled loop: one copy of code that is rarely executed.
 #[inline(always)]
 pub(super) fn best(
     bmax: f32,
     global: &GlobalScale,
+    open: u32,
     flags: u32,
+    skips: impl Fn(bool) -> bool,
     mut error_of: impl FnMut(Encoder) -> f32,
 ) -> Encoder {
     let map6 = i32::from(e4m3::byte(ptx::div_rn(bmax, 6.0) * global.s_enc));
-    let of_byte = |byte: i32| Encoder::new(sweep::value((byte as u32) << 20), global.s_dec);
+    let of_byte = |byte: i32| Encoder::new(candidates::value((byte as u32) << 20), global.s_dec);
     let mut best = of_byte(map6);
-    let mut least = 0.0;
+    let mut least = f32::INFINITY;
     for i in 0..thirteen(flags) as i32 {
         let byte = map6 + step(i);
-        // Any byte has an error, but only that of a scale counts.
-        let is_scale = (1..=126).contains(&byte);
-        let encoder = of_byte(if is_scale { byte } else { map6 });
+        let is_scale = i == 0 || (1..=126).contains(&byte);
+        let asked = if is_scale { open & candidates::bit(step(i)) } else { 0 };
+        // `opaque` each time, for the reason in `decide/tile.rs`.
+        let is_open = || ptx::opaque(asked) != 0;
+        if skips(is_open()) {
+            continue;
+        }
+        // Any byte has an error, but only that of a candidate counts.
+        let encoder = of_byte(if is_open() { byte } else { map6 });
         let error = error_of(encoder);
-        if i == 0 || is_scale && error < least {
+        // map6 comes first, whatever its error.
+        if is_open() && (i == 0 || error < least) {
             (best, least) = (encoder, error);
         }
     }
@@ -51,10 +60,10 @@ pub(super) fn error<T: Input>(
     global: &GlobalScale,
     flags: u32,
 ) -> f32 {
-    let sums = Sums::new(flags);
     let mut error = 0.0;
     for i in 0..sixteen(flags) {
-        error += sums.term(encoder.fast(line.element::<T>(i), global));
+        let d = encoder.fast(line.element::<T>(i), global);
+        error += if flags & MAGNITUDES != 0 { d.abs() } else { d * d };
     }
     error
 }

@@ -27,7 +27,7 @@ impl Weigh for Target {
     }
 
     #[inline(always)]
-    fn differences<const HALF: usize, const CLIP: bool>(
+    fn differences<const HALF: usize>(
         x: &[f32; 16],
         scaled: &[f32; 16],
         encode: f32,
@@ -35,19 +35,9 @@ impl Weigh for Target {
     ) -> [f32; 8] {
         elements!(|i| {
             let i = 8 * HALF + i;
-            let q = round(ptx::mul_abs_rn(x[i], encode));
-            let q = if CLIP { ptx::min(q, 6.0) } else { q };
+            let q = ptx::min(round(ptx::mul_abs_rn(x[i], encode)), 6.0);
             ptx::fma_rn(q, scale, ptx::neg(scaled[i]))
         }, 0 1 2 3 4 5 6 7)
-    }
-
-    #[inline(always)]
-    fn add_squares(mut sum: f32, differences: [f32; 8]) -> f32 {
-        let [a, b, c, d, e, f, g, h] = differences;
-        for d in [a, b, c, d, e, f, g, h] {
-            sum = ptx::fma_rn(d, d, sum);
-        }
-        sum
     }
 
     #[inline(always)]

@@ -25,7 +25,7 @@ impl Weigh for Target {
     }
 
     #[inline(always)]
-    fn differences<const HALF: usize, const CLIP: bool>(
+    fn differences<const HALF: usize>(
         x: &[f32; 16],
         scaled: &[f32; 16],
         encode: f32,
@@ -42,18 +42,6 @@ impl Weigh for Target {
             };
         }
         each!(0 1 2 3 4 5 6 7)
-    }
-
-    #[inline(always)]
-    fn add_squares(sum: f32, [a, b, c, d, e, f, g, h]: [f32; 8]) -> f32 {
-        let square = |sum: F32x2, d: [f32; 2]| {
-            let d = F32x2::new(d);
-            packed::fma_rn_f32x2(d, d, sum)
-        };
-        let first = F32x2::new([a, b]);
-        let sums = packed::mul_rn_f32x2(first, first);
-        let [low, high] = square(square(square(sums, [c, d]), [e, f]), [g, h]).split();
-        sum + (low + high)
     }
 
     #[inline(always)]
