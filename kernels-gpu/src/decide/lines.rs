@@ -52,10 +52,3 @@ pub(crate) fn largest(v: f32, max: fn(f32, f32) -> f32) -> f32 {
     let v = max(v, warp::shuffle_xor(v, 8));
     max(v, warp::shuffle_xor(v, 4))
 }
-
-/// Whether a condition holds in all lanes of this lane's tile.
-#[inline(always)]
-pub(crate) fn in_all_lanes(condition: bool, lane: u32) -> bool {
-    let tile = 0x1111_1111 << (lane % 4);
-    warp::ballot(condition) & tile == tile
-}

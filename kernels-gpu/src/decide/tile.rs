@@ -5,7 +5,7 @@
 //! direction: near ties are settled for rows and for columns separately.
 
 use super::isa::{self, Candidate, Isa, Target};
-use super::lines::{Encoded, Lines, in_all_lanes, largest, sum};
+use super::lines::{Encoded, Lines, largest, sum};
 use super::metric::Metric;
 use super::rounding::Rounding;
 use super::{block, encoded, exact, near, search, stochastic};
@@ -13,6 +13,13 @@ use crate::load::block::{Block, Placed};
 use crate::load::input::Input;
 use crate::ptx::{self, warp};
 use fouroversix_core::abi::GlobalScale;
+
+/// Whether a condition holds in all lanes of this lane's tile.
+#[inline(always)]
+fn in_all_lanes(condition: bool, lane: u32) -> bool {
+    let tile = 0x1111_1111 << (lane % 4);
+    warp::ballot(condition) & tile == tile
+}
 
 /// Both candidates of both lines.
 #[inline(always)]
