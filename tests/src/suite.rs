@@ -110,10 +110,13 @@ impl Suite {
         Self { cases: generate::beyond::search_cases(seed), ..Self::default() }
     }
 
-    /// Generated cases of stochastic rounding and transforms: [`generate::beyond::training_cases`].
+    /// Generated cases of stochastic rounding and transforms: [`generate::beyond::training_cases`] and
+    /// [`generate::rare::cases`].
     #[must_use]
     pub fn generated_training(seed: u64) -> Self {
-        Self { cases: generate::beyond::training_cases(seed), ..Self::default() }
+        let mut cases = generate::beyond::training_cases(seed);
+        cases.extend(generate::rare::cases(seed));
+        Self { cases, ..Self::default() }
     }
 
     /// Adds every form of a file's cases, and the dequantization of their outputs.

@@ -1,7 +1,7 @@
 //! That the generators hit what they aim at.
 
 use fouroversix_conformance::case::{Case, every_rule};
-use fouroversix_conformance::generate::{self, ELEMENTS, SCALINGS, midpoint, near_tie};
+use fouroversix_conformance::generate::{self, ELEMENTS, SCALINGS, midpoint, near_tie, rare};
 use fouroversix_conformance::oracle;
 use fouroversix_core::config::{InputType, Rule, Scaling};
 use fouroversix_reference::scale::block_encode_scale;
@@ -47,6 +47,33 @@ fn near_ties_are_near() {
             }
         }
     }
+}
+
+#[test]
+fn rare_blocks_are_near_ties_whatever_the_transform() {
+    let mut taken = [0, 0];
+    let cases = rare::cases(3);
+    let aimed = |case: &&Case| case.config.rule() != Rule::Plain && !case.input.bits.is_empty();
+    for case in cases.iter().filter(aimed) {
+        let tile = case.config.scaling() == Scaling::Tile;
+        let columnwise = case.name.contains("columns") && case.config.outputs().columnwise();
+        let [mut rows, mut cols] = case.input.shape;
+        if columnwise {
+            (rows, cols) = (cols, rows);
+        }
+        let lines = (0..rows).step_by(if tile { 16 } else { 1 });
+        let blocks = lines.flat_map(|row| (0..cols / 16).map(move |block| (row, block)));
+        let pairs = blocks
+            .filter_map(|(row, block)| oracle::explain(case, columnwise, row, block).candidates);
+        let near = pairs.filter(|pair| {
+            let [map4, map6] = [pair.map4.error, pair.map6.error];
+            map6 > 0.0 && (map4 - map6).abs() <= 1e-4 * map6
+        });
+        let near: Vec<bool> = near.map(|pair| pair.takes_map4()).collect();
+        assert!(near.len() >= 4, "{case}: {} are near", near.len());
+        near.into_iter().for_each(|map4| taken[usize::from(map4)] += 1);
+    }
+    assert!(taken.iter().all(|&count| count > 100), "map6 and map4 are taken {taken:?} times");
 }
 
 #[test]

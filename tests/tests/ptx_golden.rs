@@ -1,20 +1,18 @@
 //! The carried golden cases, generated ones and large ones on the committed PTX of every instruction
 //! set, executed, and no instruction that no case executes.
 //!
-//! Golden and large cases run on every set. Of the generated ones, which take as long as both, each runs on
-//! one of the sets without FP4 conversions and on one of those with; `ptx-coverage` and the program run
+//! Golden, large and rare cases run on every set. Of the generated ones, which take as long as both, each runs
+//! on one of the sets without FP4 conversions and on one of those with; `ptx-coverage` and the program run
 //! them all on all. A case whose kernels are the same text for two sets is run on one of them.
 
 use std::sync::LazyLock;
 
 use fouroversix_conformance::backend::Backend;
-use fouroversix_conformance::case::Case;
 use fouroversix_conformance::coverage;
 use fouroversix_conformance::generate::beyond::{stochastic_cases, transform_cases};
-use fouroversix_conformance::not_checked::not_checked;
 use fouroversix_conformance::ptx::{PtxBackend, large, reach};
 use fouroversix_conformance::suite::{self, Suite};
-use fouroversix_core::config::{InputType, Outputs, Rounding, Scaling};
+use fouroversix_core::config::InputType;
 use fouroversix_core::{InstructionSet, Kernel};
 use fouroversix_ptx as ptx;
 use fouroversix_ptx_executor::ApproxError;
@@ -45,7 +43,7 @@ fn instructions(isa: InstructionSet, kernel: Kernel) -> Vec<&'static str> {
     text.lines().filter(|line| !line.starts_with(".target")).collect()
 }
 
-/// Runs the golden and large cases and the `half` of the generated ones on the kernels of a set, but what
+/// Runs the golden, large and rare cases and the `half` of the generated ones on the kernels of a set, but what
 /// runs on the same text in the test of `twin`; every instruction must be executed, or unreachable.
 fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
     let backend = PtxBackend::committed(isa);
@@ -59,16 +57,6 @@ fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
     let large = large::cases();
     suite.cases.extend(stochastic_cases(&large, half));
     suite.cases.extend(transform_cases(&large, half));
-    // Kernels of both outputs have four copies of what the others have one or two of.
-    let of_copies = |case: &&Case| {
-        let Case { name, config, .. } = case;
-        let nearest = config.rounding() == Rounding::Nearest && config.transforms().is_none();
-        let both = config.outputs() == Outputs::Both && config.scaling() == Scaling::Tensor;
-        name.starts_with("generated ") && nearest && both && backend.supports(case).is_ok()
-    };
-    let copies: Vec<Case> = suite.cases.iter().filter(of_copies).cloned().collect();
-    suite.cases.extend(stochastic_cases(&copies, half));
-    suite.cases.extend(transform_cases(&copies, half));
     suite.cases.extend(large);
     suite.cases.retain(|case| backend.supports(case).is_ok());
     let all = suite.cases.len() + suite.dequantize_cases.len();
@@ -99,18 +87,7 @@ fn check_set(isa: InstructionSet, half: u64, twin: Option<InstructionSet>) {
         }
     }
     let kernels = Kernel::ALL.into_iter().filter(|kernel| !shared(*kernel));
-    // Rare paths of the training kernels lack cases still: counted, not asserted.
-    let (training, kernels): (Vec<Kernel>, Vec<Kernel>) =
-        kernels.partition(|kernel| kernel.is_stochastic() || kernel.transforms());
-    let all = |kernels: Vec<Kernel>| -> Vec<String> {
-        kernels.into_iter().flat_map(|kernel| uncovered(&backend, isa, kernel)).collect()
-    };
-    let left = all(training).len();
-    if left > 0 {
-        let sentence = format!("{isa}: {left} instructions of training kernels lack a case");
-        not_checked("training-coverage", &sentence);
-    }
-    let wrong = all(kernels);
+    let wrong: Vec<String> = kernels.flat_map(|kernel| uncovered(&backend, isa, kernel)).collect();
     let count = wrong.len();
     assert!(count == 0, "{count} {isa} instructions:\n{}", wrong.join("\n"));
 }

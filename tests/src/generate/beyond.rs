@@ -111,14 +111,14 @@ fn supplied(configs: &[Config], element: InputType, seed: u64, turn: usize) -> V
     amaxes.into_iter().enumerate().map(case).collect()
 }
 
-fn stochastic(config: Config, seed: u64) -> Config {
+pub(super) fn stochastic(config: Config, seed: u64) -> Config {
     let state = RandomState { seed: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), offset: !seed };
     let builder = config.to_builder().rounding(Rounding::Stochastic(state));
     builder.build().expect("every rounding goes with everything")
 }
 
 /// The transforms that a configuration's outputs can have: of each alone, of both alike or not.
-fn transforms(config: Config) -> Vec<Config> {
+pub(super) fn transforms(config: Config) -> Vec<Config> {
     let masks = [None, Some(SignMask(0)), Some(SignMask::TRANSFORMER_ENGINE)];
     let pairs = masks.into_iter().flat_map(|rowwise| masks.map(|columnwise| [rowwise, columnwise]));
     let asked = pairs.filter(|[rowwise, columnwise]| {

@@ -17,6 +17,7 @@ mod draw;
 pub mod midpoint;
 pub mod near_tie;
 pub mod position;
+pub mod rare;
 pub mod rounding;
 pub mod uncertain;
 

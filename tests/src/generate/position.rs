@@ -319,7 +319,7 @@ pub fn last_scales(element: InputType, rule: Rule, scaling: Scaling, seed: u64) 
 
 /// A number with few significant bits, so that every element type has it.
 const AMAX: f32 = 1344.0;
-const ROWS: usize = 16;
+pub(super) const ROWS: usize = 16;
 
 /// The first representable magnitude of a random block scale, or the last one of the scale below it. Of
 /// FP32, whose last bits are many, one of a few with most of those set: a lost one shows.
@@ -367,7 +367,7 @@ fn first_of_a_scale(
 }
 
 /// The sign bit.
-fn negative(element: InputType) -> u32 {
+pub(super) fn negative(element: InputType) -> u32 {
     1 << (8 * element.bytes() - 1)
 }
 
@@ -376,7 +376,7 @@ fn value(element: InputType, bits: u32) -> f32 {
 }
 
 /// A tensor as blocks of 1x16 or tiles of 16x16.
-struct Groups {
+pub(super) struct Groups {
     element: InputType,
     tile: bool,
     cols: usize,
@@ -391,17 +391,17 @@ impl Groups {
     }
 
     /// So many blocks side by side.
-    fn of_blocks(blocks: usize, element: InputType, scaling: Scaling) -> Self {
+    pub(super) fn of_blocks(blocks: usize, element: InputType, scaling: Scaling) -> Self {
         let cols = 16 * blocks;
         Self { element, tile: scaling == Scaling::Tile, cols, bits: vec![0; ROWS * cols] }
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.cols / 16 * if self.tile { 1 } else { ROWS }
     }
 
     /// The place of a group's element, another one for every group.
-    fn place(&self, number: usize) -> [usize; 2] {
+    pub(super) fn place(&self, number: usize) -> [usize; 2] {
         let blocks = self.cols / 16;
         if self.tile {
             // Rows j and j + 8 are one lane's.
@@ -413,7 +413,7 @@ impl Groups {
         }
     }
 
-    fn fill(&mut self, number: usize, mut element: impl FnMut(usize) -> u32) {
+    pub(super) fn fill(&mut self, number: usize, mut element: impl FnMut(usize) -> u32) {
         let blocks = self.cols / 16;
         let (top, height, left) = if self.tile {
             (0, ROWS, 16 * number)
@@ -425,7 +425,7 @@ impl Groups {
         }
     }
 
-    fn set(&mut self, row: usize, col: usize, bits: u32) {
+    pub(super) fn set(&mut self, row: usize, col: usize, bits: u32) {
         self.bits[row * self.cols + col] = bits;
     }
 
@@ -443,7 +443,7 @@ impl Groups {
         }
     }
 
-    fn into_input(self) -> Input {
+    pub(super) fn into_input(self) -> Input {
         Input { element: self.element, shape: [ROWS, self.cols], bits: self.bits }
     }
 }

@@ -6,15 +6,17 @@
 //! and that is not unreachable lacks a case.
 
 use std::collections::{BTreeMap, HashMap};
+use std::mem::offset_of;
 
 use fouroversix_core::Kernel;
+use fouroversix_core::abi::{AmaxParams, QuantizeParams, ROW_SCALED};
 use fouroversix_core::kernel::{Blocks, Operation};
 
 /// The value that a branch's condition always has: of the kernel, the branch's line and the predicate.
 type Rule = fn(&Body<'_>, usize, &str) -> Option<bool>;
 
 /// The rules, and why what they recognize never varies.
-const RULES: [(Rule, &str); 3] = [
+const RULES: [(Rule, &str); 5] = [
     (constant, "its condition is a constant that the compiler left in a register"),
     (
         padding,
@@ -25,6 +27,14 @@ const RULES: [(Rule, &str); 3] = [
         present,
         "a thread past the tensor's edge holds zeros, which are encoded without arithmetic where its warp \
          leaves the hot path: it never asks for the exact path",
+    ),
+    (
+        one_scale,
+        "a transform goes with one amax for the tensor: no configuration with one sets the flag of row scaling",
+    ),
+    (
+        one_turn,
+        "no flag has bit 31, so that a loop of one turn and one for each such bit has one turn",
     ),
 ];
 
@@ -74,6 +84,44 @@ fn present(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
     let lines = body.code.iter().filter(|line| sets(line, predicate));
     let values = lines.map(|line| truth(line)).collect::<Option<Vec<bool>>>()?;
     (values.contains(&true) && values.contains(&false)).then_some(true)
+}
+
+/// `setp.eq p, bit, 0` with `bit = flags & ROW_SCALED`, or any condition that this one is enough for.
+fn one_scale(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
+    if !body.kernel.transforms() {
+        return None;
+    }
+    let definition = body.definition_before(at, predicate)?;
+    if let Some((_, conditions)) = operands(definition, "or.pred") {
+        let is_true = |one: &&str| one_scale(body, at, one) == Some(true);
+        return conditions.split(", ").find(is_true).map(|_| true);
+    }
+    let (_, compared) = operands(definition, "setp.eq.b32")?;
+    let bit = body.only_definition(compared.strip_suffix(", 0")?)?;
+    let (_, masked) = operands(bit, "and.b32")?;
+    let (flags, mask) = masked.split_once(", ")?;
+    (mask == ROW_SCALED.to_string() && body.is_flags(flags)).then_some(true)
+}
+
+/// `add turns, turns, -1; setp.eq p, turns, 0` with `turns = (flags >> 31) + 1` before.
+fn one_turn(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
+    let definition = body.definition_before(at, predicate)?;
+    let (_, compared) = operands(definition, "setp.eq.b32")?;
+    let turns = compared.strip_suffix(", 0")?;
+    let mut steps = body.code.iter().enumerate().filter(|(_, line)| sets(line, turns));
+    let (first, step) = (steps.next()?, steps.next()?);
+    let counts_down = step.1 == &format!("add.s32 {turns}, {turns}, -1") && steps.next().is_none();
+    let last = body.code[..at].iter().rposition(|line| line.ends_with(':'))?;
+    let (_, start) = operands(first.1, "mov.b32")?;
+    let (_, sum) = operands(body.only_definition(start)?, "add.s32")?;
+    let (_, shift) = operands(body.only_definition(sum.strip_suffix(", 1")?)?, "shr.u32")?;
+    let of_flags = body.is_flags(shift.strip_suffix(", 31")?);
+    (counts_down && (last..at).contains(&step.0) && of_flags).then_some(true)
+}
+
+/// What an instruction of an opcode sets, and its sources.
+fn operands<'a>(code: &'a str, opcode: &str) -> Option<(&'a str, &'a str)> {
+    code.strip_prefix(opcode)?.strip_prefix(' ')?.split_once(", ")
 }
 
 /// The lines of a module's text with one kernel, blanks normalized and semicolons gone.
@@ -131,6 +179,27 @@ impl<'a> Body<'a> {
         let mut block = block.take_while(|line| !line.ends_with(':') && branch(line).is_none());
         let found = block.find(|line| sets(line, predicate)).map(String::as_str);
         found.or_else(|| self.only_definition(predicate))
+    }
+
+    /// Whether a register holds the launch's flags.
+    fn is_flags(&self, register: &str) -> bool {
+        let at = match self.kernel.operation() {
+            Operation::AmaxTransform => offset_of!(AmaxParams, flags),
+            Operation::Quantize => offset_of!(QuantizeParams, flags),
+            _ => return false,
+        };
+        let Some((opcode, (_, source))) = self.only_definition(register).and_then(|line| {
+            let (opcode, operands) = line.split_once(' ')?;
+            Some((opcode, operands.split_once(", ")?))
+        }) else {
+            return false;
+        };
+        match opcode {
+            // With zeros above them.
+            "ld.param.b32" | "ld.param.b64" => source.ends_with(&format!("_param_0+{at}]")),
+            "cvt.u32.u64" | "mov.b32" => self.is_flags(source),
+            _ => false,
+        }
     }
 
     /// The value that the condition of the branch at `at` always has.
@@ -227,9 +296,69 @@ pub fn is_for_absent(kernel: Kernel, text: &str, line: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use fouroversix_core::Kernel;
+    use fouroversix_core::config::{InputType, Outputs};
+    use fouroversix_core::kernel::{Blocks, KernelRule};
 
     fn unreachable(text: &str) -> Vec<u32> {
-        super::unreachable(Kernel::global_scales(), text).into_keys().collect()
+        unreachable_of(Kernel::global_scales(), text)
+    }
+
+    fn unreachable_of(kernel: Kernel, text: &str) -> Vec<u32> {
+        super::unreachable(kernel, text).into_keys().collect()
+    }
+
+    fn rowwise() -> Kernel {
+        Kernel::quantize(Blocks::Row, Outputs::Rowwise, false, InputType::F32, KernelRule::Plain)
+    }
+
+    const ROW_SCALED: &str = "\
+{
+ld.param.b64 %rd1, [kernel_param_0+96];
+cvt.u32.u64 %r1, %rd1;
+and.b32 %r2, %r1, 4;
+setp.eq.b32 %p1, %r2, 0;
+or.pred %p2, %p3, %p1;
+@%p2 bra $out;
+mov.b32 %r3, 0;
+$out:
+ret;
+}";
+
+    #[test]
+    fn transforms_have_one_scale() {
+        let transformed = rowwise().transformed();
+        assert_eq!(unreachable_of(transformed, ROW_SCALED), [8]);
+        assert!(unreachable_of(rowwise().stochastically(), ROW_SCALED).is_empty());
+        for (from, to) in [(", 4;", ", 8;"), ("+96", "+100"), ("or.pred", "and.pred")] {
+            let text = ROW_SCALED.replace(from, to);
+            assert!(unreachable_of(transformed, &text).is_empty(), "{from} -> {to}");
+        }
+    }
+
+    const TURNS: &str = "\
+{
+ld.param.b32 %r1, [kernel_param_0+48];
+shr.u32 %r2, %r1, 31;
+add.s32 %r3, %r2, 1;
+mov.b32 %r4, %r3;
+$again:
+add.s32 %r4, %r4, -1;
+setp.eq.b32 %p1, %r4, 0;
+@%p1 bra $out;
+bra.uni $again;
+$out:
+ret;
+}";
+
+    #[test]
+    fn a_loop_of_one_turn_has_no_second() {
+        let kernel = Kernel::amax_transform(true, InputType::F32);
+        assert_eq!(unreachable_of(kernel, TURNS), [10]);
+        for (from, to) in
+            [("%r2, 1;", "%r2, 2;"), (", 31;", ", 30;"), ("+48", "+52"), ("-1;", "-2;")]
+        {
+            assert!(unreachable_of(kernel, &TURNS.replace(from, to)).is_empty(), "{from} -> {to}");
+        }
     }
 
     const LOOP: &str = "\

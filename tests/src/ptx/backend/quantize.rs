@@ -69,7 +69,8 @@ impl Way {
     /// The ways to run a case, with their launches. Golden cases are so many that each goes alone or in a
     /// group; cases made here aim at something, and go both ways.
     pub(super) fn of(case: &Case) -> Result<Vec<(Self, Launch)>, LaunchError> {
-        let made_here = ["generated ", "large "].iter().any(|made| case.name.starts_with(made));
+        let made_here =
+            ["generated ", "large ", "rare "].iter().any(|made| case.name.starts_with(made));
         let drawn = if is_grouped(case) { Self::Grouped } else { Self::Single };
         let in_one_pass = case.config.scaling() == Scaling::Row
             && !case.config.outputs().columnwise()
@@ -245,7 +246,7 @@ impl Setup<'_> {
         Self { offset: self.offset.wrapping_add_signed(places), ..*self }
     }
 
-    /// The random state, in the parameter or in memory; of large cases both.
+    /// The random state, in the parameter or in memory; of large and rare cases both.
     fn random(&self, machine: &mut Machine) -> Vec<Random> {
         let (config, shape) = (self.config(), self.case.input.shape);
         let Rounding::Stochastic(state) = config.rounding() else {
@@ -260,8 +261,9 @@ impl Setup<'_> {
             state: machine.memory.alloc_from(&bytes),
             ..numbers
         };
+        let both = ["large ", "rare "].iter().any(|kind| self.case.name.starts_with(kind));
         match variant(self.case, 16) / 8 {
-            _ if self.case.name.starts_with("large ") => vec![numbers, address],
+            _ if both => vec![numbers, address],
             0 => vec![numbers],
             _ => vec![address],
         }
