@@ -5,12 +5,20 @@
 //! --include-ignored --nocapture` looks at 10^8 elements of each metric, A and scaling.
 
 use fouroversix::cpu::{self, Path};
-use fouroversix::{Config, E4m3Max, ErrorPath, Metric, Rule, Scaling};
+use std::sync::Arc;
+
+use fouroversix::{
+    Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, RandomState, Rounding, Rule, Scaling,
+};
 use fouroversix_reference::candidate::{Row16, row_error, tile_error};
 use fouroversix_reference::scale::GlobalScale;
 use fouroversix_reference::{self as reference, E4m3};
 use rayon::prelude::*;
 
+use fouroversix_conformance::adapters::CpuBackend;
+use fouroversix_conformance::backend::Backend;
+use fouroversix_conformance::case::{Case, Input, Outcome};
+use fouroversix_conformance::oracle;
 use fouroversix_conformance::rng::Rng;
 
 const SHAPE: [usize; 2] = [64, 1024];
@@ -113,4 +121,38 @@ fn the_error_of_a_search_is_never_above_four_over_sixs() {
 fn the_error_of_a_search_is_never_above_four_over_sixs_on_many_blocks() {
     let wanted = std::env::var("FOUROVERSIX_ELEMENTS").ok().and_then(|n| n.parse().ok());
     check(wanted.unwrap_or(100_000_000));
+}
+
+/// A search may choose a scale under which elements are 8 and more, where the arithmetic of regular groups ends:
+/// found by fuzzing, which got zeros for them.
+#[test]
+fn stochastic_rounding_saturates_under_a_small_scale() {
+    let mut words = [0xE9E9_u16; 18];
+    (words[16], words[17]) = (0xFB88, 0x2222);
+    let bits = |i: usize| u32::from(words[i % 18].wrapping_add(((i / 18) << 7) as u16));
+    let bits: Vec<u32> = (0..256).map(bits).collect();
+    let state = RandomState { seed: 0x8800_0000_0000_0001, offset: 1 };
+    for rule in Rule::SEARCHES {
+        for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+            for shift in 0..32 {
+                let state = RandomState { offset: state.offset + shift, ..state };
+                let config = Config::builder().rule(rule).outputs(outputs);
+                let config = config.rounding(Rounding::Stochastic(state)).build().unwrap();
+                let input = Input { element: InputType::F16, shape: [16, 16], bits: bits.clone() };
+                let expected = oracle::quantize(config, &input, None).unwrap();
+                let name = "scale below the largest element".to_owned();
+                let input = Arc::new(input);
+                let case = Case { name, config, input, supplied_amax: None, expected };
+                for path in Path::available() {
+                    let got = CpuBackend(path).quantize(&case).unwrap();
+                    let of = |outcome: &Outcome| {
+                        [&outcome.rowwise, &outcome.columnwise].map(|output| {
+                            output.as_ref().map(|it| (it.codes.clone(), it.scales.clone()))
+                        })
+                    };
+                    assert!(of(&got) == of(&case.expected), "{path}: {case}");
+                }
+            }
+        }
+    }
 }

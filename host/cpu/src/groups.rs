@@ -97,7 +97,11 @@ impl<V: Vector, S: ScaleRule> Work<V> for Groups<'_, V, S> {
                 if *regular {
                     let choice = rule.choose(group, scales);
                     certain = choice.certain;
-                    encode.store::<V, false>(index, group, &choice);
+                    if S::OTHER_SCALES {
+                        encode.store::<V, true>(index, group, &choice);
+                    } else {
+                        encode.store::<V, false>(index, group, &choice);
+                    }
                     if certain {
                         map4 += u64::from(V::mask_bits(choice.map4).count_ones());
                     }

@@ -21,6 +21,9 @@ use crate::simd::vector::Vector;
 /// # Safety
 /// The unsafe functions' callers: as [`Vector`].
 pub(crate) trait ScaleRule: Copy + Send + Sync {
+    /// Whether a group that is regular may be stored under a scale that is not one of [`Self::scales`], so that
+    /// products are as large as they like.
+    const OTHER_SCALES: bool = false;
     /// The scales that are tried, a block on each lane.
     type Scales<V: Vector>: OfLane + Copy;
 

@@ -105,6 +105,7 @@ fn best(
 }
 
 impl<M: Measure> ScaleRule for Search<M> {
+    const OTHER_SCALES: bool = true;
     type Scales<V: Vector> = Start<V>;
 
     #[inline(always)]
