@@ -4,6 +4,7 @@ mod columns;
 mod copy;
 mod dequantize;
 mod entries;
+mod gather;
 mod global_scale;
 mod row;
 mod rowwise;

@@ -183,13 +183,19 @@ pub const fn next_key([low, high]: [u32; 2]) -> [u32; 2] {
     [low.wrapping_add(0x9E37_79B9), high.wrapping_add(0xBB67_AE85)]
 }
 
-/// Rows of the tile that a thread block takes in the `2d` kernels.
+/// Rows that four thread blocks of a `2d_rowwise` kernel take, 16 each, and one of a search with columnwise codes.
 pub const TILE_ROWS: u32 = 64;
-/// Columns of that tile.
+/// Columns that a warp of a `2d` kernel takes.
 pub const TILE_COLS: u32 = 64;
-/// Bytes of shared memory of a `2d` kernel with columnwise codes that are rounded stochastically: codes and
-/// scales of the tile, whole columns of codes, and the tile's products.
-pub const TURNED_TILE_BYTES: u32 = 4 * 544 + 16 + 64 * 32 + 4 * 2048;
+/// Rows that a thread block takes in the other `2d` kernels with columnwise codes.
+pub const TRANSPOSED_ROWS: u32 = 128;
+/// Bytes of shared memory of such a kernel: 8 groups of 16 rows of 32 bytes, 528 apart, and the scales.
+pub const TRANSPOSED_BYTES: u32 = 8 * 528 + 8 * 4;
+/// The same where codes are rounded stochastically: whole columns of codes as well, 80 bytes apart, and the
+/// products.
+pub const TURNED_BYTES: u32 = TRANSPOSED_BYTES + 64 * 80 + 8 * 2048;
+/// Bytes of shared memory of a `2d_rowwise` kernel: 16 rows of 16 blocks' codes, 160 bytes apart, and the scales.
+pub const GATHERED_ROWS_BYTES: u32 = 16 * 160 + 16;
 /// Columns of the tile of the `1d_columnwise` and `1d_both` kernels.
 pub const COLUMNS_COLS: u32 = 128;
 /// Bytes of a column of it: 128 rows, or 64 of FP32.

@@ -9,7 +9,8 @@ mod name;
 use core::fmt;
 
 use crate::abi::{
-    AMAX_COLUMNS, AMAX_COLUMNS_WARPS, COLUMNS_BYTES, COLUMNS_COLS, TURNED_TILE_BYTES,
+    AMAX_COLUMNS, AMAX_COLUMNS_WARPS, COLUMNS_BYTES, COLUMNS_COLS, GATHERED_ROWS_BYTES,
+    TRANSPOSED_BYTES, TURNED_BYTES,
 };
 use crate::config::{InputType, Metric, Outputs, Rule};
 use crate::instruction_set::{Capability, InstructionSet};
@@ -20,8 +21,6 @@ pub use name::Name;
 const REDUCE_SHARED: u32 = 128;
 /// Shared memory of the kernels that reduce columns: a word for each of a warp's.
 const AMAX_COLUMNS_SHARED: u32 = AMAX_COLUMNS_WARPS * AMAX_COLUMNS * 4;
-/// Shared memory of the 16x16 kernels with columnwise outputs: the tile's codes and scales.
-const TILE_SHARED: u32 = 4 * 544 + 16;
 /// Shared memory of the kernels whose blocks run down columns: their tile.
 const COLUMNS_SHARED: u32 = COLUMNS_COLS * COLUMNS_BYTES;
 
@@ -296,7 +295,10 @@ impl Kernel {
         match (self.operation, self.blocks, self.outputs) {
             (_, Some(Blocks::Row), Some(Outputs::Columnwise | Outputs::Both)) => COLUMNS_SHARED,
             (_, Some(Blocks::Tile), Some(Outputs::Columnwise | Outputs::Both)) => {
-                if self.stochastic { TURNED_TILE_BYTES } else { TILE_SHARED }
+                if self.stochastic { TURNED_BYTES } else { TRANSPOSED_BYTES }
+            }
+            (Operation::Quantize, Some(Blocks::Tile), Some(Outputs::Rowwise)) => {
+                GATHERED_ROWS_BYTES
             }
             (
                 Operation::QuantizeRows
@@ -332,25 +334,29 @@ impl Kernel {
                 }
                 // As many thread blocks as with 96, which spill.
                 (_, Blocks::Row, Outputs::Both) => Some(128),
-                (_, Blocks::Tile, Outputs::Both) if self.grouped => Some(104),
+                (_, Blocks::Tile, Outputs::Columnwise) if set.has(Capability::Fp8Cvt) => Some(80),
+                (_, Blocks::Tile, Outputs::Rowwise | Outputs::Both) if self.grouped => Some(104),
                 (_, Blocks::Tile, _) => Some(96),
             };
         }
         if set.has(Capability::Fp4Kernels) {
-            // More than it takes: left to itself it works scales out twice to save registers.
-            let rowwise = matches!(
-                (self.operation, blocks, outputs),
-                (Operation::Quantize, Blocks::Row, Outputs::Rowwise)
-            );
-            return if rowwise { Some(96) } else { None };
+            return match (self.operation, blocks, outputs) {
+                // More than it takes: left to itself it works scales out twice to save registers.
+                (Operation::Quantize, Blocks::Row, Outputs::Rowwise) => Some(96),
+                // Left to itself 71, with which a multiprocessor has three thread blocks instead of four.
+                (_, Blocks::Row, Outputs::Both) if self.grouped => Some(64),
+                _ => None,
+            };
         }
-        // Without conversions to FP8 and with a table's addresses, 48 and 64 spill on sm_86.
-        let more = self.grouped && !set.has(Capability::Fp8Cvt);
+        let fp8 = set.has(Capability::Fp8Cvt);
         Some(match (blocks, outputs) {
-            (Blocks::Row, Outputs::Rowwise) if more => 56,
-            (Blocks::Tile, Outputs::Columnwise) if more => 72,
-            (Blocks::Row, Outputs::Rowwise) => 48,
-            (Blocks::Row, Outputs::Columnwise | Outputs::Both) => 64,
+            // Without conversions to FP8 and with a table's addresses, 48 spill.
+            (Blocks::Row, Outputs::Rowwise) if self.grouped && !fp8 => 56,
+            (Blocks::Row, Outputs::Columnwise | Outputs::Both) if self.transforms() => 64,
+            (Blocks::Row, Outputs::Rowwise | Outputs::Columnwise) => 48,
+            (Blocks::Row, Outputs::Both) => 56,
+            // Elsewhere 48 spill.
+            (Blocks::Tile, Outputs::Columnwise) if fp8 && !self.grouped => 48,
             (Blocks::Tile, Outputs::Rowwise | Outputs::Columnwise) => 56,
             (Blocks::Tile, Outputs::Both) => 64,
         })

@@ -39,7 +39,7 @@ use std::fmt;
 use crate::abi::{
     AMAX_COLUMNS, AMAX_COLUMNS_WARPS, COLUMNS_BYTES, COLUMNS_COLS, Divisor, E4M3_MAX_256,
     MAGNITUDES, QuantizeTensor, ROW_SCALED, Random, STRICT, SWIZZLED, Signs, TILE_COLS, TILE_ROWS,
-    TRANSFORMS,
+    TRANSFORMS, TRANSPOSED_ROWS,
 };
 use crate::config::{
     Config, E4m3Max, ErrorPath, Feature, InputType, Metric, Outputs, Rounding, Rule, ScaleLayout,
@@ -50,9 +50,9 @@ use crate::shape::{ShapeError, check_dimension};
 
 /// Threads of a thread block in the kernels that give each thread a block of 16 elements.
 const THREADS: u32 = 128;
-/// Threads of a thread block in the kernels of blocks that run down columns.
+/// Threads of a thread block in the kernels with blocks that run down columns, 16x16 ones too.
 const COLUMNS_THREADS: u32 = 256;
-/// Threads of a thread block in the kernels of 16x16 blocks.
+/// Threads of a thread block in the kernels of 16x16 blocks along rows alone, and of their searches.
 const TILE_THREADS: u32 = 128;
 /// Threads of a thread block in the amax kernels.
 const AMAX_THREADS: u32 = 256;
@@ -313,14 +313,19 @@ fn quantize_checked(
             let [across, down] = tiles(shapes, [rows, COLUMNS_COLS]);
             [across, down, COLUMNS_THREADS]
         }
-        (Blocks::Tile, _) => {
-            let [mut across, down] = tiles(shapes, [TILE_ROWS, TILE_COLS]);
-            // Without columns a thread block has four tiles side by side: four thread blocks, as many strips of
-            // 16 rows, for four times the columns.
-            if outputs == Outputs::Rowwise {
-                across = across.next_multiple_of(TILE_COLS / 16);
-            }
+        (Blocks::Tile, Outputs::Rowwise) => {
+            let [across, down] = tiles(shapes, [TILE_ROWS, TILE_COLS]);
+            // A thread block has four warps side by side: four thread blocks, as many strips of 16 rows, for four
+            // times the columns.
+            [across.next_multiple_of(TILE_COLS / 16), down, TILE_THREADS]
+        }
+        (Blocks::Tile, _) if matches!(config.rule(), Rule::Search { .. }) => {
+            let [across, down] = tiles(shapes, [TILE_ROWS, TILE_COLS]);
             [across, down, TILE_THREADS]
+        }
+        (Blocks::Tile, _) => {
+            let [across, down] = tiles(shapes, [TRANSPOSED_ROWS, TILE_COLS]);
+            [across, down, COLUMNS_THREADS]
         }
     };
     let kernel = Kernel::quantize(blocks, outputs, grouped, input, config.rule().into());

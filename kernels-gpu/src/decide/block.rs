@@ -97,11 +97,16 @@ pub(crate) struct Choice {
 
 /// The choice between two cheap errors, sums over `ROWS` rows of 16. `ratio` is s4/s6.
 #[inline(always)]
-pub(crate) fn choose<M: Metric, const ROWS: u32>(error6: f32, error4: f32, ratio: f32) -> Choice {
+pub(crate) fn choose<M: Metric, const ROWS: u32>(
+    error6: f32,
+    error4: f32,
+    ratio: f32,
+    of_error: f32,
+) -> Choice {
     // Errors have a factor of GRID (MAE) or GRID² (MSE).
     let unit = M::OF_SCALE * ROWS as f32 * M::weight(Target::GRID);
     let difference = ptx::fma_rn(error4, M::weight(ratio), ptx::neg(error6));
-    let uncertainty = ptx::fma_rn(error6, M::OF_ERROR, unit);
+    let uncertainty = ptx::fma_rn(error6, of_error, unit);
     Choice { map4: difference < 0.0, certain: difference.abs() > uncertainty }
 }
 
@@ -112,14 +117,15 @@ pub(crate) struct Scaled<T: Input> {
     signs: [u32; 2],
     bmax: f32,
     scales: ScalePair,
+    of_error: f32,
 }
 
 impl<T: Input> Scaled<T> {
     #[inline(always)]
-    pub(crate) fn new<M: Metric>(raw: T::Raw, global: &GlobalScale) -> Self {
+    pub(crate) fn new<M: Metric>(raw: T::Raw, global: &GlobalScale, of_error: f32) -> Self {
         let x = T::widen(raw);
         let (bmax, signs) = (Target::amax::<T>(raw, &x), T::signs(raw));
-        Self { raw, x, signs, bmax, scales: scales::<M>(bmax, global) }
+        Self { raw, x, signs, bmax, scales: scales::<M>(bmax, global), of_error }
     }
 
     /// Whether the second half's arithmetic holds for it.
@@ -170,14 +176,14 @@ impl<T: Input> Scaled<T> {
     /// The second half of the hot loop.
     #[inline(always)]
     pub(crate) fn candidates<M: Metric>(&self) -> Candidates {
-        let Self { x, signs, bmax, scales, .. } = *self;
+        let Self { x, signs, scales, .. } = *self;
         if !M::FOUR_OVER_SIX {
-            let [map6] = Target::candidates::<M, 1>(&x, [scales.encode6], bmax);
+            let [map6] = Target::candidates::<M, 1>(&x, [scales.encode6]);
             let choice = Choice { map4: false, certain: true };
             return Candidates { map6, map4: map6, signs, scales, choice };
         }
-        let [map6, map4] = Target::candidates::<M, 2>(&x, [scales.encode6, scales.encode4], bmax);
-        let choice = choose::<M, 1>(map6.error, map4.error, scales.ratio);
+        let [map6, map4] = Target::candidates::<M, 2>(&x, [scales.encode6, scales.encode4]);
+        let choice = choose::<M, 1>(map6.error, map4.error, scales.ratio, self.of_error);
         Candidates { map6, map4, signs, scales, choice }
     }
 }
@@ -202,9 +208,13 @@ impl Candidates {
     #[inline(always)]
     pub(crate) fn stored(&self, is_map4: bool) -> Encoded {
         let Self { map6, map4, scales, .. } = self;
-        let (codes, scale) =
-            if is_map4 { (map4.codes, scales.exact4) } else { (map6.codes, scales.exact6) };
-        Encoded { codes: Target::nibbles(codes, self.signs), scale }
+        // Word by word: as an array they would become one number of 64 bits.
+        let codes = |half: usize| {
+            let codes = if is_map4 { map4.codes[half] } else { map6.codes[half] };
+            Target::nibbles(codes, self.signs[half])
+        };
+        let scale = if is_map4 { scales.exact4 } else { scales.exact6 };
+        Encoded { codes: [codes(0), codes(1)], scale }
     }
 
     /// The one with the lower cheap error.
@@ -217,7 +227,7 @@ impl Candidates {
     #[inline(always)]
     pub(crate) fn tie(&self) -> bool {
         let Self { map6, map4, scales, .. } = self;
-        isa::same_values::<Target>(map6.codes, map4.codes, scales.s6, scales.s4)
+        isa::same_values::<Target>(map6, map4, scales.s6, scales.s4)
     }
 }
 
@@ -231,12 +241,13 @@ pub(crate) fn encode<T: Input, M: Metric, R: Rounding, X: Transform, B: Block>(
     rounding: R,
     transform: X,
     global: &GlobalScale,
+    of_error: f32,
     flags: u32,
 ) -> Encoded {
     if M::SEARCH {
         return search::encode::<T, B>(raw, thread, block_of, global, flags);
     }
-    let block = Scaled::<T>::new::<M>(transform.block::<T>(raw), global);
+    let block = Scaled::<T>::new::<M>(transform.block::<T>(raw), global, of_error);
     // Shortcut for a warp of zeros. The branch also keeps the compiler from interleaving the halves, which
     // would take more registers and conflict in the register file's banks.
     if M::FOUR_OVER_SIX && Target::IN_HALVES && !warp::any(block.is_regular()) {

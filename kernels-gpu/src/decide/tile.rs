@@ -23,9 +23,9 @@ fn in_all_lanes(condition: bool, lane: u32) -> bool {
 
 /// Both candidates of both lines.
 #[inline(always)]
-fn candidates<M: Metric>(x: &[[f32; 16]; 2], encode: [f32; 2], bmax: f32) -> [[Candidate; 2]; 2] {
-    let a = Target::candidates::<M, 2>(&x[0], encode, bmax);
-    [a, Target::candidates::<M, 2>(&x[1], encode, bmax)]
+fn candidates<M: Metric>(x: &[[f32; 16]; 2], encode: [f32; 2]) -> [[Candidate; 2]; 2] {
+    let a = Target::candidates::<M, 2>(&x[0], encode);
+    [a, Target::candidates::<M, 2>(&x[1], encode)]
 }
 
 /// Encodes a tile for the rowwise and for the columnwise output, whichever are wanted. All lanes of
@@ -56,16 +56,16 @@ pub(crate) fn encode<
     let x = [T::widen(raw[0]), T::widen(raw[1])];
     let mut map4 = [false; 2];
     let mut encoded = if M::FOUR_OVER_SIX {
-        let [[a6, a4], [b6, b4]] = candidates::<M>(&x, [scales.encode6, scales.encode4], bmax);
+        let [[a6, a4], [b6, b4]] = candidates::<M>(&x, [scales.encode6, scales.encode4]);
         let error6 = sum([a6.error, b6.error]);
         let error4 = sum([a4.error, b4.error]);
-        let choice = block::choose::<M, 16>(error6, error4, scales.ratio);
+        let choice = block::choose::<M, 16>(error6, error4, scales.ratio, M::OF_ERROR);
         map4 = [choice.map4; 2];
         if warp::ballot(!choice.certain) != 0 {
             let near = !choice.certain && scales.regular;
             let same_values = |[[a6, a4], [b6, b4]]: [[Candidate; 2]; 2]| {
-                isa::same_values::<Target>(a6.codes, a4.codes, scales.s6, scales.s4)
-                    && isa::same_values::<Target>(b6.codes, b4.codes, scales.s6, scales.s4)
+                isa::same_values::<Target>(&a6, &a4, scales.s6, scales.s4)
+                    && isa::same_values::<Target>(&b6, &b4, scales.s6, scales.s4)
             };
             let same = if R::NEAREST {
                 same_values([[a6, a4], [b6, b4]])
@@ -73,7 +73,7 @@ pub(crate) fn encode<
                 // `opaque`: kept from the hot path, all codes would take registers.
                 let again = |factor: f32| f32::from_bits(ptx::opaque(factor.to_bits()));
                 let encode = [again(scales.encode6), again(scales.encode4)];
-                same_values(candidates::<M>(&x, encode, bmax))
+                same_values(candidates::<M>(&x, encode))
             };
             let tie = in_all_lanes(same, lines.lane);
             let mut settled = [false; 2];
@@ -92,14 +92,24 @@ pub(crate) fn encode<
             }
         }
         map4.map(|map4| {
-            let (a, b) = if map4 { (a4.codes, b4.codes) } else { (a6.codes, b6.codes) };
-            let codes = [Target::nibbles(a, signs[0]), Target::nibbles(b, signs[1])];
+            // Word by word, as in `block.rs`.
+            let half = |six: &Candidate, four: &Candidate, line: usize, half: usize| {
+                let codes = if map4 { four.codes[half] } else { six.codes[half] };
+                Target::nibbles(codes, signs[line][half])
+            };
+            let codes = [
+                [half(&a6, &a4, 0, 0), half(&a6, &a4, 0, 1)],
+                [half(&b6, &b4, 1, 0), half(&b6, &b4, 1, 1)],
+            ];
             Encoded { codes, scale: if map4 { scales.exact4 } else { scales.exact6 } }
         })
     } else {
-        let [a] = Target::candidates::<M, 1>(&x[0], [scales.encode6], bmax);
-        let [b] = Target::candidates::<M, 1>(&x[1], [scales.encode6], bmax);
-        let codes = [Target::nibbles(a.codes, signs[0]), Target::nibbles(b.codes, signs[1])];
+        let [a] = Target::candidates::<M, 1>(&x[0], [scales.encode6]);
+        let [b] = Target::candidates::<M, 1>(&x[1], [scales.encode6]);
+        let half = |of: &Candidate, line: usize, half: usize| {
+            Target::nibbles(of.codes[half], signs[line][half])
+        };
+        let codes = [[half(&a, 0, 0), half(&a, 0, 1)], [half(&b, 1, 0), half(&b, 1, 1)]];
         [Encoded { codes, scale: scales.exact6 }; 2]
     };
     if !R::NEAREST {

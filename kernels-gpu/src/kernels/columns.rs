@@ -15,7 +15,7 @@ use crate::load::input::Input;
 use crate::load::staged::{self, Reader, Staged};
 use crate::load::tensor;
 use crate::load::transform::Transform;
-use crate::ptx::{self, memory, rolled, shared, thread};
+use crate::ptx::{self, memory, rolled, shared, thread, warp};
 use fouroversix_core::abi::{
     COLUMNS_COLS, GlobalScale, QuantizeParams, QuantizeTensor, ROW_SCALED, SWIZZLED,
 };
@@ -36,18 +36,16 @@ struct Output {
     /// Blocks of a line.
     blocks: u32,
     line: u32,
-    block: u32,
-    /// Whether the two blocks take a store each: an odd number of blocks in a line, or addresses that are
-    /// aligned for one block only.
-    ragged: bool,
+    /// The two blocks: the first is twice this.
+    pair: u32,
 }
 
-/// Offsets of a step's two blocks.
+/// Where a step's two blocks are, if they take one store: offsets in pairs of blocks.
 struct Place {
-    /// The first of the two blocks.
-    index: u32,
-    /// Its scale's offset.
-    scale: u32,
+    codes: u32,
+    /// That of the scales, and from there to the next step's.
+    scales: u32,
+    to_next_scales: u32,
 }
 
 impl Output {
@@ -55,48 +53,54 @@ impl Output {
     fn new(
         [codes, scales, globals]: [u64; 3],
         [lines, blocks]: [u32; 2],
-        [line, block]: [u32; 2],
+        [line, pair]: [u32; 2],
     ) -> Self {
-        let ragged = blocks % 2 != 0 || codes % 16 != 0 || scales % 2 != 0;
-        Self { codes, scales, globals, lines, blocks, line, block, ragged }
+        Self { codes, scales, globals, lines, blocks, line, pair }
     }
 
-    /// The first step's place.
+    /// Zero, unless the two blocks take a store each: an odd number of blocks in a line, or addresses that
+    /// are aligned for one block only.
     #[inline(always)]
-    fn place(&self, flags: u32) -> Place {
-        let index = self.line * self.blocks + self.block;
+    fn ragged(&self) -> u32 {
+        self.codes as u32 % 16 | (self.scales as u32 | self.blocks) % 2
+    }
+
+    /// One of the two blocks.
+    #[inline(always)]
+    fn block(&self, i: u32) -> u32 {
+        self.pair * 2 + i
+    }
+
+    /// The first step's place, with linear scales.
+    #[inline(always)]
+    fn place(&self) -> Place {
         // 32-bit offsets: larger outputs are refused (launch contract, clause 1).
-        let mut scale = index;
-        if flags & SWIZZLED != 0 {
-            scale = scale_layout::swizzled(self.line, self.block, ptx::opaque(self.blocks)) as u32;
-        }
-        Place { index, scale }
+        let index = self.line * (self.blocks / 2) + self.pair;
+        Place { codes: index, scales: index, to_next_scales: STEP / 2 * self.blocks }
     }
 
-    /// The steps in which the two blocks are inside the tensor and take one store: bits 0 and 2.
+    /// Moves a place to swizzled scales.
     #[inline(always)]
-    fn present(&self, is_whole: bool) -> u32 {
-        if is_whole && !self.ragged {
-            return 0b101;
-        }
-        let inside = self.block < self.blocks && !self.ragged;
-        let left = if inside { self.lines.wrapping_sub(self.line) as i32 } else { 0 };
-        u32::from(left > 0) | u32::from(left > STEP as i32) << 2
+    fn swizzle(&self, place: &mut Place) {
+        // `opaque` keeps launches with linear scales from computing any of this.
+        let blocks = ptx::opaque(self.blocks);
+        place.scales = scale_layout::swizzled(self.line, self.block(0), blocks) as u32 / 2;
+        // The first step's line is one of the first 64 of a swizzled tile of 128.
+        place.to_next_scales = STEP / 32 * 4 / 2;
     }
 
     /// The next step's offsets.
     #[inline(always)]
-    fn advance(&self, place: &mut Place, flags: u32) {
-        place.index += STEP * self.blocks;
-        // The first step's line is one of the first 64 of a swizzled tile of 128.
-        place.scale += if flags & SWIZZLED != 0 { STEP / 32 * 4 } else { STEP * self.blocks };
+    fn advance(&self, place: &mut Place) {
+        place.codes += STEP / 2 * self.blocks;
+        place.scales += place.to_next_scales;
     }
 
     /// Writes the padding of swizzled scales that belongs to the thread's blocks.
     #[inline(always)]
     unsafe fn zero_padding(&self, steps: u32) {
         for i in 0..ptx::opaque(2 * steps) {
-            let (line, block) = (self.line + i / 2 * STEP, self.block + i % 2);
+            let (line, block) = (self.line + i / 2 * STEP, self.block(i % 2));
             if line < self.lines && block < self.blocks {
                 // SAFETY: launch contract, clause 5, for a block inside the tensor.
                 unsafe {
@@ -123,18 +127,18 @@ impl Output {
     /// Whether a step's block is inside the tensor.
     #[inline(always)]
     fn has(&self, step: u32, i: u32) -> bool {
-        self.line + step * STEP < self.lines && self.block + i < self.blocks
+        self.line + step * STEP < self.lines && self.block(i) < self.blocks
     }
 
     /// Stores block `i` of a step's two.
     #[inline(always)]
     unsafe fn store_one(&self, step: u32, i: u32, flags: u32, encoded: Encoded) {
         if self.has(step, i) {
-            let (line, block) = (self.line + step * STEP, self.block + i);
+            let (line, block) = (self.line + step * STEP, self.block(i));
             let index = line as usize * self.blocks as usize + block as usize;
             let mut scale = index;
             if flags & SWIZZLED != 0 {
-                scale = scale_layout::swizzled(line, block, self.blocks);
+                scale = scale_layout::swizzled(line, block, ptx::opaque(self.blocks));
             }
             // SAFETY: launch contract, clauses 3 to 5, for a block inside the tensor.
             unsafe {
@@ -144,28 +148,40 @@ impl Output {
         }
     }
 
-    /// Stores a step's two blocks, a store each.
+    /// Stores what is inside the tensor of a step's two blocks.
     #[inline(always)]
-    unsafe fn store_each(&self, step: u32, flags: u32, [a, b]: [Encoded; 2]) {
+    unsafe fn store_inside(mut self, step: u32, flags: u32, blocks: [Encoded; 2]) {
+        // `opaque` keeps the common path from keeping the answer.
+        let [codes, scales] = [self.codes, self.scales].map(|at| u64::from(ptx::opaque(at as u32)));
+        let again = Self { codes, scales, blocks: ptx::opaque(self.blocks), ..self };
         // SAFETY: the caller's promise.
         unsafe {
-            self.store_one(step, 0, flags, a);
-            self.store_one(step, 1, flags, b);
+            if again.ragged() == 0 && self.has(step, 1) {
+                self.line += step * STEP;
+                let mut place = self.place();
+                if flags & SWIZZLED != 0 {
+                    self.swizzle(&mut place);
+                }
+                self.store(&place, blocks);
+            } else {
+                self.store_one(step, 0, flags, blocks[0]);
+                self.store_one(step, 1, flags, blocks[1]);
+            }
         }
+        // Lanes meet here, not where the common path would have to wait for them.
+        warp::sync();
     }
 
-    /// Stores a step's two blocks by one store, predicated on `present`.
+    /// Stores a step's two blocks by one store: both are inside the tensor, and not ragged.
     #[inline(always)]
-    unsafe fn store(&self, place: &Place, present: bool, [a, b]: [Encoded; 2]) {
-        let codes = (self.codes as *mut u8).wrapping_add(place.index as usize * 8);
-        let scales = (self.scales as *mut u8).wrapping_add(place.scale as usize);
-        if present {
-            // SAFETY: launch contract, clauses 3 to 5, for blocks inside the tensor; `present` says that both
-            // addresses are aligned for two.
-            unsafe {
-                memory::store_v4(codes, [a.codes[0], a.codes[1], b.codes[0], b.codes[1]]);
-                memory::store_b16(scales, e4m3::encode(b.scale, a.scale));
-            }
+    unsafe fn store(&self, place: &Place, [a, b]: [Encoded; 2]) {
+        // SAFETY: launch contract, clauses 3 to 5, for blocks inside the tensor; both addresses are aligned
+        // for two.
+        unsafe {
+            let codes = (self.codes as *mut u8).wrapping_add(place.codes as usize * 16);
+            memory::store_v4(codes, [a.codes[0], a.codes[1], b.codes[0], b.codes[1]]);
+            let scales = (self.scales as *mut u8).wrapping_add(place.scales as usize * 2);
+            memory::store_b16(scales, e4m3::encode(b.scale, a.scale));
         }
     }
 }
@@ -197,7 +213,7 @@ pub(crate) unsafe fn kernel<
         if GROUPED && (first_row >= rows || first_column >= cols) {
             return;
         }
-        let thread = thread::index();
+        let thread = thread::index_below::<256>();
         let input = tensor.input as *const u8;
         staged::copy::<T>(thread, input, [rows, cols], [first_row, first_column]);
 
@@ -207,14 +223,14 @@ pub(crate) unsafe fn kernel<
             Output::new(
                 [tensor.codes, tensor.scales, tensor.global],
                 [rows, cols / 16],
-                [first_row + thread / across, first_column / 16 + thread % across * 2],
+                [first_row + thread / across, first_column / 32 + thread % across],
             )
         };
         let columnwise = |thread: u32| {
             Output::new(
                 [tensor.codes_t, tensor.scales_t, tensor.global_t],
                 [cols, rows / 16],
-                [first_column + thread / downward, first_row / 16 + thread % downward * 2],
+                [first_column + thread / downward, first_row / 32 + thread % downward],
             )
         };
         let (to_rows, to_columns) = (rowwise(thread), columnwise(thread));
@@ -225,23 +241,26 @@ pub(crate) unsafe fn kernel<
             global_t = tensor::load_global(to_columns.globals as *const GlobalScale);
         }
         let steps = staged::tile_rows::<T>() / STEP;
+        let (mut row, mut column) = (to_rows.place(), to_columns.place());
         if p.flags & SWIZZLED != 0 {
             if ROWWISE {
                 to_rows.zero_padding(steps);
+                to_rows.swizzle(&mut row);
             }
             to_columns.zero_padding(steps);
+            to_columns.swizzle(&mut column);
         }
-        let (mut row, mut column) = (to_rows.place(p.flags), to_columns.place(p.flags));
-        // `opaque`: one register instead of those it is computed from.
-        let is_whole = staged::is_whole::<T>([rows, cols], [first_row, first_column]);
-        let of_rows = if ROWWISE { to_rows.present(is_whole) } else { 0 };
-        let mut present = ptx::opaque(to_columns.present(is_whole) | of_rows << 1);
+        // Nearly always: every pair of blocks is inside the tensor and takes one store.
+        let ragged = to_columns.ragged() | if ROWWISE { to_rows.ragged() } else { 0 };
+        let in_pairs =
+            staged::is_whole::<T>([rows, cols], [first_row, first_column]) & (ragged == 0);
         let mut reader = Reader::new::<T>(thread);
         shared::cp_async_wait_all();
         shared::barrier();
 
         let number = tensor::number::<GROUPED>();
         let roundings = [false, true].map(|columnwise| rounding.of_output(number, columnwise));
+        let of_error = reader.in_register(M::OF_ERROR);
         // Rolled: no flag has bit 31, see `ptx/rolled.rs`.
         for step in 0..steps + (p.flags >> 31) {
             macro_rules! encode {
@@ -256,12 +275,12 @@ pub(crate) unsafe fn kernel<
                         let line = of.line + step * STEP;
                         Placed {
                             block: Staged { row, column, down: $down },
-                            segment: rounding.segment(line, of.blocks, of.block + $half),
+                            segment: rounding.segment(line, of.blocks, of.block($half)),
                         }
                     };
                     let transform = transforms[usize::from($down)];
                     block::encode::<T, M, R, X, _>(
-                        raw, thread, block_of, rounding, transform, &$global, p.flags,
+                        raw, thread, block_of, rounding, transform, &$global, of_error, p.flags,
                     )
                 }};
             }
@@ -292,22 +311,23 @@ pub(crate) unsafe fn kernel<
             let again = || ptx::opaque(thread);
             let global_of_column = columnwise(again()).global::<M>(global_t, step, p.flags);
             let blocks = two!(load_column, columnwise, downward, true, global_of_column);
-            if to_columns.ragged {
-                columnwise(again()).store_each(step, p.flags, blocks);
+            if in_pairs {
+                to_columns.store(&column, blocks);
+            } else {
+                columnwise(again()).store_inside(step, p.flags, blocks);
             }
-            to_columns.store(&column, present & 1 != 0, blocks);
-            to_columns.advance(&mut column, p.flags);
+            to_columns.advance(&mut column);
             if ROWWISE {
                 let global_of_row = rowwise(again()).global::<M>(global, step, p.flags);
                 let blocks = two!(load_row, rowwise, across, false, global_of_row);
-                if to_rows.ragged {
-                    rowwise(again()).store_each(step, p.flags, blocks);
+                if in_pairs {
+                    to_rows.store(&row, blocks);
+                } else {
+                    rowwise(again()).store_inside(step, p.flags, blocks);
                 }
-                to_rows.store(&row, present & 2 != 0, blocks);
-                to_rows.advance(&mut row, p.flags);
+                to_rows.advance(&mut row);
             }
             reader.advance::<T>();
-            present >>= 2;
         }
     }
 }

@@ -53,7 +53,14 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, R: Rounding>(p: &QuantizeParams
             }
             held = [held[1], held[2], held[3], held[0]];
             let Encoded { codes, scale } = block::encode::<T, M, R, _, _>(
-                raw, thread, placed, rounding, Identity, &global, p.flags,
+                raw,
+                thread,
+                placed,
+                rounding,
+                Identity,
+                &global,
+                M::OF_ERROR,
+                p.flags,
             );
             // `opaque` for the reason in `decide/tile.rs`.
             if ptx::opaque(u32::from(first_of_pass + thread < blocks)) != 0 {

@@ -61,7 +61,14 @@ pub(crate) unsafe fn kernel<T: Input, M: Metric, R: Rounding, X: Transform, cons
             segment: rounding.rowwise_segment(index),
         };
         let Encoded { codes, scale } = block::encode::<T, M, R, X, _>(
-            raw, index, placed, rounding, transform, &global, p.flags,
+            raw,
+            index,
+            placed,
+            rounding,
+            transform,
+            &global,
+            M::OF_ERROR,
+            p.flags,
         );
         if present() {
             memory::store_v2((tensor.codes as *mut u8).add(block as usize * 8), codes);

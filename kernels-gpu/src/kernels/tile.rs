@@ -1,11 +1,13 @@
 //! 16x16 blocks, for the rowwise output, the columnwise one or both.
 //!
-//! A thread block of 128 threads takes 64x64 elements, or for the rowwise output alone 16x256. A warp has 16x64,
-//! a lane two blocks, eight rows apart: a warp's loads are coalesced to whole lines of 128 bytes. Four warps side by
-//! side write whole lines of rowwise codes; below each other they have whole lines of columnwise ones, which are
-//! the rowwise ones, transposed in shared memory: four lanes write 32 coalesced bytes.
+//! A warp has 16x64 elements, a lane two blocks, eight rows apart: a warp's loads are coalesced to whole lines of
+//! 128 bytes. For the rowwise output alone a thread block has four warps side by side, 16x256 elements; with
+//! columns it has eight below each other, 128x64 (a search, whose registers are many, four). L2 serves as many requests a second whatever their size, so
+//! stores are made wide in shared memory: columnwise codes, which are the rowwise ones transposed, 64 bytes of a
+//! column at a time; rowwise ones by the plain rule, where stores are the limit, whole lines.
 
-use super::transpose;
+use super::gather;
+use super::transpose::{self, Column};
 use crate::decide::lines::{Encoded, Lines};
 use crate::decide::metric::Metric;
 use crate::decide::rounding::Rounding;
@@ -15,12 +17,12 @@ use crate::load::block::Strided;
 use crate::load::input::Input;
 use crate::load::tensor;
 use crate::ptx::{memory, shared, thread};
-use fouroversix_core::abi::{GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLED, TILE_COLS};
+use fouroversix_core::abi::{
+    GlobalScale, QuantizeParams, QuantizeTensor, SWIZZLED, TILE_COLS, TRANSPOSED_ROWS,
+};
 
-/// Rows and columns of a thread block.
-const EDGE: u32 = TILE_COLS;
-/// 16x16 blocks along an edge, and warps.
-const TILES: u32 = EDGE / 16;
+/// 16x16 blocks of a warp, side by side.
+const TILES: u32 = TILE_COLS / 16;
 
 /// Encodes a thread block's elements and stores them.
 #[inline(always)]
@@ -44,11 +46,12 @@ pub(crate) unsafe fn kernel<
         let [x, y, _] = thread::block();
         let (lane, warp) = (thread::index() % 32, thread::index() / 32);
         let (row_tiles, blocks) = (tensor.rows / 16, tensor.cols / 16);
+        let groups = if M::SEARCH { TILES } else { TRANSPOSED_ROWS / 16 };
         let (tile, first) = if COLUMNWISE {
-            if (y * EDGE >= tensor.rows) | (x * EDGE >= tensor.cols) {
+            if (y * groups * 16 >= tensor.rows) | (x * TILE_COLS >= tensor.cols) {
                 return;
             }
-            (y * TILES + warp, x * TILES)
+            (y * groups + warp, x * TILES)
         } else {
             let (tile, first) = (y * TILES + x % TILES, (x / TILES * TILES + warp) * TILES);
             if (tile >= row_tiles) | (first >= blocks) {
@@ -91,9 +94,35 @@ pub(crate) unsafe fn kernel<
         );
         if ROWWISE && present {
             let scale = e4m3::byte(rowwise.scale);
+            // A row of a thread block's tiles is 128 aligned bytes of codes and 16 of scales.
+            let aligned = blocks % 16 == 0 && (tensor.codes | tensor.scales) % 16 == 0;
+            let gathered = !COLUMNWISE && !M::FOUR_OVER_SIX && aligned;
+            if gathered {
+                let (j, group) = (lane / 4, warp * TILES + lane % 4);
+                gather::store(j, group, rowwise.codes[0]);
+                gather::store(j + 8, group, rowwise.codes[1]);
+                if lane < 4 {
+                    gather::store_scale(group, scale);
+                }
+                shared::barrier();
+                let (row, piece) =
+                    (thread::index() / gather::PIECES, thread::index() % gather::PIECES);
+                let first = (tile * 16 + row) * blocks + x / TILES * (TILES * TILES);
+                let codes = (tensor.codes as *mut u8).add(first as usize * 8 + piece as usize * 16);
+                memory::store_v4(codes, gather::load(row, piece));
+                if p.flags & SWIZZLED == 0 {
+                    if piece == 0 {
+                        let scales = (tensor.scales as *mut u8).add(first as usize);
+                        memory::store_v4(scales, gather::load_scales());
+                    }
+                    return;
+                }
+            }
             let index = index.map(|index| index as usize);
-            for i in 0..2 {
-                memory::store_v2((tensor.codes as *mut u8).add(index[i] * 8), rowwise.codes[i]);
+            if !gathered {
+                for i in 0..2 {
+                    memory::store_v2((tensor.codes as *mut u8).add(index[i] * 8), rowwise.codes[i]);
+                }
             }
             // Branches of their own: one store after either needs its address moved between registers.
             if p.flags & SWIZZLED != 0 {
@@ -122,9 +151,9 @@ pub(crate) unsafe fn kernel<
             }
             shared::barrier();
             if R::NEAREST {
-                store_columns(&tensor, p.flags, [x, y]);
+                store_columns(&tensor, p.flags, [x, y], groups);
             } else {
-                store_whole_columns(&tensor, p.flags, [x, y]);
+                store_whole_columns(&tensor, p.flags, [x, y], groups);
             }
         }
     }
@@ -142,55 +171,66 @@ fn columns_of(row: *const u8, j: u32, stride: u64, bytes: u64) -> [Strided; 2] {
 
 /// Copies the thread block's codes from shared memory to the columnwise output.
 #[inline(always)]
-unsafe fn store_columns(tensor: &QuantizeTensor, flags: u32, [x, y]: [u32; 2]) {
+unsafe fn store_columns(tensor: &QuantizeTensor, flags: u32, [x, y]: [u32; 2], groups: u32) {
     // SAFETY: shared memory was written before the barrier.
-    let own = unsafe { transpose::load_columns(thread::index()) };
-    // Columns are a multiple of 16: both lines are inside, or neither.
-    let (line, block) = (x * EDGE + own.column, y * (EDGE / 16) + own.group);
+    let Column { column, first, codes } = unsafe { transpose::load_codes(thread::index(), groups) };
     // SAFETY: the caller's promise.
-    unsafe {
-        store_column(tensor, flags, [line, block], own.codes[0], own.scale);
-        store_column(tensor, flags, [line + 1, block], own.codes[1], own.scale);
-    }
+    unsafe { store_column(tensor, flags, [x, y * groups], [column, first], codes) }
 }
 
-/// The same, where each thread encoded columns: two blocks of a line each.
+/// The same, where each thread encoded columns.
 #[inline(always)]
-unsafe fn store_whole_columns(tensor: &QuantizeTensor, flags: u32, [x, y]: [u32; 2]) {
-    let (line, first) = (thread::index() / 2, thread::index() % 2 * 2);
-    // SAFETY: shared memory was written before the barrier.
-    let codes = unsafe { transpose::load_column(line, first) };
-    let (line, block) = (x * EDGE + line, y * (EDGE / 16) + first);
+unsafe fn store_whole_columns(tensor: &QuantizeTensor, flags: u32, [x, y]: [u32; 2], groups: u32) {
+    let (column, first) = (thread::index() / 4, thread::index() % 4 * 2);
     // SAFETY: shared memory was written before the barrier; the caller's promise.
     unsafe {
-        let scale = |group| transpose::load_scale(group, thread::index() / 32);
-        store_column(tensor, flags, [line, block], codes[0], scale(first));
-        store_column(tensor, flags, [line, block + 1], codes[1], scale(first + 1));
+        let codes = transpose::load_column(column, first);
+        store_column(tensor, flags, [x, y * groups], [column, first], codes)
     }
 }
 
-/// Stores a block of the columnwise output, if it is inside the tensor.
+/// Stores two neighbouring blocks of a column, where they are inside the tensor. `top` is the thread block's first
+/// group of rows.
 #[inline(always)]
 unsafe fn store_column(
     tensor: &QuantizeTensor,
     flags: u32,
-    [line, block]: [u32; 2],
-    codes: [u32; 2],
-    scale: u16,
+    [x, top]: [u32; 2],
+    [column, first]: [u32; 2],
+    [a, b]: [[u32; 2]; 2],
 ) {
     let blocks = tensor.rows / 16;
-    if line < tensor.cols && block < blocks {
-        let index = (line * blocks + block) as usize;
-        // SAFETY: launch contract, clauses 3 to 5, for lines and blocks inside the tensor.
-        unsafe {
-            memory::store_v2((tensor.codes_t as *mut u8).add(index * 8), codes);
-            // Branches of their own, as of the rowwise output.
-            if flags & SWIZZLED != 0 {
-                let shape = [tensor.cols, blocks];
-                let at = scale_layout::swizzled_at(tensor.scales_t, shape, line, block);
-                memory::store_b8(at, scale);
-            } else {
-                memory::store_b8((tensor.scales_t as *mut u8).add(index), scale);
+    let (line, block) = (x * TILE_COLS + column, top + first);
+    if (line >= tensor.cols) | (block >= blocks) {
+        return;
+    }
+    let index = (line * blocks + block) as usize;
+    // SAFETY: launch contract, clauses 3 to 5, for lines and blocks inside the tensor; shared memory was written
+    // before the barrier.
+    unsafe {
+        let scales = transpose::load_scales(first, column / 16);
+        let codes = (tensor.codes_t as *mut u8).add(index * 8);
+        // Both at once where every line begins at a multiple of their size.
+        let paired = blocks % 2 == 0 && tensor.codes_t % 16 == 0 && tensor.scales_t % 2 == 0;
+        if paired {
+            memory::store_v4(codes, [a[0], a[1], b[0], b[1]]);
+            if flags & SWIZZLED == 0 {
+                memory::store_b16((tensor.scales_t as *mut u8).add(index), scales);
+                return;
+            }
+        }
+        for i in 0..2 {
+            if block + i < blocks {
+                if !paired {
+                    memory::store_v2(codes.add(i as usize * 8), if i == 0 { a } else { b });
+                }
+                let at = if flags & SWIZZLED != 0 {
+                    let shape = [tensor.cols, blocks];
+                    scale_layout::swizzled_at(tensor.scales_t, shape, line, block + i)
+                } else {
+                    (tensor.scales_t as *mut u8).add(index + i as usize)
+                };
+                memory::store_b8(at, scales >> (8 * i));
             }
         }
     }

@@ -15,8 +15,8 @@ pub(crate) trait Input {
     unsafe fn load(at: *const u8) -> Self::Raw;
     /// Loads 16 elements from shared memory, piece `i` of 16 bytes from `at(i)`.
     unsafe fn load_shared_row(at: impl Fn(u32) -> u32) -> Self::Raw;
-    /// Offset from which a thread loads columns of a tile in shared memory ([`swizzle`]).
-    fn shared_column(thread: u32) -> u32;
+    /// Address from which a thread loads columns of a tile in shared memory ([`swizzle`]).
+    fn shared_column(base: u32, thread: u32) -> u32;
     /// Loads 16 elements of a column of that tile. All lanes of the warp call it.
     unsafe fn load_shared_column(at: u32) -> Self::Raw;
     /// Largest magnitude; NaN if any element is.
@@ -157,8 +157,8 @@ impl Input for Bf16 {
     }
 
     #[inline(always)]
-    fn shared_column(thread: u32) -> u32 {
-        swizzle::matrix_row(thread)
+    fn shared_column(base: u32, thread: u32) -> u32 {
+        swizzle::matrix_row(base, thread)
     }
 
     #[inline(always)]
@@ -264,8 +264,8 @@ impl Input for F16 {
     }
 
     #[inline(always)]
-    fn shared_column(thread: u32) -> u32 {
-        swizzle::matrix_row(thread)
+    fn shared_column(base: u32, thread: u32) -> u32 {
+        swizzle::matrix_row(base, thread)
     }
 
     #[inline(always)]
@@ -373,8 +373,8 @@ impl Input for F32 {
     }
 
     #[inline(always)]
-    fn shared_column(thread: u32) -> u32 {
-        swizzle::column_start(thread)
+    fn shared_column(base: u32, thread: u32) -> u32 {
+        swizzle::column_start(base, thread)
     }
 
     #[inline(always)]

@@ -12,6 +12,7 @@
 //!
 //! `bytes` is what an element takes.
 
+use crate::ptx;
 use fouroversix_core::abi::{COLUMNS_BYTES, COLUMNS_COLS};
 
 /// Bytes from a row to the next.
@@ -38,23 +39,24 @@ pub(crate) fn spread(row: u32) -> u32 {
     row % 2 | (row / 64) << 1 | (row / 32 % 2) << 2
 }
 
-/// The offset of a piece.
+/// The address of a piece in a tile at `base`.
 #[inline(always)]
-pub(crate) fn offset(bytes: u32, row: u32, piece: u32) -> u32 {
-    row * pitch(bytes) + (piece ^ fold(piece) ^ spread(row)) * 16
+pub(crate) fn address(base: u32, bytes: u32, row: u32, piece: u32) -> u32 {
+    // `opaque` keeps the order: a sum of a number and a shifted one is one instruction, and so are two of them.
+    ptx::opaque(base + row * pitch(bytes)) + (piece ^ fold(piece) ^ spread(row)) * 16
 }
 
-/// The offset from which a thread's lane loads 16-bit elements by `ldmatrix`: its row of a matrix.
+/// The address from which a thread's lane loads 16-bit elements by `ldmatrix`: its row of a matrix.
 #[inline(always)]
-pub(crate) fn matrix_row(thread: u32) -> u32 {
+pub(crate) fn matrix_row(base: u32, thread: u32) -> u32 {
     let (lane, warp) = (thread % 32, thread / 32);
     let (r, matrix) = (lane % 8, lane / 8);
-    offset(2, r / 2 * 32 + matrix * 2 + r % 2, warp)
+    address(base, 2, r / 2 * 32 + matrix * 2 + r % 2, warp)
 }
 
-/// The offset of the first element of a thread's column of 32-bit elements. Odd rows are at `^ 16`.
+/// The address of the first element of a thread's column of 32-bit elements. Odd rows are at `^ 16`.
 #[inline(always)]
-pub(crate) fn column_start(thread: u32) -> u32 {
+pub(crate) fn column_start(base: u32, thread: u32) -> u32 {
     let (column, half) = (thread / 2, thread % 2);
-    offset(4, half * 32, column / 4) + column % 4 * 4
+    address(base, 4, half * 32, column / 4) + column % 4 * 4
 }

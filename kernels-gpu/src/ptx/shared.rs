@@ -2,7 +2,8 @@
 
 use core::arch::asm;
 
-core::arch::global_asm!(".extern .shared .align 16 .b8 fouroversix_shared[];");
+// Aligned for addresses within a tile whose lower bits are flipped (`load/swizzle.rs`).
+core::arch::global_asm!(".extern .shared .align 1024 .b8 fouroversix_shared[];");
 
 /// The address of the launch's shared memory.
 #[inline(always)]

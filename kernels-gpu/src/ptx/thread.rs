@@ -10,6 +10,15 @@ pub(crate) fn index() -> u32 {
     thread_idx_x()
 }
 
+/// Index within a block of `THREADS` threads.
+#[inline(always)]
+pub(crate) unsafe fn index_below<const THREADS: u32>() -> u32 {
+    let index = index();
+    // SAFETY: the caller's promise.
+    unsafe { core::hint::assert_unchecked(index < THREADS) }
+    index
+}
+
 /// Index within the first dimension of the grid.
 #[inline(always)]
 pub(crate) fn global_index() -> u32 {

@@ -125,8 +125,8 @@ impl Search {
         };
         let (map6, map4) = (error(pair.map6), error(pair.map4));
         let [of_scale, of_row, of_tile] = match self.metric {
-            Metric::Mae => [1456.0, 34.0, 42.0],
-            Metric::Mse => [592.0, 158.0, 166.0],
+            Metric::Mae => [1456.0, 41.0, 49.0],
+            Metric::Mse => [592.0, 165.0, 173.0],
         };
         let of_error = if self.scaling == Scaling::Tile { of_tile } else { of_row };
         let bound = U * (of_scale * self.rows() as f64 + of_error * (map6 + map4));

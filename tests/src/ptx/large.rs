@@ -9,6 +9,9 @@ use crate::case::{Case, with_searches};
 use crate::generate::{ELEMENTS, PATTERNS, SCALINGS, narrow};
 use crate::oracle;
 
+/// How a case's name begins whose columnwise scales have an odd address, and its codes an aligned one.
+pub(super) const ODD_SCALES: &str = "large odd scales";
+
 /// The cases, with the reference's expectations. Every kernel has some of every layout.
 #[must_use]
 pub fn cases() -> Vec<Case> {
@@ -26,6 +29,22 @@ pub fn cases() -> Vec<Case> {
                         };
                         out.extend(case(turn, config, element, form.shape(config)));
                     }
+                }
+            }
+        }
+    }
+    // Tiles of which whole lines are stored at once: 256 columns, and an even number of them down.
+    for (turn, element) in ELEMENTS.into_iter().enumerate() {
+        for layout in [ScaleLayout::Linear, ScaleLayout::Swizzled128x4] {
+            for rule in with_searches() {
+                for outputs in [Outputs::Rowwise, Outputs::Columnwise, Outputs::Both] {
+                    let tile = Config::new(rule, Scaling::Tile, outputs, layout);
+                    let whole = tile.ok().and_then(|config| case(turn, config, element, [32, 256]));
+                    out.extend(whole.clone().filter(|_| outputs.columnwise()).map(|whole| Case {
+                        name: whole.name.replacen("large", ODD_SCALES, 1),
+                        ..whole
+                    }));
+                    out.extend(whole);
                 }
             }
         }

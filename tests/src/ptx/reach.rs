@@ -16,7 +16,7 @@ use fouroversix_core::kernel::{Blocks, Operation};
 type Rule = fn(&Body<'_>, usize, &str) -> Option<bool>;
 
 /// The rules, and why what they recognize never varies.
-const RULES: [(Rule, &str); 5] = [
+const RULES: [(Rule, &str); 6] = [
     (constant, "its condition is a constant that the compiler left in a register"),
     (
         padding,
@@ -36,6 +36,7 @@ const RULES: [(Rule, &str); 5] = [
         one_turn,
         "no flag has bit 31, so that a loop of one turn and one for each such bit has one turn",
     ),
+    (some_turns, "the number of turns is a constant that the sources keep from the compiler"),
 ];
 
 /// `mov.pred p, -1`
@@ -117,6 +118,17 @@ fn one_turn(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
     let (_, shift) = operands(body.only_definition(sum.strip_suffix(", 1")?)?, "shr.u32")?;
     let of_flags = body.is_flags(shift.strip_suffix(", 31")?);
     (counts_down && (last..at).contains(&step.0) && of_flags).then_some(true)
+}
+
+/// `setp.ne p, turns, 0` with `turns` a number that was moved from register to register.
+fn some_turns(body: &Body<'_>, at: usize, predicate: &str) -> Option<bool> {
+    let definition = body.definition_before(at, predicate)?;
+    let (_, compared) = operands(definition, "setp.ne.b32")?;
+    let mut turns = compared.strip_suffix(", 0")?;
+    while turns.starts_with('%') {
+        (_, turns) = operands(body.only_definition(turns)?, "mov.b32")?;
+    }
+    turns.parse::<u32>().ok().filter(|turns| *turns != 0).map(|_| true)
 }
 
 /// What an instruction of an opcode sets, and its sources.
@@ -396,5 +408,14 @@ ret;
         let text = "{\nmov.pred %p1, -1;\n@!%p1 bra $a;\nret;\n$a:\nmov.b32 %r1, 0;\nret;\n}";
         assert_eq!(unreachable(text), [5, 6, 7]);
         assert!(unreachable(&text.replace("mov.pred %p1, -1", "nop")).is_empty());
+    }
+
+    #[test]
+    fn a_loop_of_some_turns_is_entered() {
+        let text = "{\nmov.b32 %r2, 4;\nmov.b32 %r1, %r2;\nsetp.ne.b32 %p1, %r1, 0;\n@%p1 bra $a;\nbra.uni $b;\n\
+                    $a:\nret;\n$b:\nret;\n}";
+        assert_eq!(unreachable(text), [6, 9, 10]);
+        assert!(unreachable(&text.replace("%r2, 4", "%r2, %r3")).is_empty());
+        assert!(!unreachable(&text.replace("%r2, 4", "%r2, 0")).contains(&6));
     }
 }

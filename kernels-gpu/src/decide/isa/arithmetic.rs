@@ -31,18 +31,13 @@ pub(crate) trait Isa {
     fn amax<T: Input>(raw: T::Raw, x: &[f32; 16]) -> f32;
 
     /// A candidate for each factor of `encode`. Factors and errors include `GRID`; `|x|·encode < 7·GRID`.
-    /// `bmax` is the largest magnitude.
-    fn candidates<M: Metric, const N: usize>(
-        x: &[f32; 16],
-        encode: [f32; N],
-        bmax: f32,
-    ) -> [Candidate; N];
+    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], encode: [f32; N]) -> [Candidate; N];
 
     /// A word with bit 0 of each code set.
     const ONES: u32;
 
-    /// A candidate's codes as stored nibbles. `signs` is that of [`Input::signs`].
-    fn nibbles(codes: [u32; 2], signs: [u32; 2]) -> [u32; 2];
+    /// Half a candidate's codes as stored nibbles. `signs` is that of [`Input::signs`].
+    fn nibbles(codes: u32, signs: u32) -> u32;
 }
 
 /// Whether both candidates have the same 16 values, by their codes: map6's are `s6` times E2M1 numbers, map4's
@@ -52,10 +47,10 @@ pub(crate) trait Isa {
 /// 0, and map4's the even one below. Candidates whose scales have another ratio may have the same values as
 /// well; the answer is no, and the contract's own errors decide.
 #[inline(always)]
-pub(crate) fn same_values<I: Isa>(codes6: [u32; 2], codes4: [u32; 2], s6: f32, s4: f32) -> bool {
+pub(crate) fn same_values<I: Isa>(map6: &Candidate, map4: &Candidate, s6: f32, s4: f32) -> bool {
     let ones = I::ONES;
     let differs = |half: usize| {
-        let (six, four) = (codes6[half], codes4[half]);
+        let (six, four) = (map6.codes[half], map4.codes[half]);
         // Code 1, 0.5, is the odd one without a partner: bit 0 is set where bit 1 or bit 2 is.
         (six ^ four ^ (six & ones)) | ((six >> 1 | six >> 2) ^ six) & ones
     };

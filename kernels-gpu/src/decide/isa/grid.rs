@@ -85,13 +85,9 @@ impl Isa for Grid {
     }
 
     #[inline(always)]
-    fn candidates<M: Metric, const N: usize>(
-        x: &[f32; 16],
-        encode: [f32; N],
-        _: f32,
-    ) -> [Candidate; N] {
+    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], encode: [f32; N]) -> [Candidate; N] {
         let mut codes = [[0; 2]; N];
-        let mut error = [[0.0; 2]; N];
+        let mut error = [0.0; N];
         // Both candidates of half a block at a time: few registers, and x is widened once.
         macro_rules! half {
             ($half:literal: $($i:literal)*) => {
@@ -100,7 +96,7 @@ impl Isa for Grid {
                     $(
                         let y = ptx::mul_abs_rn(x[8 * $half + $i], encode[c]);
                         q[$i] = Self::round(y);
-                        error[c][$i % 2] = M::add(error[c][$i % 2], q[$i] - y);
+                        error[c] = M::add(error[c], q[$i] - y);
                     )*
                     codes[c][$half] = place(q);
                 }
@@ -108,11 +104,11 @@ impl Isa for Grid {
         }
         half!(0: 0 1 2 3 4 5 6 7);
         half!(1: 0 1 2 3 4 5 6 7);
-        core::array::from_fn(|c| Candidate { codes: codes[c], error: error[c][0] + error[c][1] })
+        core::array::from_fn(|c| Candidate { codes: codes[c], error: error[c] })
     }
 
     #[inline(always)]
-    fn nibbles(codes: [u32; 2], signs: [u32; 2]) -> [u32; 2] {
-        [0, 1].map(|half| ptx::or_and(codes[half] >> 1, signs[half], SIGNS))
+    fn nibbles(codes: u32, signs: u32) -> u32 {
+        ptx::or_and(codes >> 1, signs, SIGNS)
     }
 }

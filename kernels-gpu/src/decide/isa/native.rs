@@ -5,14 +5,15 @@
 //!    moves are needed to form pairs.
 //! 2. **Packing is part of the conversion.** The machine's conversion to E2M1 shifts a word up and puts two
 //!    codes below: four of them make a word of eight codes, and the conversion back selects a byte. The
-//!    assembler does this only where the word is the codes' one use. So the conversion back reads
-//!    `word ^ (bmax & 2³¹)`: the same bits, as `bmax` has no sign, but opaque to the assembler.
+//!    assembler does this only where the word is the codes' one use. So the conversion back and the choice read
+//!    `word ^ (e & 2³¹)`: the same bits, as the factor e has no sign, but opaque to the assembler. (An irregular
+//!    block's may be a NaN with one: nobody takes its codes.)
 //! 3. **Differences** `q − y` have an FP16 operand (`sub.rn.f32.f16`): one rounding, no conversion.
 //! 4. **bmax** is the maximum of widened elements: the assembler fuses two maxima into one instruction of
 //!    three operands, with magnitudes for free.
 //!
-//! `GRID` is 1. Roundings are those of `docs/certified-decision.md`: y and d once each, 8 terms a sum (7
-//! additions), one addition of the two sums.
+//! `GRID` is 1. Roundings are those of `docs/certified-decision.md`: y and d once each, 16 terms a sum (15
+//! additions).
 
 use super::arithmetic::{Candidate, Isa};
 use crate::decide::metric::Metric;
@@ -44,22 +45,34 @@ pub(crate) fn codes(y: [f32; 8]) -> u32 {
     codes
 }
 
-/// The values of eight codes, two FP16 numbers a word. `positive` is any number without a sign.
+/// The same codes, opaque to the assembler. `positive` is any number without a sign.
 #[cfg(fp4_cvt)]
 #[inline(always)]
-pub(crate) fn values(codes: u32, positive: f32) -> [u32; 4] {
+pub(crate) fn hidden(codes: u32, positive: f32) -> u32 {
+    let d: u32;
+    // SAFETY: register-to-register, no side effects.
+    unsafe {
+        core::arch::asm!("lop3.b32 {d}, {codes}, {positive}, 0x80000000, 0x78;", d = lateout(reg32) d,
+             codes = in(reg32) codes, positive = in(reg32) positive,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    d
+}
+
+/// The values of eight [`hidden`] codes, two FP16 numbers a word.
+#[cfg(fp4_cvt)]
+#[inline(always)]
+pub(crate) fn values(codes: u32) -> [u32; 4] {
     let (a, b, c, d): (u32, u32, u32, u32);
     // SAFETY: register-to-register, no side effects.
     unsafe {
         core::arch::asm!(
-            "{{ .reg .b8 p, q, r, s; .reg .b32 w;",
-            "lop3.b32 w, {codes}, {positive}, 0x80000000, 0x78;",
-            "mov.b32 {{p, q, r, s}}, w;",
+            "{{ .reg .b8 p, q, r, s; mov.b32 {{p, q, r, s}}, {codes};",
             "cvt.rn.f16x2.e2m1x2 {a}, p;",
             "cvt.rn.f16x2.e2m1x2 {b}, q;",
             "cvt.rn.f16x2.e2m1x2 {c}, r;",
             "cvt.rn.f16x2.e2m1x2 {d}, s; }}",
-            codes = in(reg32) codes, positive = in(reg32) positive,
+            codes = in(reg32) codes,
             a = out(reg32) a, b = out(reg32) b, c = out(reg32) c, d = out(reg32) d,
             options(pure, nomem, nostack, preserves_flags)
         );
@@ -84,10 +97,17 @@ pub(crate) fn codes(y: [f32; 8]) -> u32 {
     codes
 }
 
+/// There is nothing to hide from.
+#[cfg(not(fp4_cvt))]
+#[inline(always)]
+pub(crate) fn hidden(codes: u32, _: f32) -> u32 {
+    codes
+}
+
 /// The values of eight codes, emulated.
 #[cfg(not(fp4_cvt))]
 #[inline(always)]
-pub(crate) fn values(codes: u32, _: f32) -> [u32; 4] {
+pub(crate) fn values(codes: u32) -> [u32; 4] {
     [0, 8, 16, 24].map(|shift| {
         let byte = codes >> shift;
         let w = (byte & 7) << 9 | (byte & 0x70) << 21 | (byte & 8) << 12 | (byte & 0x80) << 24;
@@ -110,32 +130,34 @@ pub(crate) fn encode(x: &[f32; 16], encode: f32) -> [u32; 2] {
 
 /// Both candidates' codes and errors.
 #[inline(always)]
-fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2], bmax: f32) -> [Candidate; 2] {
+fn compare<M: Metric>(x: &[f32; 16], encode: [f32; 2]) -> [Candidate; 2] {
     let mut words = [[0; 2]; 2];
-    let mut error = [F32x2::new([0.0; 2]); 2];
+    let mut error = F32x2::new([0.0; 2]);
     let factors = F32x2::new(encode);
     macro_rules! half {
         ($half:literal: $($i:literal)*) => {
             let y = [$(packed::mul_rn_f32x2(F32x2::new([x[8 * $half + $i]; 2]), factors).split()),*];
             let mut q = [[0; 4]; 2];
             for c in 0..2 {
-                words[c][$half] = codes([$(y[$i][c]),*]);
-                q[c] = values(words[c][$half], bmax);
+                words[c][$half] = hidden(codes([$(y[$i][c]),*]), encode[c]);
+            }
+            for c in 0..2 {
+                q[c] = values(words[c][$half]);
             }
             $(
                 let six = ptx::sub_rn_f32_f16::<{ $i % 2 }>(q[0][$i / 2], y[$i][0]);
                 let four = ptx::sub_rn_f32_f16::<{ $i % 2 }>(q[1][$i / 2], y[$i][1]);
-                error[$i % 2] = if $half == 0 && $i < 2 {
+                error = if 8 * $half + $i == 0 {
                     M::pair([six, four])
                 } else {
-                    M::add_pair(error[$i % 2], [six, four])
+                    M::add_pair(error, [six, four])
                 };
             )*
         };
     }
     half!(0: 0 1 2 3 4 5 6 7);
     half!(1: 0 1 2 3 4 5 6 7);
-    let error = packed::add_rn_f32x2(error[0], error[1]).split();
+    let error = error.split();
     core::array::from_fn(|c| Candidate { codes: words[c], error: error[c] })
 }
 
@@ -161,13 +183,9 @@ impl Isa for Native {
     }
 
     #[inline(always)]
-    fn candidates<M: Metric, const N: usize>(
-        x: &[f32; 16],
-        factors: [f32; N],
-        bmax: f32,
-    ) -> [Candidate; N] {
+    fn candidates<M: Metric, const N: usize>(x: &[f32; 16], factors: [f32; N]) -> [Candidate; N] {
         if M::FOUR_OVER_SIX {
-            let both = compare::<M>(x, [factors[0], factors[N - 1]], bmax);
+            let both = compare::<M>(x, [factors[0], factors[N - 1]]);
             core::array::from_fn(|c| both[c])
         } else {
             factors.map(|factor| Candidate { codes: encode(x, factor), error: 0.0 })
@@ -175,7 +193,7 @@ impl Isa for Native {
     }
 
     #[inline(always)]
-    fn nibbles(codes: [u32; 2], _: [u32; 2]) -> [u32; 2] {
+    fn nibbles(codes: u32, _: u32) -> u32 {
         codes
     }
 }

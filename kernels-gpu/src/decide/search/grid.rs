@@ -50,6 +50,6 @@ impl Weigh for Target {
             };
         }
         let codes = [half!(0 1 2 3 4 5 6 7), half!(8 9 10 11 12 13 14 15)];
-        Target::nibbles(codes, signs)
+        [Target::nibbles(codes[0], signs[0]), Target::nibbles(codes[1], signs[1])]
     }
 }

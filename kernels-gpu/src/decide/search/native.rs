@@ -35,7 +35,7 @@ impl Weigh for Target {
         let codes = native::codes([a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1]]);
         // Exact: between 2⁻¹⁰ and 2688, six significant bits.
         let pair = ptx::cvt_rn_f16x2_f32(scale, scale);
-        let q = native::values(codes, encode).map(|q| ptx::mul_rn_f16x2(q, pair));
+        let q = native::values(native::hidden(codes, encode)).map(|q| ptx::mul_rn_f16x2(q, pair));
         macro_rules! each {
             ($($i:literal)*) => {
                 [$(ptx::sub_rn_f32_f16::<{ $i % 2 }>(q[$i / 2], scaled[8 * HALF + $i])),*]
@@ -46,6 +46,7 @@ impl Weigh for Target {
 
     #[inline(always)]
     fn codes(x: &[f32; 16], encode: f32, signs: [u32; 2]) -> [u32; 2] {
-        Target::nibbles(native::encode(x, encode), signs)
+        let codes = native::encode(x, encode);
+        [Target::nibbles(codes[0], signs[0]), Target::nibbles(codes[1], signs[1])]
     }
 }

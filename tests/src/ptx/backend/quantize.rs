@@ -13,6 +13,7 @@ use fouroversix_core::config::{Config, Rounding, Scaling};
 use fouroversix_core::launch::{self, Launch, LaunchError};
 
 use super::super::host::{Side, bytes_of, outputs, read_output};
+use super::super::large::ODD_SCALES;
 use super::{PtxBackend, is_grouped, is_skippable, variant};
 use crate::backend::BackendError;
 use crate::case::{Case, Outcome};
@@ -282,7 +283,9 @@ impl Setup<'_> {
                 // Aligned as little as the launch contract asks: 8 or 16 bytes, and scales as they come. Not
                 // the large cases: each is the only one that goes some way of aligned tensors.
                 let large = self.case.name.starts_with("large ");
+                let odd = self.case.name.starts_with(ODD_SCALES);
                 let shifts = match (variant(self.case, 8), side) {
+                    (_, 1) if odd => [0, 1],
                     _ if large => [0, 0],
                     (5, 0) => [8, 0],
                     (6, _) => [0, 1],
