@@ -113,18 +113,6 @@ pub(crate) unsafe fn store_b8(at: u32, a: u16) {
     }
 }
 
-/// Loads a byte, zero-extended.
-#[inline(always)]
-pub(crate) unsafe fn load_b8(at: u32) -> u16 {
-    let a: u16;
-    // SAFETY: the caller's promise: within the launch's shared memory.
-    unsafe {
-        asm!("ld.shared.u8 {a}, [{at}];", at = in(reg32) at, a = lateout(reg16) a,
-             options(nostack, preserves_flags));
-    }
-    a
-}
-
 /// Four 8x8 matrices of 16-bit elements, transposed. Lane `8·i + r` gives the 16-byte aligned
 /// address of row r of matrix i, and receives of each matrix column `lane/4`, its rows
 /// `2·(lane%4)` and the next in one word. `OFFSET` bytes are added to every address.
