@@ -20,8 +20,8 @@ const U: f64 = 1.0 / 16_777_216.0;
 enum Arithmetic {
     /// The CPU path with so many lanes, with fused operations or without.
     Cpu { lanes: usize, fused: bool },
-    /// The kernels, with so many sums of a row: one by conversions to FP4, two without.
-    Gpu { sums: usize },
+    /// The kernels.
+    Gpu,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,13 +73,13 @@ impl Judged {
                 };
                 (f64::from(c4 - c6), 1.0, bound)
             }
-            Arithmetic::Gpu { sums } => {
+            Arithmetic::Gpu => {
                 let range = 2_f32.powi(-50)..=2_f32.powi(50);
                 // A scale of 0 has the largest number as its factor.
                 if !range.contains(&global.decode) || largest * e6 >= 6.5 {
                     return None;
                 }
-                let [c4, c6] = [e4, e6].map(|encode| self.gpu(rows, encode, sums));
+                let [c4, c6] = [self.gpu(rows, e4), self.gpu(rows, e6)];
                 let ratio = (s4 as f32 * global.decode) * e6;
                 let weight = if power == 1 { ratio } else { ratio * ratio };
                 let difference = f64::from(c4.mul_add(weight, -c6));
@@ -146,15 +146,11 @@ impl Judged {
         sums[0]
     }
 
-    /// As `kernels-gpu/src/decide/isa/grid.rs` and `tile.rs` add up.
-    fn gpu(&self, rows: &[Row16], encode: f32, count: usize) -> f32 {
+    /// As `kernels-gpu/src/decide/isa/` and `tile.rs` add up.
+    fn gpu(&self, rows: &[Row16], encode: f32) -> f32 {
         let of_row = |row: &Row16| {
-            let mut sums = [0.0_f32; 2];
-            for (i, x) in row.iter().enumerate() {
-                let sum = &mut sums[i % count];
-                *sum = self.add(*sum, Self::difference(*x, encode), true);
-            }
-            sums[0] + sums[1]
+            let add = |sum, x: &f32| self.add(sum, Self::difference(*x, encode), true);
+            row.iter().fold(0.0, add)
         };
         match rows {
             [row] => of_row(row),
@@ -213,8 +209,7 @@ impl Judged {
 fn every_judged() -> Vec<Judged> {
     let mut all = Vec::new();
     let cpu = |lanes, fused| Arithmetic::Cpu { lanes, fused };
-    let gpu = [1, 2].map(|sums| Arithmetic::Gpu { sums });
-    for arithmetic in [cpu(4, false), cpu(8, true), cpu(16, true), gpu[0], gpu[1]] {
+    for arithmetic in [cpu(4, false), cpu(8, true), cpu(16, true), Arithmetic::Gpu] {
         for metric in [Metric::Mae, Metric::Mse] {
             for error_path in [ErrorPath::Strict, ErrorPath::Fast] {
                 let bound = if all.len() % 3 == 0 { E4m3Max::M256 } else { E4m3Max::M448 };
@@ -231,7 +226,7 @@ fn rounding_never_exceeds_the_bound_and_comes_to_a_third_of_it() {
     let mut searches = Vec::new();
     for (seed, judged) in every_judged().into_iter().enumerate() {
         for rows in [1, 16] {
-            let is_gpu = matches!(judged.arithmetic, Arithmetic::Gpu { .. });
+            let is_gpu = matches!(judged.arithmetic, Arithmetic::Gpu);
             // The kernels' sums of squares take more of a search.
             let hard = is_gpu && judged.metric == Metric::Mse && rows == 1;
             let times = factor * if hard { 5 } else { 1 };
@@ -249,7 +244,7 @@ fn rounding_never_exceeds_the_bound_and_comes_to_a_third_of_it() {
         .collect();
     let mut largest = [[0.0_f64; 2]; 2];
     for (judged, share) in found {
-        let is_gpu = matches!(judged.arithmetic, Arithmetic::Gpu { .. });
+        let is_gpu = matches!(judged.arithmetic, Arithmetic::Gpu);
         let of = &mut largest[usize::from(is_gpu)][usize::from(judged.metric == Metric::Mse)];
         *of = of.max(share);
     }

@@ -4,9 +4,9 @@
 //! `FOUROVERSIX_ELEMENTS=100000000 cargo test --release -p fouroversix-conformance search_properties --
 //! --include-ignored --nocapture` looks at 10^8 elements of each metric, A and scaling.
 
-use fouroversix::cpu::{self, Path};
 use std::sync::Arc;
 
+use fouroversix::cpu::{self, Path};
 use fouroversix::{
     Config, E4m3Max, ErrorPath, InputType, Metric, Outputs, RandomState, Rounding, Rule, Scaling,
 };
