@@ -59,3 +59,17 @@ fn scopes_without_bottom() {
     let text = with("{ { .reg .b32 %r<2>; mov.b32 %r1, 0; } }");
     assert!(Module::parse(&text).is_ok(), "{text}");
 }
+
+/// The 65th modifier took the first one's place among those that are understood.
+#[test]
+fn modifiers_without_number() {
+    let with = |count: usize| {
+        let modifiers = ".sync".repeat(count);
+        format!(
+            ".version 8.1\n.target sm_89\n.address_size 64\n.entry f()\n{{\nbar{modifiers} 0;\nret;\n}}\n"
+        )
+    };
+    refused(&with(65), "bar has 65 modifiers");
+    refused(&with(64), "modifier .sync");
+    assert!(Module::parse(&with(1)).is_ok());
+}

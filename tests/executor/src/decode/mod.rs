@@ -66,7 +66,7 @@ impl Decoder<'_> {
                 self.operand(ins, &Operand::Name(name.clone()), Type::from_name("pred"))?;
             self.guard = Some(Guard { predicate, negated: *negated });
         }
-        let mut m = Modifiers::new(ins);
+        let mut m = Modifiers::new(ins)?;
         self.dispatch(ins, &mut m)?;
         m.finish()
     }

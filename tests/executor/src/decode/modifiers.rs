@@ -10,8 +10,13 @@ pub(super) struct Modifiers<'a> {
 }
 
 impl<'a> Modifiers<'a> {
-    pub(super) fn new(instruction: &'a Instruction) -> Self {
-        Self { instruction, used: 0 }
+    /// Fails for more modifiers than `used` has bits.
+    pub(super) fn new(instruction: &'a Instruction) -> Result<Self, ParseError> {
+        let it = Self { instruction, used: 0 };
+        match instruction.modifiers.len() {
+            0..=64 => Ok(it),
+            count => it.error(format!("{} has {count} modifiers", instruction.opcode)),
+        }
     }
 
     /// Consumes `name` if it is there.
