@@ -5,9 +5,11 @@ use fouroversix_core::{Choices, Config, Nvfp4Mut, Scaling};
 
 use crate::group::Load;
 use crate::method::Method;
+use crate::path::Path;
+use crate::rounding::Rounding;
 use crate::scale::GlobalScale;
 use crate::strip::{Source, Strip, Target};
-use crate::strips::{self, BURST, Scratch};
+use crate::strips::{self, BURST, Scratch, Turned};
 use crate::{amax, tasks};
 
 /// Columns of an area: their codes of a burst stay in the cache, and so do the addresses of the pages
@@ -57,6 +59,7 @@ impl Areas<'_> {
         while height > BAND && across * down(height) < 4 * tasks::threads() {
             height /= 2;
         }
+        let alike = self.are_alike(&sides);
         let map4 = tasks::count(across * down(height), &|index| {
             let (first_column, top) = (index % across * COLUMNS, index / across * height);
             let of_columns = [first_column, COLUMNS.min(columns - first_column)];
@@ -65,10 +68,18 @@ impl Areas<'_> {
             for top in (top..top + height).step_by(BAND) {
                 let row = |at: usize| at.saturating_sub(shift).min(rows);
                 let of_rows = [row(top), row(top + BAND) - row(top)];
-                if of_rows[1] > 0 {
-                    let band = |side| self.band(side, of_rows, of_columns, &mut scratch);
-                    map4 += sides.iter().map(band).sum::<u64>();
+                if of_rows[1] == 0 {
+                    continue;
                 }
+                map4 += match &sides[..] {
+                    [columns, rows] if alike => {
+                        self.tiles_of_both(columns, rows, of_rows, of_columns, &mut scratch)
+                    }
+                    sides => {
+                        let band = |side| self.band(side, of_rows, of_columns, &mut scratch);
+                        sides.iter().map(band).sum::<u64>()
+                    }
+                };
             }
             map4
         });
@@ -98,6 +109,16 @@ impl Areas<'_> {
         Side { method, source, target, amax: global_amax }
     }
 
+    /// Whether a tile's rows have the codes of its columns wherever the choice is certain.
+    fn are_alike<T>(&self, sides: &[Side<'_, T>]) -> bool {
+        let [columns, rows] = sides else { return false };
+        let nearest = matches!(columns.method.rounding, Rounding::Nearest);
+        self.config.scaling() == Scaling::Tile
+            && columns.method.path != Path::Scalar
+            && nearest
+            && columns.amax[0].to_bits() == rows.amax[0].to_bits()
+    }
+
     fn band<T: Load>(
         &self,
         side: &Side<'_, T>,
@@ -105,7 +126,32 @@ impl Areas<'_> {
         of_columns: [usize; 2],
         scratch: &mut Scratch,
     ) -> u64 {
-        let Side { method, source, target, amax } = side;
+        let mut strip = self.strip(side, of_rows, of_columns);
+        strips::strip(side.method, &side.source, &mut strip, self.config.scaling(), scratch)
+    }
+
+    fn tiles_of_both<T: Load>(
+        &self,
+        columns: &Side<'_, T>,
+        rows: &Side<'_, T>,
+        of_rows: [usize; 2],
+        of_columns: [usize; 2],
+        scratch: &mut Scratch,
+    ) -> u64 {
+        let [mut of_columns, mut strip] =
+            [columns, rows].map(|side| self.strip(side, of_rows, of_columns));
+        let rows = Turned { method: rows.method, source: rows.source, strip: &mut strip };
+        strips::tiles_of_both(columns.method, &columns.source, &mut of_columns, rows, scratch)
+    }
+
+    /// The part of a side's output that is made of an area.
+    fn strip<'a, T>(
+        &self,
+        side: &Side<'a, T>,
+        of_rows: [usize; 2],
+        of_columns: [usize; 2],
+    ) -> Strip<'a> {
+        let Side { source, target, amax, .. } = side;
         let (lines, [from, length]) =
             if source.columns { (of_columns, of_rows) } else { (of_rows, of_columns) };
         let amax = match amax {
@@ -115,8 +161,7 @@ impl Areas<'_> {
         let bound = self.config.rule().e4m3_max();
         let globals = amax.iter().map(|amax| GlobalScale::new(*amax, bound)).collect();
         // SAFETY: areas are apart, and so are the parts of an output that are made of them.
-        let mut strip = unsafe { Strip::new(*target, lines, [from / 16, length / 16], globals) };
-        strips::strip(*method, source, &mut strip, self.config.scaling(), scratch)
+        unsafe { Strip::new(*target, lines, [from / 16, length / 16], globals) }
     }
 }
 

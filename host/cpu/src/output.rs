@@ -18,10 +18,34 @@ pub(crate) struct Output<'a> {
     pub(crate) steps: Steps,
     /// Scales: one byte for each lane of a group, or for each tile.
     pub(crate) scales: *mut u8,
+    /// What [`Certain`] says of each tile; or null.
+    pub(crate) certain: *mut Certain,
     /// Groups or tiles.
     pub(crate) count: usize,
     /// One global scale, or one for each lane of each group.
     pub(crate) globals: &'a [GlobalScale],
+}
+
+/// A tile's choice: certain ones are the same for rows and columns, whose sums of errors differ in their order.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Certain {
+    /// It may be another one along the other direction.
+    #[default]
+    No,
+    /// Certain, and not map4.
+    Map6,
+    /// Certain.
+    Map4,
+}
+
+impl Certain {
+    pub(crate) fn new(certain: bool, map4: bool) -> Self {
+        match (certain, map4) {
+            (false, _) => Self::No,
+            (true, false) => Self::Map6,
+            (true, true) => Self::Map4,
+        }
+    }
 }
 
 impl<'a> Output<'a> {

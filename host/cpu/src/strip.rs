@@ -156,6 +156,13 @@ impl<'a> Strip<'a> {
         Self { first_line, lines, first_block, blocks, globals, target }
     }
 
+    /// A tile of it, for as long as nobody writes there through another.
+    pub(crate) fn tile(&mut self, line: usize, block: usize) -> Strip<'a> {
+        let (first_line, first_block) = (self.first_line + line, self.first_block + block);
+        // SAFETY: a part of the strip.
+        unsafe { Self::new(self.target, [first_line, 16], [first_block, 1], self.globals.clone()) }
+    }
+
     /// Where the codes of a block are: those of the lines' blocks are `line_bytes` apart.
     pub(crate) fn codes(&mut self, line: usize, block: usize) -> *mut u8 {
         assert!(line < self.lines && block < self.blocks, "codes of a strip");

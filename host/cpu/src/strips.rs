@@ -1,12 +1,14 @@
 //! Quantizes a strip: cuts it into groups or tiles, and puts the scales where they
 //! belong.
 
+use std::ptr;
+
 use fouroversix_core::Scaling;
 
 use crate::elements::{Columns, Rows, Segments, Steps};
 use crate::group::Load;
 use crate::method::Method;
-use crate::output::Output;
+use crate::output::{Certain, Output};
 use crate::scale::GlobalScale;
 use crate::simd::{stream, streamed};
 use crate::strip::{Source, Strip};
@@ -20,6 +22,7 @@ pub(crate) const BURST: usize = 8;
 pub(crate) struct Scratch {
     codes: Vec<u8>,
     scales: Vec<u8>,
+    certain: Vec<Certain>,
 }
 
 /// Quantizes a strip of any kind. Returns how many blocks chose map4.
@@ -32,7 +35,7 @@ pub(crate) fn strip<T: Load>(
 ) -> u64 {
     let tiles = scaling == Scaling::Tile;
     match (source.columns, tiles) {
-        (true, _) => columns(method, source, strip, tiles, scratch),
+        (true, _) => columns(method, source, strip, tiles, scratch, None),
         (false, true) => tile_rows(method, source, strip, scratch),
         (false, false) => rows(method, source, strip, scratch),
     }
@@ -98,6 +101,7 @@ fn groups<T: Load>(
         lane_bytes: 8,
         steps: Steps::of(8 * lanes),
         scales: scales.as_mut_ptr(),
+        certain: ptr::null_mut(),
         count: blocks / lanes,
         globals: std::slice::from_ref(global),
     };
@@ -139,6 +143,7 @@ fn rows<T: Load>(
                 lane_bytes: 8,
                 steps: steps(8 * lanes, strip.line_bytes()),
                 scales: scratch.scales.as_mut_ptr(),
+                certain: ptr::null_mut(),
                 count: together * per_line,
                 globals: std::slice::from_ref(&global),
             };
@@ -191,6 +196,7 @@ fn tile_rows<T: Load>(
             lane_bytes: strip.line_bytes(),
             steps: Steps::of(8),
             scales: scratch.scales.as_mut_ptr(),
+            certain: ptr::null_mut(),
             count: blocks,
             globals: &strip.globals,
         };
@@ -222,19 +228,92 @@ fn even_stride<'a, T: Load>(
     (packed, length)
 }
 
-/// A strip of columns, in tiles or not.
+/// Quantizes a strip of columns in tiles, and the same tiles' rows. Returns how many of both chose map4.
+pub(crate) fn tiles_of_both<T: Load>(
+    method: Method<'_>,
+    source: &Source<'_, T>,
+    strip: &mut Strip<'_>,
+    rows: Turned<'_, '_, T>,
+    scratch: &mut Scratch,
+) -> u64 {
+    columns(method, source, strip, true, scratch, Some(rows))
+}
+
+/// The rows of tiles whose columns are quantized to nearest.
+pub(crate) struct Turned<'a, 'b, T> {
+    pub(crate) method: Method<'a>,
+    pub(crate) source: Source<'a, T>,
+    pub(crate) strip: &'b mut Strip<'a>,
+}
+
+impl<T: Load> Turned<'_, '_, T> {
+    /// Sixteen rows, block `block` of the columns. Returns how many chose map4.
+    fn rows(&mut self, block: usize, codes: &[u8], scales: &[u8], certain: &[Certain]) -> u64 {
+        let Self { method, source, strip } = self;
+        let (first, line_bytes) = (16 * block, strip.line_bytes());
+        let to = strip.codes(first, 0);
+        let (of_tiles, _) = codes.as_chunks::<128>();
+        for (tile, codes) in of_tiles[..strip.blocks].iter().enumerate() {
+            for (row, codes) in turn(codes).into_iter().enumerate() {
+                // SAFETY: codes of the strip.
+                unsafe { to.add(row * line_bytes + 8 * tile).cast::<[u8; 8]>().write(codes) };
+            }
+        }
+        for row in first..first + 16 {
+            strip.put_scales(row, 0, scales);
+        }
+        let mut map4 = 0;
+        for (tile, certain) in certain.iter().enumerate() {
+            map4 += match certain {
+                Certain::Map4 => 1,
+                Certain::Map6 => 0,
+                Certain::No => tile_rows(
+                    *method,
+                    source,
+                    &mut strip.tile(first, tile),
+                    &mut Scratch::default(),
+                ),
+            };
+        }
+        map4
+    }
+}
+
+/// The codes of a tile's rows from those of its columns.
+fn turn(columns: &[u8; 128]) -> [[u8; 8]; 16] {
+    let (columns, _) = columns.as_chunks::<8>();
+    let mut lines: [u64; 16] = std::array::from_fn(|i| u64::from_le_bytes(columns[i]));
+    // Swaps halves of numbers 8 apart, then quarters of those 4 apart, and so on.
+    for (apart, mask) in [
+        (8, 0x0000_0000_FFFF_FFFF_u64),
+        (4, 0x0000_FFFF_0000_FFFF),
+        (2, 0x00FF_00FF_00FF_00FF),
+        (1, 0x0F0F_0F0F_0F0F_0F0F),
+    ] {
+        for i in (0..16).filter(|i| i & apart == 0) {
+            let differ = (lines[i] >> (4 * apart) ^ lines[i + apart]) & mask;
+            lines[i + apart] ^= differ;
+            lines[i] ^= differ << (4 * apart);
+        }
+    }
+    lines.map(u64::to_le_bytes)
+}
+
+/// A strip of columns, in tiles or not; of tiles also the rows, where they are asked for.
 fn columns<T: Load>(
     method: Method<'_>,
     source: &Source<'_, T>,
     strip: &mut Strip<'_>,
     tiles: bool,
-    Scratch { codes, scales }: &mut Scratch,
+    Scratch { codes, scales, certain }: &mut Scratch,
+    mut turned: Option<Turned<'_, '_, T>>,
 ) -> u64 {
     let lines = strip.lines;
     let width = if tiles { 16 } else { method.path.lanes() };
     let per_block = if tiles { lines / 16 } else { lines };
     codes.resize(lines * 8 * BURST, 0);
     scales.resize(per_block * BURST, 0);
+    certain.resize(per_block, Certain::No);
     let mut map4 = 0;
     let mut first = 0;
     while first < strip.blocks {
@@ -256,6 +335,7 @@ fn columns<T: Load>(
                 lane_bytes: 8,
                 steps: Steps::of(8 * width),
                 scales: scales[block * per_block..][..per_block].as_mut_ptr(),
+                certain: if turned.is_some() { certain.as_mut_ptr() } else { ptr::null_mut() },
                 count: lines / width,
                 globals: &strip.globals,
             };
@@ -268,6 +348,11 @@ fn columns<T: Load>(
                     method.groups(&elements, &output)
                 }
             };
+            if let Some(rows) = &mut turned {
+                let codes = &codes[block * 8 * lines..][..8 * lines];
+                let scales = &scales[block * per_block..][..per_block];
+                map4 += rows.rows(first + block, codes, scales, certain);
+            }
         }
         let (of_blocks, _) = codes.as_chunks::<8>();
         let large = strip.is_large();
@@ -294,4 +379,23 @@ fn columns<T: Load>(
     }
     streamed();
     map4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turn;
+
+    #[test]
+    fn rows_have_the_codes_of_columns() {
+        let code = |row: usize, column: usize| (row * 7 + column * 3 + row * column) as u8 & 0xF;
+        let columns: [u8; 128] = std::array::from_fn(|i| {
+            let (column, row) = (i / 8, i % 8 * 2);
+            code(row, column) | code(row + 1, column) << 4
+        });
+        for (row, codes) in turn(&columns).iter().enumerate() {
+            for (i, byte) in codes.iter().enumerate() {
+                assert_eq!(*byte, code(row, 2 * i) | code(row, 2 * i + 1) << 4, "{row} {i}");
+            }
+        }
+    }
 }

@@ -195,6 +195,7 @@ fn write(
         lane_bytes,
         steps: Steps::of(step_bytes),
         scales: scales.as_mut_ptr(),
+        certain: std::ptr::null_mut(),
         count: if tiles.is_some() { 4 } else { 64 / lanes },
         globals,
     };

@@ -10,6 +10,7 @@ use crate::elements::{Place, Reader};
 use crate::encode::{Encode, ExactTile, NearTie};
 use crate::group::Group;
 use crate::lane_scale::{LaneGlobal, OfLane, e4m3_code};
+use crate::output::Certain;
 use crate::rounding::Rounding;
 use crate::rules::rule::{ScaleRule, Tile, TileChoice, TileCodes};
 use crate::simd::vector::{Vector, Work, apart, outlined};
@@ -55,12 +56,17 @@ impl<V: Vector, S: ScaleRule> Work<V> for Tiles<'_, V, S> {
                     let index = first + t;
                     let groups =
                         std::slice::from_raw_parts(groups[t].as_ptr().cast(), 16 / V::LANES);
-                    map4 += u64::from(if amax[t].is_nan() || amax[t] >= specials.limit {
-                        outlined::<V, _>(ExactTile { encode: &encode, index, groups, specials })
+                    let (is_map4, certain) = if amax[t].is_nan() || amax[t] >= specials.limit {
+                        let exact = ExactTile { encode: &encode, index, groups, specials };
+                        (outlined::<V, _>(exact), false)
                     } else {
                         let tile = Tile { groups, scales: scales.of_lane(t), amax: amax[t] };
                         encode.tile(index, &tile, &global)
-                    });
+                    };
+                    map4 += u64::from(is_map4);
+                    if !output.certain.is_null() {
+                        output.certain.add(index).write(Certain::new(certain, is_map4));
+                    }
                 }
             }
             map4
@@ -83,20 +89,21 @@ unsafe fn read<V: Vector>(reader: &Reader<'_, V>, index: usize, groups: &mut Til
 }
 
 impl<S: ScaleRule> Encode<'_, S> {
-    /// Quantizes a tile of finite elements; true when it chose map4.
+    /// Quantizes a tile of finite elements. Returns whether it chose map4, and whether that is certain.
     #[inline(always)]
     unsafe fn tile<V: Vector>(
         &self,
         index: usize,
         tile: &Tile<'_, V, S::Scales<V>>,
         global: &LaneGlobal<V>,
-    ) -> bool {
+    ) -> (bool, bool) {
         let Self { output, rule, rounding } = *self;
         // SAFETY: the caller's; `code` holds 16 lanes; a rule names codes that it has left.
         unsafe {
             let mut made: TileCodes<V> = [[const { MaybeUninit::uninit() }; 4]; 2];
-            let TileChoice { scale, map4, codes } = match rule.choose_tile(tile, global, &mut made)
-            {
+            let choice = rule.choose_tile(tile, global, &mut made);
+            let certain = choice.is_some();
+            let TileChoice { scale, map4, codes } = match choice {
                 Some(choice) => choice,
                 None => outlined(NearTie { rule, tile, global }),
             };
@@ -121,7 +128,7 @@ impl<S: ScaleRule> Encode<'_, S> {
             let mut code = [0_u8; 16];
             V::store_bytes(e4m3_code::<V>(scale.value), code.as_mut_ptr());
             output.scales.add(index).write(code[0]);
-            map4
+            (map4, certain)
         }
     }
 }
