@@ -123,9 +123,14 @@ impl Judged {
     /// As `host/cpu/src/candidate.rs` and `rules/four_over_six.rs` add up.
     fn cpu(&self, rows: &[Row16], encode: f32, s: f32, lanes: usize, fused: bool) -> f32 {
         let of_row = |row: &Row16| {
+            // First and third quad, second and fourth, each from its end.
             let order = (0..16).map(|i| i / 4 * 4 + 3 - i % 4);
-            let sum =
-                order.fold(0.0, |sum, i| self.add(sum, Self::difference(row[i], encode), fused));
+            let mut sums = [0.0; 2];
+            for i in order {
+                let sum = &mut sums[i / 4 % 2];
+                *sum = self.add(*sum, Self::difference(row[i], encode), fused);
+            }
+            let sum = sums[0] + sums[1];
             match self.metric {
                 Metric::Mae => sum * s,
                 Metric::Mse => sum * s * s,

@@ -63,19 +63,26 @@ pub(crate) unsafe fn pair<V: Vector, M: Measure>(
     // SAFETY: the caller's.
     unsafe {
         let LanePair { map4, map6, .. } = scales;
-        let (mut err4, mut err6) = (V::splat(0.0), V::splat(0.0));
+        let zero = V::splat(0.0);
+        let (mut err4, mut err6) = ([zero; 2], [zero; 2]);
         let [first, second, third, fourth] = quads(&group.magnitudes);
-        let a4 = quad::<V, false, M>(first, map4, &mut err4);
-        let a6 = quad::<V, false, M>(first, map6, &mut err6);
-        let b4 = quad::<V, false, M>(second, map4, &mut err4);
-        let b6 = quad::<V, false, M>(second, map6, &mut err6);
-        let c4 = quad::<V, false, M>(third, map4, &mut err4);
-        let c6 = quad::<V, false, M>(third, map6, &mut err6);
-        let d4 = quad::<V, false, M>(fourth, map4, &mut err4);
-        let d6 = quad::<V, false, M>(fourth, map6, &mut err6);
+        let a4 = quad::<V, false, M>(first, map4, &mut err4[0]);
+        let a6 = quad::<V, false, M>(first, map6, &mut err6[0]);
+        let b4 = quad::<V, false, M>(second, map4, &mut err4[1]);
+        let b6 = quad::<V, false, M>(second, map6, &mut err6[1]);
+        let c4 = quad::<V, false, M>(third, map4, &mut err4[0]);
+        let c6 = quad::<V, false, M>(third, map6, &mut err6[0]);
+        let d4 = quad::<V, false, M>(fourth, map4, &mut err4[1]);
+        let d6 = quad::<V, false, M>(fourth, map6, &mut err6[1]);
         [
-            Candidate { packed: [a4, b4, c4, d4], error: M::scaled::<V>(err4, map4.value) },
-            Candidate { packed: [a6, b6, c6, d6], error: M::scaled::<V>(err6, map6.value) },
+            Candidate {
+                packed: [a4, b4, c4, d4],
+                error: M::scaled::<V>(V::add(err4[0], err4[1]), map4.value),
+            },
+            Candidate {
+                packed: [a6, b6, c6, d6],
+                error: M::scaled::<V>(V::add(err6[0], err6[1]), map6.value),
+            },
         ]
     }
 }

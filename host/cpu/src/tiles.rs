@@ -12,7 +12,7 @@ use crate::group::Group;
 use crate::lane_scale::{LaneGlobal, OfLane, e4m3_code};
 use crate::output::Certain;
 use crate::rounding::Rounding;
-use crate::rules::rule::{ScaleRule, Tile, TileChoice, TileCodes};
+use crate::rules::rule::{ScaleRule, Tile, TileChoice, Tried};
 use crate::simd::vector::{Vector, Work, apart, outlined};
 use crate::stochastic::Draw;
 
@@ -45,6 +45,7 @@ impl<V: Vector, S: ScaleRule> Work<V> for Tiles<'_, V, S> {
             let mut map4 = 0;
             let global = LaneGlobal::<V>::new(&output.globals[..1]);
             let mut groups: [TileGroups<V>; AHEAD] = [[const { MaybeUninit::uninit() }; 4]; AHEAD];
+            let mut tried = [const { Tried::<V>::NONE }; AHEAD];
             for first in (0..output.count).step_by(AHEAD) {
                 let ahead = AHEAD.min(output.count - first);
                 let mut amax = [0.0_f32; 16];
@@ -52,16 +53,18 @@ impl<V: Vector, S: ScaleRule> Work<V> for Tiles<'_, V, S> {
                     amax[t] = read(&reader, first + t, &mut groups[t]);
                 }
                 let scales = S::scales(&global, V::load(amax.as_ptr()));
+                // All are tried before the first is chosen: a choice waits long for sums, and nobody for it.
+                for (t, tried) in tried.iter_mut().enumerate().take(ahead) {
+                    encode.rule.try_tile(&tile(&groups[t], &scales, t, amax[t]), tried);
+                }
                 for t in 0..ahead {
-                    let index = first + t;
-                    let groups =
-                        std::slice::from_raw_parts(groups[t].as_ptr().cast(), 16 / V::LANES);
+                    let (index, tile) = (first + t, tile(&groups[t], &scales, t, amax[t]));
                     let (is_map4, certain) = if amax[t].is_nan() || amax[t] >= specials.limit {
-                        let exact = ExactTile { encode: &encode, index, groups, specials };
+                        let exact =
+                            ExactTile { encode: &encode, index, groups: tile.groups, specials };
                         (outlined::<V, _>(exact), false)
                     } else {
-                        let tile = Tile { groups, scales: scales.of_lane(t), amax: amax[t] };
-                        encode.tile(index, &tile, &global)
+                        encode.tile(index, &tile, &tried[t], &global)
                     };
                     map4 += u64::from(is_map4);
                     if !output.certain.is_null() {
@@ -71,6 +74,21 @@ impl<V: Vector, S: ScaleRule> Work<V> for Tiles<'_, V, S> {
             }
             map4
         }
+    }
+}
+
+/// A tile that was read, whose scales are on lane `t`.
+#[inline(always)]
+unsafe fn tile<'a, V: Vector, S: OfLane>(
+    groups: &'a TileGroups<V>,
+    scales: &S,
+    t: usize,
+    amax: f32,
+) -> Tile<'a, V, S> {
+    // SAFETY: the caller's.
+    unsafe {
+        let groups = std::slice::from_raw_parts(groups.as_ptr().cast(), 16 / V::LANES);
+        Tile { groups, scales: scales.of_lane(t), amax }
     }
 }
 
@@ -84,7 +102,7 @@ unsafe fn read<V: Vector>(reader: &Reader<'_, V>, index: usize, groups: &mut Til
             reader.read(index, g * V::LANES, group.as_mut_ptr());
             max = V::max_u32(max, V::to_bits(group.assume_init_ref().amax));
         }
-        lane_max::<V>(max)
+        f32::from_bits(V::largest(max))
     }
 }
 
@@ -95,13 +113,13 @@ impl<S: ScaleRule> Encode<'_, S> {
         &self,
         index: usize,
         tile: &Tile<'_, V, S::Scales<V>>,
+        tried: &Tried<V>,
         global: &LaneGlobal<V>,
     ) -> (bool, bool) {
         let Self { output, rule, rounding } = *self;
         // SAFETY: the caller's; `code` holds 16 lanes; a rule names codes that it has left.
         unsafe {
-            let mut made: TileCodes<V> = [[const { MaybeUninit::uninit() }; 4]; 2];
-            let choice = rule.choose_tile(tile, global, &mut made);
+            let choice = rule.choose_tile(tile, tried, global);
             let certain = choice.is_some();
             let TileChoice { scale, map4, codes } = match choice {
                 Some(choice) => choice,
@@ -112,7 +130,7 @@ impl<S: ScaleRule> Encode<'_, S> {
                 let words = match rounding {
                     Rounding::Nearest => {
                         let nearest = match codes {
-                            Some(codes) => made[codes][g].assume_init(),
+                            Some(codes) => tried.codes[codes][g].assume_init(),
                             None => nearest::<V, true>(group, &scale),
                         };
                         code_words::<V>(&nearest, &group.signs)
@@ -131,14 +149,4 @@ impl<S: ScaleRule> Encode<'_, S> {
             (map4, certain)
         }
     }
-}
-
-/// The largest lane, as integers: the order of magnitudes, NaN on top.
-#[inline(always)]
-unsafe fn lane_max<V: Vector>(max: V::U) -> f32 {
-    let mut lanes = [0.0_f32; 16];
-    // SAFETY: as the caller's; 16 is at least LANES.
-    unsafe { V::store(V::from_bits(max), lanes.as_mut_ptr()) };
-    let bits = lanes.iter().take(V::LANES).fold(0, |max, lane| lane.to_bits().max(max));
-    f32::from_bits(bits)
 }

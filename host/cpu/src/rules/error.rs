@@ -69,8 +69,7 @@ pub(super) fn of_block<M: Measure>(
 /// As [`Vector`].
 #[inline(always)]
 pub(super) unsafe fn of_tile<V: Vector>(mut groups: [V::F; 4]) -> f32 {
-    let mut rows = [0.0_f32; 16];
-    // SAFETY: the caller's; 16 is at least LANES.
+    // SAFETY: the caller's.
     unsafe {
         let mut count = 16 / V::LANES;
         while count > 1 {
@@ -79,14 +78,6 @@ pub(super) unsafe fn of_tile<V: Vector>(mut groups: [V::F; 4]) -> f32 {
                 groups[i] = V::add(groups[i], groups[i + count]);
             }
         }
-        V::store(groups[0], rows.as_mut_ptr());
+        V::sum(groups[0])
     }
-    let mut half = V::LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            rows[i] += rows[i + half];
-        }
-        half /= 2;
-    }
-    rows[0]
 }

@@ -13,7 +13,7 @@ use crate::scale::{GlobalScale, ScalePair};
 use crate::simd::vector::Vector;
 
 use super::error;
-use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, TileCodes};
+use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, Tried};
 
 /// See the module; with the metric `M`.
 #[derive(Clone, Copy)]
@@ -124,36 +124,49 @@ impl<M: Measure> ScaleRule for FourOverSix<M> {
     }
 
     #[inline(always)]
+    unsafe fn try_tile<V: Vector>(&self, tile: &Tile<'_, V, LanePair<V>>, tried: &mut Tried<V>) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (mut err4, mut err6) = (V::splat(0.0), V::splat(0.0));
+            for (g, group) in tile.groups.iter().enumerate() {
+                let [four, six]: [Candidate<V>; 2] = pair::<V, M>(group, &tile.scales);
+                tried.codes[0][g].write(four.packed);
+                tried.codes[1][g].write(six.packed);
+                err4 = V::add(err4, four.error);
+                err6 = V::add(err6, six.error);
+            }
+            tried.errors[0].write(err4);
+            tried.errors[1].write(err6);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn choose_tile<V: Vector>(
         &self,
         tile: &Tile<'_, V, LanePair<V>>,
+        tried: &Tried<V>,
         global: &LaneGlobal<V>,
-        codes: &mut TileCodes<V>,
     ) -> Option<TileChoice<V>> {
         // SAFETY: the caller's.
         unsafe {
-            let Tile { groups, scales, amax } = tile;
+            let Tile { scales, amax, .. } = tile;
             if *amax == 0.0 {
                 return Some(tile_choice(scales, false));
             }
             if !global.certifiable || !V::all(scales.map6.in_range(V::splat(*amax))) {
                 return None;
             }
-            let zero = V::splat(0.0);
-            let (mut err4, mut err6) = (zero, zero);
-            for (g, group) in groups.iter().enumerate() {
-                let [four, six]: [Candidate<V>; 2] = pair::<V, M>(group, scales);
-                codes[0][g].write(four.packed);
-                codes[1][g].write(six.packed);
-                err4 = V::add(err4, four.error);
-                err6 = V::add(err6, six.error);
-            }
-            let err4 = error::of_tile::<V>([err4, zero, zero, zero]);
-            let err6 = error::of_tile::<V>([err6, zero, zero, zero]);
-            let certain = Self::certain::<V, 16>(scales, V::splat(err4), V::splat(err6));
-            let map4 = err4 < err6;
-            let choice =
-                TileChoice { codes: Some(usize::from(!map4)), ..tile_choice(scales, map4) };
+            let err4 = V::splat(V::sum(tried.errors[0].assume_init()));
+            let err6 = V::splat(V::sum(tried.errors[1].assume_init()));
+            let certain = Self::certain::<V, 16>(scales, err4, err6);
+            // By selection: half of all branches would be taken, and none of them foreseen.
+            let map4 = V::gt(err6, err4);
+            let scale = LaneScale {
+                value: V::select(map4, scales.map4.value, scales.map6.value),
+                encode: V::select(map4, scales.map4.encode, scales.map6.encode),
+            };
+            let map4 = V::mask_bits(map4) & 1 == 1;
+            let choice = TileChoice { scale, map4, codes: Some(usize::from(!map4)) };
             (V::mask_bits(certain) != 0).then_some(choice)
         }
     }

@@ -7,7 +7,7 @@ use crate::lane_scale::{LaneGlobal, LaneScale};
 use crate::scale::GlobalScale;
 use crate::simd::vector::Vector;
 
-use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, TileCodes};
+use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, Tried};
 
 /// See the module.
 #[derive(Clone, Copy)]
@@ -64,11 +64,14 @@ impl ScaleRule for Plain {
     }
 
     #[inline(always)]
+    unsafe fn try_tile<V: Vector>(&self, _: &Tile<'_, V, LaneScale<V>>, _: &mut Tried<V>) {}
+
+    #[inline(always)]
     unsafe fn choose_tile<V: Vector>(
         &self,
         tile: &Tile<'_, V, LaneScale<V>>,
+        _tried: &Tried<V>,
         global: &LaneGlobal<V>,
-        _codes: &mut TileCodes<V>,
     ) -> Option<TileChoice<V>> {
         // SAFETY: the caller's.
         Some(unsafe { self.decide_tile(tile, global) })

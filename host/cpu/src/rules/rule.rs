@@ -47,13 +47,16 @@ pub(crate) trait ScaleRule: Copy + Send + Sync {
         global: &LaneGlobal<V>,
     ) -> Choice<V>;
 
-    /// The hot path's choice for a tile, `None` where it is not certain. Codes that are made on the way
-    /// are left in `codes`.
+    /// The first half of the hot path's choice for a tile: what takes many operations and no decision. Of
+    /// tiles that the hot path can't take it is never looked at.
+    unsafe fn try_tile<V: Vector>(&self, tile: &Tile<'_, V, Self::Scales<V>>, tried: &mut Tried<V>);
+
+    /// The second half: the choice, `None` where it is not certain.
     unsafe fn choose_tile<V: Vector>(
         &self,
         tile: &Tile<'_, V, Self::Scales<V>>,
+        tried: &Tried<V>,
         global: &LaneGlobal<V>,
-        codes: &mut TileCodes<V>,
     ) -> Option<TileChoice<V>>;
 
     /// As [`ScaleRule::decide`], for a tile.
@@ -98,12 +101,25 @@ pub(crate) struct TileChoice<V: Vector> {
     pub(crate) scale: LaneScale<V>,
     /// Whether it is map4's.
     pub(crate) map4: bool,
-    /// Which of [`TileCodes`] are the chosen scale's.
+    /// Which of the codes that were tried are the chosen scale's.
     pub(crate) codes: Option<usize>,
 }
 
-/// Codes of a tile's groups under each of two scales, as far as they are made.
-pub(crate) type TileCodes<V> = [[MaybeUninit<Packed<V>>; 4]; 2];
+/// A tile under each of two scales, as far as a rule tries them.
+pub(crate) struct Tried<V: Vector> {
+    /// Its groups' codes.
+    pub(crate) codes: [[MaybeUninit<Packed<V>>; 4]; 2],
+    /// The estimated errors of its rows, or of as many lanes.
+    pub(crate) errors: [MaybeUninit<V::F>; 2],
+}
+
+impl<V: Vector> Tried<V> {
+    /// Nothing yet.
+    pub(crate) const NONE: Self = Self {
+        codes: [[const { MaybeUninit::uninit() }; 4]; 2],
+        errors: [const { MaybeUninit::uninit() }; 2],
+    };
+}
 
 /// The choice for one block, with its codes rounded to nearest.
 #[derive(Clone, Copy)]

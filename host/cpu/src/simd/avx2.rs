@@ -47,6 +47,17 @@ unsafe fn sums_of_four(lanes: [__m256; 8]) -> [__m256; 2] {
     }
 }
 
+/// See [`Vector::sum`].
+#[inline(always)]
+pub(super) unsafe fn sum(value: __m256) -> f32 {
+    // SAFETY: the caller is in a function that enables AVX2.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps::<1>(value));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+}
+
 // SAFETY (all functions): the trait's contract puts the caller in a function that enables AVX2,
 // FMA and F16C, and makes pointers good for the bytes read or written.
 #[allow(clippy::undocumented_unsafe_blocks)]
@@ -277,6 +288,20 @@ impl Vector for Avx2 {
             let right = transpose_4x4([both(0, 4), both(1, 4), both(2, 4), both(3, 4)]);
             [left[0], left[1], left[2], left[3], right[0], right[1], right[2], right[3]]
         }
+    }
+    #[inline(always)]
+    unsafe fn largest(value: __m256i) -> u32 {
+        unsafe {
+            let four =
+                _mm_max_epu32(_mm256_castsi256_si128(value), _mm256_extracti128_si256::<1>(value));
+            let two = _mm_max_epu32(four, _mm_shuffle_epi32::<0x4E>(four));
+            let one = _mm_max_epu32(two, _mm_shuffle_epi32::<0xB1>(two));
+            _mm_cvtsi128_si32(one).cast_unsigned()
+        }
+    }
+    #[inline(always)]
+    unsafe fn sum(value: __m256) -> f32 {
+        unsafe { sum(value) }
     }
     #[inline(always)]
     unsafe fn sums_of_eight(lanes: [__m256; 8]) -> __m256 {

@@ -325,6 +325,17 @@ impl Vector for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn largest(value: __m512i) -> u32 {
+        unsafe { _mm512_reduce_max_epu32(value) }
+    }
+    #[inline(always)]
+    unsafe fn sum(value: __m512) -> f32 {
+        unsafe {
+            let upper = _mm512_castps512_ps256(_mm512_shuffle_f32x4::<0xEE>(value, value));
+            super::avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(value), upper))
+        }
+    }
+    #[inline(always)]
     unsafe fn from_f16(bits: __m512i) -> __m512 {
         unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(bits)) }
     }

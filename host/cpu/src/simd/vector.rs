@@ -180,6 +180,29 @@ pub(crate) trait Vector: Copy + 'static {
             Self::or(bits, sign)
         }
     }
+    /// The largest lane.
+    #[inline(always)]
+    unsafe fn largest(value: Self::U) -> u32 {
+        let mut lanes = [0.0_f32; 16];
+        // SAFETY: the caller's; 16 is at least LANES.
+        unsafe { Self::store(Self::from_bits(value), lanes.as_mut_ptr()) };
+        lanes[..Self::LANES].iter().fold(0, |max, lane| lane.to_bits().max(max))
+    }
+    /// The sum of all lanes: each half of them is added to the other, until one is left.
+    #[inline(always)]
+    unsafe fn sum(value: Self::F) -> f32 {
+        let mut lanes = [0.0_f32; 16];
+        // SAFETY: the caller's; 16 is at least LANES.
+        unsafe { Self::store(value, lanes.as_mut_ptr()) };
+        let mut half = Self::LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
     /// Reads `LANES` integers.
     unsafe fn load_u32(from: *const u32) -> Self::U;
     /// Reads `LANES` 16-bit integers, zero-extended.

@@ -31,7 +31,7 @@ use crate::simd::vector::Vector;
 
 use self::start::Start;
 use super::error;
-use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, TileCodes};
+use super::rule::{BlockChoice, Choice, ScaleRule, Tile, TileChoice, Tried};
 
 /// How far from map6's byte the candidates are, in the order in which they are tried.
 const STEPS: [i32; 13] = [0, 1, -1, 2, -2, 3, -3, 4, -4, 5, 6, 7, 8];
@@ -161,11 +161,14 @@ impl<M: Measure> ScaleRule for Search<M> {
     }
 
     #[inline(always)]
+    unsafe fn try_tile<V: Vector>(&self, _: &Tile<'_, V, Start<V>>, _: &mut Tried<V>) {}
+
+    #[inline(always)]
     unsafe fn choose_tile<V: Vector>(
         &self,
         tile: &Tile<'_, V, Start<V>>,
+        _tried: &Tried<V>,
         global: &LaneGlobal<V>,
-        _codes: &mut TileCodes<V>,
     ) -> Option<TileChoice<V>> {
         // SAFETY: the caller's.
         unsafe { hot::choose_tile::<V, M>(tile, global.certifiable) }
