@@ -71,6 +71,9 @@ impl Areas<'_> {
                 if of_rows[1] == 0 {
                     continue;
                 }
+                if let [_, rows] = &sides[..] {
+                    self.strip(rows, of_rows, of_columns).prefetch();
+                }
                 map4 += match &sides[..] {
                     [columns, rows] if alike => {
                         self.tiles_of_both(columns, rows, of_rows, of_columns, &mut scratch)

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use fouroversix_core::{InputShape, Panel, ScaleLayout};
 
 use crate::scale::GlobalScale;
+use crate::simd::prefetch;
 
 /// An input seen as lines to quantize along.
 #[derive(Clone, Copy)]
@@ -181,6 +182,21 @@ impl<'a> Strip<'a> {
         assert!(blocks <= self.blocks - block, "codes of a strip");
         // SAFETY: the strip's, as its maker says.
         unsafe { std::slice::from_raw_parts_mut(self.codes(line, block), 8 * blocks) }
+    }
+
+    /// Asks for the cache lines that it is written to: as far apart as they are, no processor foresees
+    /// them, and each is read before it is written.
+    pub(crate) fn prefetch(&mut self) {
+        let Target { layout, length, first_line, scales, .. } = self.target;
+        let bytes = 8 * self.blocks;
+        for line in 0..self.lines {
+            let codes = self.codes(line, 0);
+            for i in (0..bytes).step_by(64).chain([bytes - 1]) {
+                prefetch(codes.wrapping_add(i));
+            }
+            let line = self.first_line - first_line + line;
+            prefetch(scales.bytes.wrapping_add(layout.offset(length, line, self.first_block)));
+        }
     }
 
     /// Whether the codes are too many to stay in a cache.
