@@ -181,7 +181,16 @@ mod tests {
     /// they are without columns, columns as rows of the transpose.
     #[test]
     fn outputs_are_those_of_rows_alone() {
-        let [rows, cols] = [ROWS + BAND + 16, 8 * COLUMNS + 48];
+        outputs_are_those_of_rows([ROWS + BAND + 16, 8 * COLUMNS + 48]);
+    }
+
+    /// As above, with rows that share places in the cache, which are copied.
+    #[test]
+    fn outputs_of_rows_a_power_of_two_apart() {
+        outputs_are_those_of_rows([ROWS + 16, 4 * COLUMNS]);
+    }
+
+    fn outputs_are_those_of_rows([rows, cols]: [usize; 2]) {
         let mut state = 1_u32;
         let input: Vec<bf16> = std::iter::repeat_with(|| {
             state ^= state << 13;

@@ -211,14 +211,15 @@ pub(crate) struct Columns<T> {
     pub(crate) stride: usize,
     /// Elements from a group or tile to the next.
     pub(crate) step: usize,
+    /// Whether to ask for the 16 rows below: no processor foresees so many lines so far apart.
+    pub(crate) ahead: bool,
 }
 
 impl<T: Load> Columns<T> {
-    /// Asks for the 16 rows below: no processor foresees so many lines so far apart.
     #[inline(always)]
     fn prefetch_below(&self, from: *const T, lanes: usize) {
         // Once for the groups that share cache lines.
-        if from.addr() % 64 < lanes * size_of::<T>() {
+        if self.ahead && from.addr() % 64 < lanes * size_of::<T>() {
             for i in 16..32 {
                 prefetch(from.wrapping_add(i * self.stride));
             }

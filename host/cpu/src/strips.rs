@@ -10,7 +10,7 @@ use crate::group::Load;
 use crate::method::Method;
 use crate::output::{Certain, Output};
 use crate::scale::GlobalScale;
-use crate::simd::{stream, streamed};
+use crate::simd::{prefetch, stream, streamed};
 use crate::strip::{Source, Strip};
 
 /// Blocks of a line whose codes fill a cache line: columns are quantized that many rows of blocks
@@ -228,6 +228,35 @@ fn even_stride<'a, T: Load>(
     (packed, length)
 }
 
+/// Rows that are as many bytes apart, or a multiple, share places in a first-level cache that has not room
+/// for 16 lines in each.
+const SHARED: usize = 2048;
+
+/// A strip's 16 rows from element `first` of its columns on, and their stride; rows that share places in the
+/// cache are copied to `packed`, and the 16 below are asked for.
+fn apart<'a, T: Load>(
+    source: &Source<'a, T>,
+    strip: &Strip<'_>,
+    first: usize,
+    packed: &'a mut Vec<T>,
+) -> (&'a [T], usize) {
+    let (from, columns, stride) = (strip.first_line, strip.lines, source.stride);
+    if !(stride * size_of::<T>()).is_multiple_of(SHARED) {
+        return (source.part(from, columns, first, 16), stride);
+    }
+    let (bytes, pitch) = (columns * size_of::<T>(), columns + 64 / size_of::<T>());
+    packed.resize(16 * pitch, T::from_f32(0.0));
+    for (i, to) in packed.chunks_exact_mut(pitch).enumerate() {
+        let row = source.part(from, columns, first + i, 1);
+        to[..columns].copy_from_slice(row);
+        let below = row.as_ptr().wrapping_add(16 * stride).cast::<u8>();
+        for i in (0..bytes).step_by(64).chain([bytes - 1]) {
+            prefetch(below.wrapping_add(i));
+        }
+    }
+    (packed, pitch)
+}
+
 /// Quantizes a strip of columns in tiles, and the same tiles' rows. Returns how many of both chose map4.
 pub(crate) fn tiles_of_both<T: Load>(
     method: Method<'_>,
@@ -315,6 +344,7 @@ fn columns<T: Load>(
     scales.resize(per_block * BURST, 0);
     certain.resize(per_block, Certain::No);
     let mut map4 = 0;
+    let mut packed = Vec::new();
     let mut first = 0;
     while first < strip.blocks {
         // To the end of a cache line, where lines are whole ones apart.
@@ -322,9 +352,10 @@ fn columns<T: Load>(
         let burst = (BURST - place).min(strip.blocks - first);
         for block in 0..burst {
             let number = strip.first_block + first + block;
-            let input = source.part(strip.first_line, lines, 16 * number, 16);
+            let (input, stride) = apart(source, strip, 16 * number, &mut packed);
+            let ahead = stride == source.stride;
+            let elements = Columns { from: input.as_ptr(), stride, step: width, ahead };
             let segments = source.segments_per_line;
-            let elements = Columns { from: input.as_ptr(), stride: source.stride, step: width };
             let output = Output {
                 segments: Segments {
                     first: source.segment(strip.first_line, number),

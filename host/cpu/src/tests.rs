@@ -209,7 +209,7 @@ fn check_lanes<T: Load, const N: usize>(values: &[f32], rule: Rule) {
     let globals = [GlobalScale::new(amax::slice(Path::Scalar, &input), rule.e4m3_max())];
     let from = input.as_ptr();
     let rows = |lanes| Rows { from, stride: 16, steps: Steps::of(16 * lanes) };
-    let columns = |lanes| Columns { from, stride: 64, step: lanes };
+    let columns = |lanes| Columns { from, stride: 64, step: lanes, ahead: true };
     let expected = exact(rows(1), &globals, rule, None);
     assert_eq!(quantize::<_, N>(rows(N), &globals, rule, None), expected, "{rule:?}, rows");
     let expected = exact(columns(1), &globals, rule, None);
@@ -259,7 +259,7 @@ fn blocks_and_groups_hold_what_is_in_memory() {
         // SAFETY: 64 blocks either way; the portable form runs everywhere.
         unsafe {
             let rows = Rows { from, stride: 16, steps: Steps::of(64) };
-            let columns = Columns { from, stride: 64, step: 4 };
+            let columns = Columns { from, stride: 64, step: 4, ahead: true };
             let row_group = f16::group::<Portable<4>>(rows.raw::<Portable<4>>(index, 0));
             let column_group = f16::group::<Portable<4>>(columns.raw::<Portable<4>>(index, 0));
             for lane in 0..4 {

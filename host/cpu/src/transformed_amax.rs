@@ -73,7 +73,7 @@ impl Largest<'_> {
     fn columns<T: Load>(&self, rows: &[T], source: &Source<'_, T>) -> f32 {
         let (lanes, stride) = (self.path.lanes(), source.stride);
         assert!(rows.len() >= 15 * stride + source.lines, "16 rows");
-        let columns = Columns { from: rows.as_ptr(), stride, step: lanes };
+        let columns = Columns { from: rows.as_ptr(), stride, step: lanes, ahead: true };
         // SAFETY: as asserted; columns are a multiple of 16, and so of the lanes.
         unsafe { self.groups(&columns, source.lines / lanes) }
     }
