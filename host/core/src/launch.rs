@@ -436,9 +436,9 @@ pub fn amax_grouped(
     Ok(Launch::new(Kernel::amax(true, input), grid, AMAX_THREADS))
 }
 
-/// Thread blocks that a device holds at a time.
+/// Thread blocks that a device holds at a time: five of 256 threads, whose registers are 48 at most.
 fn amax_resident(multiprocessors: u32) -> u32 {
-    multiprocessors.max(1) * 8
+    multiprocessors.max(1) * 5
 }
 
 /// A thread for each block of elements, while that is at most `most` thread blocks. An empty
