@@ -6,7 +6,8 @@
 //!
 //! - Lemma 1 to 4: `y`, the estimate's term and the contract's. `q` is the same in all: it is exact.
 //! - Lemma 5 and 6, MAE: terms are added 8 deep, in two sums (15 is allowed), rows of a tile 5, then the
-//!   product with `s` and the difference: `m = 22`. Two candidates, `X <= 6b`: `1352·ROWS·b + 46.1·T` in units of `u`.
+//!   product with `s` and the difference: `m = 22`. Two candidates, `X <= 6b`: `1352·ROWS·b + 46.1·T` in
+//!   units of `u`.
 //! - Lemma 7 and 8a, MSE: `m = 24`. `478·b·sqrt(T)`, four times that for a tile, and `54.1·T`; the
 //!   second order is `0.0035·ROWS·b^2`.
 //! - Lemma 10, the range: `amax` in `[2^-28, 2^28]`, `0 < s` and `y < 7`.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use fouroversix_core::{InputShape, Panel, ScaleLayout};
 
 use crate::scale::GlobalScale;
-use crate::simd::prefetch;
+use crate::simd::{prefetch, prefetch_bytes};
 
 /// An input seen as lines to quantize along.
 #[derive(Clone, Copy)]
@@ -188,12 +188,8 @@ impl<'a> Strip<'a> {
     /// them, and each is read before it is written.
     pub(crate) fn prefetch(&mut self) {
         let Target { layout, length, first_line, scales, .. } = self.target;
-        let bytes = 8 * self.blocks;
         for line in 0..self.lines {
-            let codes = self.codes(line, 0);
-            for i in (0..bytes).step_by(64).chain([bytes - 1]) {
-                prefetch(codes.wrapping_add(i));
-            }
+            prefetch_bytes(self.codes(line, 0), 8 * self.blocks);
             let line = self.first_line - first_line + line;
             prefetch(scales.bytes.wrapping_add(layout.offset(length, line, self.first_block)));
         }

@@ -10,7 +10,7 @@ use crate::group::Load;
 use crate::method::Method;
 use crate::output::{Certain, Output};
 use crate::scale::GlobalScale;
-use crate::simd::{prefetch, stream, streamed};
+use crate::simd::{prefetch_bytes, stream, streamed};
 use crate::strip::{Source, Strip};
 
 /// Blocks of a line whose codes fill a cache line: columns are quantized that many rows of blocks
@@ -222,39 +222,47 @@ fn even_stride<'a, T: Load>(
     if source.stride.is_multiple_of(2) {
         return (source.part(first, 16, from, length), source.stride);
     }
-    packed.clear();
-    (first..first + 16)
-        .for_each(|line| packed.extend_from_slice(source.part(line, 1, from, length)));
-    (packed, length)
+    let row = |row| source.part(first + row, 1, from, length);
+    let stride = pack(length, row, packed);
+    (packed, stride)
+}
+
+/// Copies 16 rows of `length` elements to `packed`, a cache line between them, and returns their stride,
+/// which is even.
+fn pack<'a, T: Load>(length: usize, row: impl Fn(usize) -> &'a [T], packed: &mut Vec<T>) -> usize {
+    let stride = length + 64 / size_of::<T>();
+    packed.resize(16 * stride, T::from_f32(0.0));
+    for (i, to) in packed.chunks_exact_mut(stride).enumerate() {
+        to[..length].copy_from_slice(row(i));
+    }
+    stride
 }
 
 /// Rows that are as many bytes apart, or a multiple, share places in a first-level cache that has not room
 /// for 16 lines in each.
 const SHARED: usize = 2048;
 
-/// A strip's 16 rows from element `first` of its columns on, and their stride; rows that share places in the
-/// cache are copied to `packed`, and the 16 below are asked for.
-fn apart<'a, T: Load>(
-    source: &Source<'a, T>,
+/// A strip's columns, their elements from `first` on; of rows that share places in the cache, copied to
+/// `packed`, and then the 16 rows below are asked for here.
+fn columns_of<T: Load>(
+    source: &Source<'_, T>,
     strip: &Strip<'_>,
     first: usize,
-    packed: &'a mut Vec<T>,
-) -> (&'a [T], usize) {
-    let (from, columns, stride) = (strip.first_line, strip.lines, source.stride);
+    step: usize,
+    packed: &mut Vec<T>,
+) -> Columns<T> {
+    let (column, columns, stride) = (strip.first_line, strip.lines, source.stride);
     if !(stride * size_of::<T>()).is_multiple_of(SHARED) {
-        return (source.part(from, columns, first, 16), stride);
+        let from = source.part(column, columns, first, 16).as_ptr();
+        return Columns { from, stride, step, ahead: true };
     }
-    let (bytes, pitch) = (columns * size_of::<T>(), columns + 64 / size_of::<T>());
-    packed.resize(16 * pitch, T::from_f32(0.0));
-    for (i, to) in packed.chunks_exact_mut(pitch).enumerate() {
-        let row = source.part(from, columns, first + i, 1);
-        to[..columns].copy_from_slice(row);
-        let below = row.as_ptr().wrapping_add(16 * stride).cast::<u8>();
-        for i in (0..bytes).step_by(64).chain([bytes - 1]) {
-            prefetch(below.wrapping_add(i));
-        }
-    }
-    (packed, pitch)
+    let row = |row| {
+        let row = source.part(column, columns, first + row, 1);
+        prefetch_bytes(row.as_ptr().wrapping_add(16 * stride).cast(), size_of_val(row));
+        row
+    };
+    let stride = pack(columns, row, packed);
+    Columns { from: packed.as_ptr(), stride, step, ahead: false }
 }
 
 /// Quantizes a strip of columns in tiles, and the same tiles' rows. Returns how many of both chose map4.
@@ -352,9 +360,7 @@ fn columns<T: Load>(
         let burst = (BURST - place).min(strip.blocks - first);
         for block in 0..burst {
             let number = strip.first_block + first + block;
-            let (input, stride) = apart(source, strip, 16 * number, &mut packed);
-            let ahead = stride == source.stride;
-            let elements = Columns { from: input.as_ptr(), stride, step: width, ahead };
+            let elements = columns_of(source, strip, 16 * number, width, &mut packed);
             let segments = source.segments_per_line;
             let output = Output {
                 segments: Segments {

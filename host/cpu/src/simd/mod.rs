@@ -25,6 +25,14 @@ pub(crate) fn prefetch<T>(from: *const T) {
     let _ = from;
 }
 
+/// [`prefetch`] for all cache lines of some bytes.
+#[inline(always)]
+pub(crate) fn prefetch_bytes(from: *const u8, bytes: usize) {
+    for i in (0..bytes).step_by(64).chain([bytes - 1]) {
+        prefetch(from.wrapping_add(i));
+    }
+}
+
 /// Writes a cache line past the caches, where that can be: it need not be read first. Before anyone else
 /// reads it comes [`streamed`].
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! `fouroversix-lab bench kernels`: every kernel beside a copy of the same bytes, in the same run.
 //!
 //! The copy kernel does the quantize kernel's loads and stores and no arithmetic. The two take
-//! turns, two launches of each, on the next of several tensors which together exceed the L2 cache, timed by the device's own events. Outputs are compared with the CPU path before timing.
+//! turns, two launches of each, on the next of several tensors which together exceed the L2 cache,
+//! timed by the device's own events. Outputs are compared with the CPU path before timing.
 
 mod case;
 mod machine;

@@ -149,8 +149,8 @@ impl Record {
             "\nMedian of {iterations} launches (a twentieth lie below and above the range), \
              {warmup} before them not timed; launched from graphs in the group `small`. \"Copy\" is \
              the kernel with the same loads and stores and no arithmetic, in turns with the kernel, \
-             two launches of each, the second timed. Outputs were compared with the CPU path, bit for bit, before \
-             timing.\n"
+             two launches of each, the second timed. Outputs were compared with the CPU path, bit \
+             for bit, before timing.\n"
         )
         .expect("writing to a string");
         let mut group = "";
